@@ -1,0 +1,25 @@
+"""The world every stage shares: time grid, caption trees, tools, environment, episode loop, chat protocol."""
+
+from navigation.answer import read_answer
+from navigation.caption_tree import CaptionTree, Line
+from navigation.environment import EnvironmentFactory, NavigationEnvironment, refusals_of, visits_of
+from navigation.episode import Limits, run
+from navigation.errors import InputError
+from navigation.files import write_atomic, write_json, write_jsonl
+from navigation.grid import Path, TimeGrid, default_width
+from navigation.policy import Policy, Reply, Task, answer_message, assistant_message
+from navigation.prompt import initial_messages
+from navigation.question import LETTERS, PublicQuestion, Question, SkippedRow, read_questions
+from navigation.status import Status, read_outcome
+from navigation.tools import GET_CAPTION, TOOLS, VIDEO_QA
+from navigation.trajectory import Trajectory, Visit, repeats
+from navigation.tree_store import TreeStore
+from navigation.video_qa import ClipAnswerer, LineAnswerer
+
+__all__ = [
+    "GET_CAPTION", "LETTERS", "TOOLS", "VIDEO_QA", "CaptionTree", "ClipAnswerer", "EnvironmentFactory", "InputError",
+    "Limits", "Line", "LineAnswerer", "NavigationEnvironment", "Path", "Policy", "PublicQuestion", "Question", "Reply",
+    "SkippedRow", "Status", "Task", "TimeGrid", "Trajectory", "TreeStore", "Visit", "answer_message",
+    "assistant_message", "default_width", "initial_messages", "read_answer", "read_outcome", "read_questions",
+    "refusals_of", "repeats", "run", "visits_of", "write_atomic", "write_json", "write_jsonl",
+]  # fmt: skip

@@ -1,0 +1,109 @@
+"""A video's captions on every level, on one time grid."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path as FilePath
+from typing import Any
+
+from navigation.errors import InputError
+from navigation.grid import Path, TimeGrid
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A timed text finer than a leaf's caption (subtitle, annotation): what `video_qa` answers from without a video."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class CaptionTree:
+    """Captions by segment path.
+
+    Args:
+        video_id: The video the captions describe.
+        grid: Where each segment begins and ends.
+        captions: One text per segment. On-demand trees may lack some.
+        made_by: Provenance: captioner, prompt hash, frames.
+        lines: Timed texts that the captions were made from, in time order; may be empty.
+    """
+
+    video_id: str
+    grid: TimeGrid
+    captions: Mapping[Path, str]
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+    lines: tuple[Line, ...] = ()
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], source: str | FilePath = "caption tree") -> "CaptionTree":
+        """Reads the JSON record of DESIGN: `{video_id, duration, width, depth, segments: [{path, caption, …}]}`.
+
+        Raises:
+            InputError: a missing key, a path outside the grid, a segment given twice or not at all.
+        """
+        if not isinstance(record, Mapping):
+            raise InputError(source, "record", record, "give a JSON object")
+        for key in ("video_id", "duration", "width", "depth", "segments"):
+            if key not in record:
+                raise InputError(source, key, None, "every caption tree needs this key")
+        try:
+            grid = TimeGrid(record["duration"], record["width"], record["depth"])
+        except InputError as error:
+            raise InputError(source, error.field, error.value, error.mend) from None
+        captions: dict[Path, str] = {}
+        for number, segment in enumerate(record["segments"]):
+            if not isinstance(segment, Mapping) or not isinstance(segment.get("path"), list):
+                raise InputError(source, f"segments[{number}]", segment, "give an object with path and caption")
+            path = tuple(segment["path"])
+            if not all(type(child) is int for child in path) or not grid.contains(path):
+                raise InputError(source, f"segments[{number}].path", segment["path"], "give a path inside the grid")
+            if path in captions:
+                raise InputError(source, f"segments[{number}].path", segment["path"], "give each segment once")
+            if not isinstance(segment.get("caption"), str):
+                raise InputError(source, f"segments[{number}].caption", segment.get("caption"), "give a text")
+            captions[path] = segment["caption"]
+        lines = tuple(
+            Line(float(line["start"]), float(line["end"]), str(line["text"])) for line in record.get("lines") or ()
+        )
+        return cls(record["video_id"], grid, captions, dict(record.get("made_by") or {}), lines)
+
+    @classmethod
+    def load(cls, path: str | FilePath) -> "CaptionTree":
+        """Reads one tree file; a file that is no JSON is an InputError that names it."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                record = json.load(file)
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(path, "file", str(error), "make this caption tree again: it is not complete JSON") from None
+        return cls.from_dict(record, path)
+
+    def to_dict(self) -> dict[str, Any]:
+        segments = []
+        for path in self.grid.paths():
+            if path in self.captions:
+                start, end = self.grid.interval(path)
+                segments.append({"path": list(path), "start": start, "end": end, "caption": self.captions[path]})
+        record: dict[str, Any] = {
+            "video_id": self.video_id, "duration": self.grid.duration, "width": self.grid.width,
+            "depth": self.grid.depth, "segments": segments, "made_by": dict(self.made_by),
+        }  # fmt: skip
+        if self.lines:
+            record["lines"] = [{"start": line.start, "end": line.end, "text": line.text} for line in self.lines]
+        return record
+
+    def missing(self) -> list[Path]:
+        """Segments without a caption, in time order, top level first."""
+        return [path for path in self.grid.paths() if path not in self.captions]
+
+    def lines_in(self, path: Path) -> list[Line]:
+        """Lines that share time with a segment, in time order."""
+        start, end = self.grid.interval(path)
+        return [line for line in self.lines if line.start < end and line.end > start or start <= line.start < end]
+
+    @cached_property
+    def top_level(self) -> tuple[Path, ...]:
+        return tuple(self.grid.paths(1))

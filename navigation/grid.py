@@ -1,0 +1,154 @@
+"""The time grid: where every segment of a caption tree begins and ends. Nothing else computes boundaries."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from navigation.errors import InputError
+
+Path: TypeAlias = tuple[int, ...]
+"""Address of a segment: 1-based child numbers from the top level down."""
+
+LEAF_SECONDS = 16.0
+"""Target length of a leaf, in seconds (LongVideo-R1, caption generation)."""
+
+
+def default_width(duration: float, minimum: int = 4) -> int:
+    """Children per segment for a video of `duration` seconds: ``clamp(round((duration / 16) ** (1/3)), minimum, 8)``.
+
+    Source: LongVideo-R1's released caption generation; MLVU uses ``minimum=3``.
+    """
+    return min(8, max(minimum, round((duration / LEAF_SECONDS) ** (1 / 3))))
+
+
+def auto_depth(duration: float, width: int) -> int:
+    """Fewest levels, at least 3, at which a leaf lasts at most 16 s."""
+    depth = 3
+    while duration / width**depth > LEAF_SECONDS:
+        depth += 1
+    return depth
+
+
+def format_path(path: Path) -> str:
+    """`(2, 5)` as `[2, 5]`, the way tools and captions write it."""
+    return "[" + ", ".join(map(str, path)) + "]"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `M:SS` or `H:MM:SS`, rounded down."""
+    whole = int(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeGrid:
+    """Equal nested division of `[0, duration]` seconds into `depth` levels of `width` children each.
+
+    Raises:
+        InputError: duration not positive and finite, width below 2, or depth below 1.
+    """
+
+    duration: float
+    width: int
+    depth: int = 3
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.duration, (int, float)) and math.isfinite(self.duration) and self.duration > 0):
+            raise InputError("time grid", "duration", self.duration, "give the video's length in seconds, above 0")
+        for name, least in (("width", 2), ("depth", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InputError("time grid", name, value, f"give a whole number of at least {least}")
+
+    @classmethod
+    def for_duration(cls, duration: float, minimum_width: int = 4, depth: int | str = 3) -> "TimeGrid":
+        """The published shape for a video of `duration` seconds; `depth="auto"` adds levels until leaves last 16 s."""
+        width = default_width(duration, minimum_width)
+        return cls(duration, width, auto_depth(duration, width) if depth == "auto" else int(depth))
+
+    @property
+    def leaf_length(self) -> float:
+        """Length of a leaf in seconds."""
+        return self.duration / self.width**self.depth
+
+    def contains(self, path: Path) -> bool:
+        """Whether `path` addresses a segment of this grid."""
+        return 1 <= len(path) <= self.depth and all(1 <= child <= self.width for child in path)
+
+    def is_leaf(self, path: Path) -> bool:
+        return len(path) == self.depth
+
+    def index(self, path: Path) -> int:
+        """0-based position of a segment among those of its level.
+
+        Raises:
+            InputError: `path` lies outside the grid.
+        """
+        if not self.contains(path):
+            raise InputError(
+                "time grid", "path", path, f"use 1 to {self.depth} numbers, each between 1 and {self.width}"
+            )
+        index = 0
+        for child in path:
+            index = index * self.width + child - 1
+        return index
+
+    def path(self, index: int, level: int) -> Path:
+        """Inverse of `index`: the segment at 0-based position `index` of 1-based `level`."""
+        digits = []
+        for _ in range(level):
+            index, digit = divmod(index, self.width)
+            digits.append(digit + 1)
+        return tuple(reversed(digits))
+
+    def interval(self, path: Path) -> tuple[float, float]:
+        """Begin and end of a segment in seconds. Children partition their parent exactly."""
+        # Every boundary is `duration * (whole number / width ** depth)`, computed one way: a parent's end, its last
+        # child's end and its next sibling's begin are the same float.
+        index, cells = self.index(path), self.width**self.depth
+        span = self.width ** (self.depth - len(path))
+        return self.boundary(index * span, cells), self.boundary((index + 1) * span, cells)
+
+    def boundary(self, cell: int, cells: int) -> float:
+        return self.duration if cell == cells else self.duration * (cell / cells)
+
+    def path_at(self, time: float, level: int | None = None) -> Path:
+        """The segment of `level` (default: leaf) that holds `time`; the duration itself falls in the last one.
+
+        Times before 0 or after the end are refused.
+        """
+        level = self.depth if level is None else level
+        if not 0 <= time <= self.duration:
+            raise InputError("time grid", "time", time, f"give seconds between 0 and {self.duration}")
+        count = self.width**level
+        index = min(count - 1, int(time / self.duration * count))
+        # Division and multiplication round differently; the interval has the last word.
+        if time < self.interval(self.path(index, level))[0]:
+            index -= 1
+        elif index + 1 < count and time >= self.interval(self.path(index + 1, level))[0]:
+            index += 1
+        return self.path(index, level)
+
+    def overlapping(self, begin: float, end: float, level: int | None = None) -> list[Path]:
+        """Segments of `level` (default: leaf) that share time with `[begin, end]`; a point has the one that holds it."""
+        level = self.depth if level is None else level
+        begin, end = max(0.0, begin), min(self.duration, end)
+        if begin > end:
+            return []
+        first = self.index(self.path_at(begin, level))
+        last = self.index(self.path_at(end, level))
+        if last > first and self.interval(self.path(last, level))[0] >= end:
+            last -= 1
+        return [self.path(index, level) for index in range(first, last + 1)]
+
+    def paths(self, level: int | None = None) -> Iterator[Path]:
+        """All segments of one level in time order, or of every level from the top down."""
+        for each in [level] if level is not None else range(1, self.depth + 1):
+            for index in range(self.width**each):
+                yield self.path(index, each)
+
+    @property
+    def segment_count(self) -> int:
+        return sum(self.width**level for level in range(1, self.depth + 1))

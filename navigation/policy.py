@@ -1,0 +1,59 @@
+"""Whatever picks the next message: the interface that models, endpoints and rules share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from navigation.grid import TimeGrid
+from navigation.question import PublicQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a policy knows when an episode begins: no answer, no clue intervals.
+
+    `messages` holds the rendered prompt; `question` and `grid` say the same in a form that rules need not parse.
+    """
+
+    question: PublicQuestion
+    grid: TimeGrid
+    messages: tuple[dict[str, Any], ...]
+    tools: Sequence[dict[str, Any]]
+    sample: int = 0
+    """Which of several attempts at the question this is; seeds what is random."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """One assistant message, what it took, and whether a token limit cut it."""
+
+    message: dict[str, Any]
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    truncated: bool = False
+
+
+class Policy(Protocol):
+    """Answers a transcript with the next assistant message.
+
+    `reply` may be called for many episodes at once; what an episode needs to remember, it reads from `messages`.
+    """
+
+    name: str
+
+    async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply: ...
+
+
+def assistant_message(reasoning: str, content: str = "", calls: Sequence[tuple[str, dict[str, Any]]] = ()) -> dict[str, Any]:
+    """An assistant turn in the Hugging Face conversational shape, reasoning kept."""
+    message: dict[str, Any] = {"role": "assistant", "reasoning_content": reasoning, "content": content}
+    if calls:
+        message["tool_calls"] = [
+            {"type": "function", "function": {"name": name, "arguments": arguments}} for name, arguments in calls
+        ]
+    return message
+
+
+def answer_message(reasoning: str, letter: str) -> dict[str, Any]:
+    """The last turn: reasoning and `<answer>LETTER</answer>`."""
+    return assistant_message(reasoning, f"<answer>{letter}</answer>")

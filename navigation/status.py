@@ -1,0 +1,48 @@
+"""How an episode ended, and the letter it ended with."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from navigation.answer import read_answer
+
+
+class Status(StrEnum):
+    """Ways for an episode to end. Each is counted apart everywhere."""
+
+    ANSWERED = "answered"
+    """The last message holds a readable answer."""
+    OUT_OF_TURNS = "out_of_turns"
+    """The policy still called tools when its turns were used up."""
+    OUT_OF_TOKENS = "out_of_tokens"
+    """The token budget ended in the middle of a message, or had no room for a tool's reply."""
+    UNPARSABLE = "unparsable"
+    """The last message is neither a tool call nor a readable answer."""
+    FAILED = "failed"
+    """The policy itself failed (an endpoint gave up, say): nothing can be said about its answer."""
+
+
+def read_outcome(
+    messages: Sequence[Mapping[str, Any]], option_count: int, truncated: bool, turns_left: bool = False
+) -> tuple[Status, str | None]:
+    """Status and predicted letter of a finished transcript.
+
+    Only the last message counts, and only if the assistant wrote it: an answer tag in a caption, in a tool's reply or in
+    the reasoning is no answer.
+
+    Args:
+        messages: The transcript; what precedes the last message does not matter.
+        option_count: How many letters are valid.
+        truncated: Whether the last message was cut by a token limit.
+        turns_left: Whether the policy could have gone on. A transcript that ends in a call although turns were left was
+            ended by the token budget: its tool reply found no room.
+    """
+    last = messages[-1] if messages else {}
+    if last.get("role") != "assistant":
+        return Status.OUT_OF_TOKENS if turns_left or truncated else Status.OUT_OF_TURNS, None
+    if last.get("tool_calls"):
+        return Status.OUT_OF_TOKENS if turns_left else Status.OUT_OF_TURNS, None
+    letter = read_answer(last.get("content") or "", option_count)
+    if letter is not None:
+        return Status.ANSWERED, letter
+    return (Status.OUT_OF_TOKENS if truncated else Status.UNPARSABLE), None

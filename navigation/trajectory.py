@@ -1,0 +1,74 @@
+"""A recorded episode: what was said, what was opened, how it ended and what it cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from navigation.grid import Path
+from navigation.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One executed tool call that opened a segment. `video_qa` visits carry their query."""
+
+    tool: str
+    path: Path
+    query: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        record: dict[str, Any] = {"tool": self.tool, "path": list(self.path)}
+        if self.query is not None:
+            record["query"] = self.query
+        return record
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Visit":
+        return cls(record["tool"], tuple(record["path"]), record.get("query"))
+
+
+@dataclass(slots=True)
+class Trajectory:
+    """One policy's episode on one question.
+
+    `refused` counts calls that opened nothing; `turns` counts assistant messages; `reward` holds raw values by part.
+    """
+
+    id: str
+    question_id: str
+    video_id: str
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]]
+    prediction: str | None
+    correct: bool
+    status: Status
+    visits: list[Visit]
+    refused: int = 0
+    turns: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    reward: dict[str, float | None] = field(default_factory=dict)
+    teacher: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id, "question_id": self.question_id, "video_id": self.video_id, "messages": self.messages,
+            "tools": self.tools, "prediction": self.prediction, "correct": self.correct, "status": self.status.value,
+            "visits": [visit.to_dict() for visit in self.visits], "refused": self.refused, "turns": self.turns,
+            "prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens, "seconds": self.seconds,
+            "error": self.error, "reward": self.reward, "teacher": self.teacher,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Trajectory":
+        values = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        values["status"] = Status(record["status"])
+        values["visits"] = [Visit.from_dict(visit) for visit in record["visits"]]
+        return cls(**values)
+
+
+def repeats(visits: Sequence[Visit]) -> int:
+    """How many visits repeat an earlier one: same tool, same segment, same query."""
+    return len(visits) - len(set(visits))
