@@ -1,0 +1,60 @@
+"""Who plays: rules, the expert and models, each behind `navigation.Policy`."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from navigation import InputError, Policy, Question, TreeStore
+
+_CLASSES = {
+    "random": ("evaluation.policies.random", "RandomPolicy"),
+    "uniform": ("evaluation.policies.uniform", "UniformPolicy"),
+    "exhaustive": ("evaluation.policies.exhaustive", "ExhaustivePolicy"),
+    "retrieval": ("evaluation.policies.retrieval", "RetrievalPolicy"),
+    "closed_book": ("evaluation.policies.closed_book", "ClosedBookPolicy"),
+    "overview": ("evaluation.policies.closed_book", "ClosedBookPolicy"),
+    "expert": ("data_gen.expert", "Expert"),
+    "local": ("evaluation.policies.local", "LocalPolicy"),
+}
+POLICY_NAMES = tuple(_CLASSES)
+_NOT_OPTIONS = {"questions", "trees", "overview", "_indices"}
+
+
+def make_policy(name: str, trees: TreeStore, questions: Sequence[Question], seed: int = 0, **options: Any) -> Policy:
+    """A policy by name. Only what is asked for is imported, so that rules need no torch.
+
+    Args:
+        name: One of `POLICY_NAMES`.
+        trees: Caption trees, for policies that index captions.
+        questions: With answers and clues; handed to the expert and to no other.
+        seed: For everything random.
+        **options: The policy's own settings: `visits` of random, uniform and retrieval, `wander` of the expert,
+            `checkpoint` and `temperature` of the local model.
+
+    Raises:
+        InputError: an unknown name or an option that the policy does not have.
+    """
+    if name not in _CLASSES:
+        raise InputError("policy", "name", name, f"give one of {', '.join(POLICY_NAMES)}")
+    module, attribute = _CLASSES[name]
+    made_by: Callable[..., Policy] = getattr(import_module(module), attribute)
+    known = inspect.signature(made_by).parameters
+    given: dict[str, Any] = {"seed": seed, **options}
+    if name == "expert":
+        given["questions"] = questions
+    elif name == "retrieval":
+        given["trees"] = trees
+    elif name == "overview":
+        given["overview"] = True
+    for option, value in given.items():
+        if option not in known:
+            mine = ", ".join(sorted(set(known) - _NOT_OPTIONS))
+            raise InputError(f"policy {name}", option, value, f"this policy's options are: {mine}")
+    for option, parameter in known.items():
+        if parameter.default is parameter.empty and option not in given:
+            raise InputError(f"policy {name}", option, None, "this policy needs it")
+    visits = options.get("visits")
+    if visits is not None and (not isinstance(visits, int) or isinstance(visits, bool) or visits < 0):
+        raise InputError(f"policy {name}", "visits", visits, "give a whole number of at least 0")
+    return made_by(**given)
