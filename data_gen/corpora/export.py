@@ -53,6 +53,7 @@ def corpus_stats(corpus: Corpus) -> dict[str, Any]:
         "clue_seconds": _spread(clues),
         "skipped": len(corpus.skipped),
         "skipped_by_reason": corpus.skipped_by_reason,
+        "not_derived_by_reason": dict(sorted(corpus.not_derived.items())),
     }
 
 

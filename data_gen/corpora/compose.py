@@ -1,0 +1,103 @@
+"""Captions of every level composed from the annotated actions that fall in a segment."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from data_gen.corpora.actions import Action, AnnotatedVideo
+from data_gen.corpora.wording import sentence, word_count
+from navigation import CaptionTree, Path, TimeGrid
+
+NOTHING = "No annotated action."
+
+HIGH, MEDIUM, LEAF = 120, 90, 60
+"""Most words in a caption, by how far its level is from the leaves (two or more, one, none)."""
+
+RECIPE = "texts of the actions in the segment, in time order; parts at the leaves, steps and goal above"
+
+
+def compose(video: AnnotatedVideo, made_by: str, grid: TimeGrid | None = None) -> CaptionTree:
+    """The caption tree of an annotated video; `grid` is by default the published shape for its duration."""
+    grid = grid or TimeGrid.for_duration(video.duration)
+    captions: dict[Path, str] = {}
+    for level in range(1, grid.depth + 1):
+        steps = _by_segment(video.steps, grid, level)
+        parts = _by_segment([part for step in video.steps for part in step.parts], grid, level)
+        for path in grid.paths(level):
+            captions[path] = _caption(video, grid, path, steps.get(path, ()), parts.get(path, ()))
+    return CaptionTree(video.video_id, grid, captions, {"captioner": made_by, "recipe": RECIPE}, video.lines())
+
+
+def _caption(
+    video: AnnotatedVideo, grid: TimeGrid, path: Path, steps: Sequence[Action], parts: Sequence[Action]
+) -> str:
+    start, end = grid.interval(path)
+    above = grid.depth - len(path)
+    limit = LEAF if above == 0 else MEDIUM if above == 1 else HIGH
+    goal = ""
+    if above >= 2 and video.goal and video.goal_span[0] < end and video.goal_span[1] > start:
+        goal = f"Goal: {sentence(video.goal)} "
+        limit -= word_count(goal)
+    here = {id(part) for part in parts}
+
+    def with_parts(step: Action) -> str:
+        return "; ".join(_merged(part.text.rstrip(" .") for part in step.parts if id(part) in here))
+
+    def with_summary(step: Action) -> str:
+        return "; ".join(_merged(text.rstrip(" .") for text in step.summary))
+
+    def with_either(step: Action) -> str:
+        return with_parts(step) or ("" if step.parts else with_summary(step))
+
+    def bare(step: Action) -> str:
+        return ""
+
+    # From the fullest telling to the barest; the first that fits is the caption.
+    for detail in (with_summary, bare) if above >= 2 else (with_either, with_parts, bare):
+        told = _told(steps, start, detail)
+        if word_count(told) <= limit:
+            return goal + (told or NOTHING)
+    return goal + _thinned(steps, start, end, limit)
+
+
+def _told(steps: Iterable[Action], start: float, detail: Callable[[Action], str]) -> str:
+    return " ".join(_merged(_phrase(step, start, detail(step)) for step in steps))
+
+
+def _phrase(step: Action, start: float, detail: str) -> str:
+    text = step.text.rstrip(" .") + (" (continued)" if step.start < start else "")
+    return sentence(f"{text}: {detail}" if detail else text)
+
+
+def _thinned(steps: Sequence[Action], start: float, end: float, limit: int) -> str:
+    """The longest steps that fit, in time order, and how many are left out."""
+    order = sorted(steps, key=lambda step: (-(min(step.end, end) - max(step.start, start)), step.start))
+    kept, words = set(), 6
+    for step in order:
+        words += word_count(_phrase(step, start, ""))
+        if words > limit:
+            break
+        kept.add(id(step))
+    told = _told([step for step in steps if id(step) in kept], start, lambda step: "")
+    left_out = len(steps) - len(kept)
+    note = f"({left_out} shorter action{'s' * (left_out > 1)} left out.)"
+    return f"{told} {note}".strip()
+
+
+def _by_segment(actions: Iterable[Action], grid: TimeGrid, level: int) -> Mapping[Path, list[Action]]:
+    """The actions of each segment of a level, by start. A brush of under a second with a neighbour does not count."""
+    found: dict[Path, list[Action]] = {}
+    for action in sorted(actions, key=lambda each: (each.start, each.end)):
+        for path in grid.overlapping(action.start, action.end, level):
+            start, end = grid.interval(path)
+            shared = min(end, action.end) - max(start, action.start)
+            if shared >= min(1.0, (end - start) / 2, (action.end - action.start) / 2):
+                found.setdefault(path, []).append(action)
+    return found
+
+
+def _merged(texts: Iterable[str]) -> list[str]:
+    """Neighbours that say the same become one; a later repeat stays, since order is what questions ask about."""
+    found: list[str] = []
+    for text in texts:
+        if text and (not found or text.casefold() != found[-1].casefold()):
+            found.append(text)
+    return found

@@ -1,0 +1,96 @@
+"""Finding a corpus's files by the names they are downloaded under, and saying plainly when they are not there."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from navigation import InputError
+
+WANTED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "goalstep": (("goalstep_valid.json", "goalstep_train.json"),),
+    "nextgqa": (("val.csv", "test.csv"), ("gsub_val.json", "gsub_test.json"), ("*caps_1fps.zip", "captions_1fps.zip")),
+    "hirest": (("all_data_val.json", "all_data_train.json"),),
+    "cgbench": (("cgbench*.json",),),
+    "mlvu": (("[1-7]_*.json", "json/[1-7]_*.json"),),
+}
+"""For each corpus the files it needs; each is given by the names that it may have (shell patterns)."""
+
+
+def find_files(corpus: str, data: Path) -> list[list[Path]]:
+    """For each needed file of `WANTED[corpus]`, the matches in the folder `data`, at least one, sorted by name.
+
+    `data` may also be one file: it is then the only match of the first need, the others lie beside it.
+
+    Raises:
+        InputError: the folder is missing, empty, or does not hold the files; one line says which corpus wants what.
+    """
+    if data.is_file():
+        # Named by hand, so it may have any name; a file that is no such corpus fails when it is read.
+        return [[data], *(_matches(corpus, data.parent, names) for names in WANTED[corpus][1:])]
+    return [_matches(corpus, data, names) for names in WANTED[corpus]]
+
+
+def only(corpus: str, found: list[Path]) -> Path:
+    """The one match, or an InputError: splits are never mixed silently."""
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise InputError(found[0].parent, "folder", names, f"corpus {corpus} reads one split: give one of these files")
+    return found[0]
+
+
+def read_json(path: Path, on_duplicate: Callable[[str], None] | None = None) -> Any:
+    """A whole JSON file. A key given twice in an object keeps its first value and is reported to `on_duplicate`.
+
+    Raises:
+        InputError: the file cannot be read or is no JSON.
+    """
+    try:
+        return parse_json(path.read_text(encoding="utf-8-sig"), on_duplicate)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(path, "file", str(error), "give complete JSON in UTF-8: download it again") from None
+
+
+def parse_json(text: str, on_duplicate: Callable[[str], None] | None = None) -> Any:
+    """JSON from text, duplicate keys as in `read_json`. Raises ValueError or RecursionError."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found and on_duplicate is not None:
+                on_duplicate(key)
+            found.setdefault(key, value)
+        return found
+
+    return json.loads(text, object_pairs_hook=unique)
+
+
+def _matches(corpus: str, folder: Path, names: tuple[str, ...]) -> list[Path]:
+    found = sorted({path for name in names for path in folder.glob(name) if path.is_file()}) if folder.is_dir() else []
+    if not found:
+        if not folder.exists():
+            state = "missing"
+        elif not folder.is_dir():
+            state = "not a folder"
+        elif not any(folder.iterdir()):
+            state = "empty"
+        else:
+            state = f"without {' or '.join(names)}"
+        raise InputError(folder, "folder", state, _mend(corpus, folder))
+    return found
+
+
+def _mend(corpus: str, folder: Path) -> str:
+    likely = [name for name in WANTED if name != corpus and looks_like(name, folder)]
+    hint = f"; this folder looks like {' or '.join(likely)}" if likely else ""
+    wants = "; ".join(f"{name} wants {_wants(name)}" for name in WANTED if name != corpus)
+    return f"corpus {corpus} wants {_wants(corpus)} there{hint} ({wants}; small_world wants no files)"
+
+
+def looks_like(corpus: str, folder: Path) -> bool:
+    """Whether the folder holds every file that the corpus needs."""
+    return folder.is_dir() and all(any(any(folder.glob(name)) for name in names) for names in WANTED[corpus])
+
+
+def _wants(corpus: str) -> str:
+    return " and ".join("|".join(names) for names in WANTED[corpus])
