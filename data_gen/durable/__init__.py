@@ -1,0 +1,31 @@
+"""What lets a long, paid run lose nothing: journal, lock, endpoint with retries, budget, progress, executors.
+
+The caption stage and the teacher stage are built on it. In short:
+
+    with RunLock(out / ".run" / "lock"):                        # a second run of `out` is refused, a dead one is not
+        with Journal(out / ".run" / "x.jsonl", settings) as journal:   # other settings are refused, difference shown
+            if key not in journal:
+                completion = await endpoint.chat(messages, max_tokens=300, accept=check)
+                journal.append(key, {"text": …, "usage": completion.usage.to_dict()})
+            journal[key]                                        # read back from disk, nothing kept in memory
+
+A record is in the journal when `append` returns: a killed process loses none, a machine that loses power at most
+`sync_seconds` of them.
+"""
+
+from data_gen.durable.budget import Budget, OutOfMoney
+from data_gen.durable.endpoint import Completion, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
+from data_gen.durable.executors import executor_logs, make_executor, run_step
+from data_gen.durable.fingerprint import differences, file_identity, settings_hash
+from data_gen.durable.journal import Journal
+from data_gen.durable.lock import RunLock
+from data_gen.durable.orphan import stop_when_orphaned
+from data_gen.durable.prices import PriceTable
+from data_gen.durable.progress import Progress
+from data_gen.durable.usage import Usage
+
+__all__ = [
+    "Budget", "Completion", "Endpoint", "EndpointDown", "EndpointFailed", "EndpointSettings", "Journal", "OutOfMoney",
+    "PriceTable", "Progress", "RunLock", "Unacceptable", "Usage", "differences", "executor_logs", "file_identity",
+    "make_executor", "run_step", "settings_hash", "stop_when_orphaned",
+]  # fmt: skip

@@ -1,0 +1,307 @@
+"""An OpenAI-compatible endpoint that is asked until it answers, within limits on attempts, requests and money."""
+
+import asyncio
+import json
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import openai
+
+from data_gen.durable.backoff import backoff_seconds, retry_after_seconds
+from data_gen.durable.budget import Budget
+from data_gen.durable.prices import PriceTable
+from data_gen.durable.request_body import RequestBody
+from data_gen.durable.usage import Usage
+from navigation import InputError
+
+RETRIED = frozenset({408, 409, 425, 429})
+"""HTTP statuses that are asked again, besides all from 500 on."""
+FATAL = frozenset({401, 402, 403, 404})
+"""HTTP statuses that every other request would get too."""
+
+
+class Unacceptable(Exception):
+    """Raised by an `accept` function: this reply is no use, ask again. The text says why."""
+
+
+class EndpointFailed(Exception):
+    """One request failed for good. `reason` is a short text; `usage` what it cost nevertheless."""
+
+    def __init__(self, reason: str, attempts: int, usage: Usage) -> None:
+        self.reason, self.attempts, self.usage = reason, attempts, usage
+        super().__init__(f"{reason} (attempts: {attempts})")
+
+
+class EndpointDown(Exception):
+    """No request will be answered: wrong key, wrong address, unknown model, or a row of failures. `usage` as above."""
+
+    def __init__(self, reason: str, usage: Usage | None = None) -> None:
+        self.usage = usage or Usage()
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSettings:
+    """Where and how to ask.
+
+    Args:
+        url: Base address, `http://host:port/v1`; `/v1` is added to an address without a path.
+        model: The model's name there.
+        in_flight: Ceiling on requests at once.
+        attempts: Requests for one answer before it counts as failed.
+        timeout: Seconds until a request without a complete reply is given up.
+        first_wait, longest_wait: Seconds; bounds of the exponential back-off.
+        down_after: Answers in a row that failed for good, none succeeding between, until the endpoint counts as down.
+    """
+
+    url: str
+    model: str
+    in_flight: int = 64
+    attempts: int = 8
+    timeout: float = 600.0
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    down_after: int = 16
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url if isinstance(self.url, str) else "")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError("endpoint", "url", self.url, "give an address such as http://localhost:8000/v1")
+        if parts.username or parts.password:
+            raise InputError("endpoint", "url", parts.hostname, "give the key as OPENAI_API_KEY, not in the address")
+        if not self.model:
+            raise InputError("endpoint", "model", self.model, "give the name of the model the endpoint serves")
+        for name in ("in_flight", "attempts", "down_after"):
+            if getattr(self, name) < 1:
+                raise InputError("endpoint", name, getattr(self, name), "give a whole number of at least 1")
+
+    @property
+    def base_url(self) -> str:
+        url = self.url.rstrip("/")
+        return url if urlsplit(url).path else url + "/v1"
+
+
+@dataclass(slots=True)
+class Completion:
+    """An accepted reply.
+
+    Args:
+        message: The assistant message as the server sent it (`content`, `reasoning_content`, `tool_calls`, …).
+        finish_reason: `stop`, `length`, `tool_calls`, …
+        usage: Of all attempts at this answer, the rejected ones included.
+        attempts: Requests it took.
+    """
+
+    message: dict[str, Any]
+    finish_reason: str | None
+    usage: Usage
+    attempts: int = 1
+
+    @property
+    def text(self) -> str:
+        return (self.message.get("content") or "").strip()
+
+
+@dataclass(slots=True)
+class _Wasted:
+    """What one attempt brought instead of an answer."""
+
+    reason: str
+    wait: float | None = None
+    again: bool = True
+    down: bool = False
+    usage: Usage = field(default_factory=lambda: Usage(requests=1, unanswered=1))
+
+
+class Endpoint:
+    """Asks one model for chat completions; safe for any number of concurrent calls in one event loop.
+
+    The key comes from OPENAI_API_KEY (any text does for local servers) and never appears in messages.
+
+    Args:
+        settings: Where and how.
+        prices: For the money count; a model without a price counts 0 and cannot be combined with a limit.
+        budget: Limit on money, shared between endpoints if wanted.
+        seed: Of the jitter only.
+    """
+
+    def __init__(
+        self,
+        settings: EndpointSettings,
+        prices: PriceTable | None = None,
+        budget: Budget | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.settings = settings
+        self.budget = budget or Budget()
+        table = prices or PriceTable()
+        self.price = table.price(settings.model)
+        if self.price is None and self.budget.limit is not None:
+            mend = f"add a price for this model to {table.path}: without one a limit on money means nothing"
+            raise InputError(table.path, "model", settings.model, mend)
+        self._key = os.environ.get("OPENAI_API_KEY") or "none"
+        self._client = openai.AsyncOpenAI(
+            base_url=settings.base_url, api_key=self._key, max_retries=0,
+            timeout=httpx.Timeout(settings.timeout, connect=min(30.0, settings.timeout)),
+        )  # fmt: skip
+        self._slots = asyncio.Semaphore(settings.in_flight)
+        self._chance = random.Random(seed)
+        self._open_from = 0.0
+        self._failed_in_row = 0
+        self._down: str | None = None
+
+    async def __aenter__(self) -> "Endpoint":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def chat(
+        self,
+        messages: list[dict[str, Any]],
+        max_tokens: int,
+        accept: Callable[[Completion], None] | None = None,
+        **parameters: Any,
+    ) -> Completion:
+        """Asks until a reply is accepted.
+
+        Rate limits, server errors, timeouts, disconnects, broken JSON and replies that `accept` refuses are asked anew.
+
+        Args:
+            messages: Chat messages; an image is `{"type": "image_url", "image_url": {"url": <JPEG bytes>}}`.
+            max_tokens: Of the completion.
+            accept: Raises `Unacceptable` for a reply that is no use.
+            parameters: Further fields of the request: temperature, tools, seed, …
+
+        Raises:
+            EndpointFailed: this request cannot be answered, or all attempts are used up.
+            EndpointDown: nor can any other.
+            OutOfMoney: the limit on money leaves no room for it.
+        """
+        body = RequestBody({"model": self.settings.model, "messages": messages, "max_tokens": max_tokens, **parameters})
+        total = Usage()
+        for attempt in range(1, self.settings.attempts + 1):
+            if self._down:
+                raise EndpointDown(self._down, total)
+            async with self._slots:
+                await self._wait_for_opening()
+                outcome = await self._paid(body, max_tokens, accept)
+            total += outcome.usage
+            if isinstance(outcome, Completion):
+                self._failed_in_row = 0
+                return Completion(outcome.message, outcome.finish_reason, total, attempt)
+            if outcome.down:
+                self._down = outcome.reason
+                raise EndpointDown(outcome.reason, total)
+            if not outcome.again:
+                raise EndpointFailed(outcome.reason, attempt, total)
+            if attempt < self.settings.attempts:
+                wait = outcome.wait
+                if wait is None:
+                    wait = backoff_seconds(attempt, self.settings.first_wait, self.settings.longest_wait, self._chance)
+                await asyncio.sleep(wait)
+        self._failed_in_row += 1
+        if self._failed_in_row >= self.settings.down_after:
+            self._down = f"{self._failed_in_row} answers in a row failed, the last one by: {outcome.reason}"
+        raise EndpointFailed(outcome.reason, self.settings.attempts, total)
+
+    async def _wait_for_opening(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while (wait := self._open_from - clock()) > 0:
+            await asyncio.sleep(wait)
+
+    async def _paid(self, body: RequestBody, max_tokens: int, accept: Callable | None) -> Completion | _Wasted:
+        # Before anything is known: 4 bytes a token of text, 1,000 tokens an image.
+        guess = Usage(prompt_tokens=len(body) // 4 if not body.image_count else 1000 * body.image_count)
+        guess.completion_tokens = max_tokens
+        reserved = self.budget.reserve(self.price.usd(guess) if self.price else 0.0)
+        cost = 0.0
+        try:
+            outcome = await self._once(body, accept)
+            cost = outcome.usage.usd
+            return outcome
+        finally:
+            self.budget.settle(reserved, cost)
+
+    async def _once(self, body: RequestBody, accept: Callable | None) -> Completion | _Wasted:
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        try:
+            response: httpx.Response = await self._client.post(
+                "/chat/completions", cast_to=httpx.Response, content=_Pieces(body), options={"headers": headers}
+            )
+        except openai.APIStatusError as error:
+            return self._refused(error)
+        except openai.APITimeoutError:
+            return _Wasted(f"no complete reply within {self.settings.timeout:g} s")
+        except (openai.APIConnectionError, httpx.HTTPError) as error:
+            return _Wasted(f"connection failed: {self._clean(str(error.__cause__ or error) or type(error).__name__)}")
+        completion = self._read(response, body.image_count)
+        if isinstance(completion, Completion) and accept is not None:
+            try:
+                accept(completion)
+            except Unacceptable as error:
+                return _Wasted(self._clean(str(error)), usage=completion.usage)
+        return completion
+
+    def _read(self, response: httpx.Response, images: int) -> Completion | _Wasted:
+        try:
+            record = response.json()
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            return _Wasted("the reply is no JSON")
+        choices = record.get("choices") if isinstance(record, dict) else None
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        message = choice.get("message") if isinstance(choice, dict) else None
+        usage = self._usage(record.get("usage") if isinstance(record, dict) else None, images)
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str | None):
+            return _Wasted("the reply holds no message", usage=usage)
+        return Completion(message, choice.get("finish_reason"), usage)
+
+    def _usage(self, record: object, images: int) -> Usage:
+        if not isinstance(record, Mapping):
+            return Usage(requests=1, unanswered=1)
+        details = record.get("prompt_tokens_details")
+        details = details if isinstance(details, Mapping) else {}
+        usage = Usage(
+            requests=1, images=images, prompt_tokens=_count(record.get("prompt_tokens")),
+            completion_tokens=_count(record.get("completion_tokens")),
+            cached_tokens=_count(details.get("cached_tokens")), image_tokens=_count(details.get("image_tokens")),
+        )  # fmt: skip
+        usage.usd = self.price.usd(usage) if self.price else 0.0
+        return usage
+
+    def _refused(self, error: openai.APIStatusError) -> _Wasted:
+        status, body = error.status_code, error.body
+        detail = body.get("message") if isinstance(body, dict) else None
+        reason = f"HTTP {status}: {self._clean(str(detail or error.message))}"
+        if status in FATAL or (status == 429 and error.code == "insufficient_quota"):
+            return _Wasted(reason, again=False, down=True)
+        if status not in RETRIED and status < 500:
+            return _Wasted(reason, again=False)
+        wait = retry_after_seconds(error.response.headers, self.settings.longest_wait)
+        if status == 429 and wait is not None:
+            # A rate limit is for all: asking on with the others would only prolong it.
+            self._open_from = max(self._open_from, asyncio.get_running_loop().time() + wait)
+        return _Wasted(reason, wait)
+
+    def _clean(self, text: str) -> str:
+        text = " ".join(text.split())[:200]
+        return text.replace(self._key, "…") if self._key != "none" else text
+
+
+class _Pieces:
+    """The body as an asynchronous iterable that begins anew each time it is iterated."""
+
+    def __init__(self, body: RequestBody) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body.stream()
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0

@@ -1,0 +1,49 @@
+"""What a run is about, in comparable form: hashes of settings and files, and the difference between two settings."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_ABSENT = object()
+_SAMPLE = 1 << 20
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of the settings' canonical JSON; the order of keys does not matter."""
+    text = json.dumps(settings, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_identity(path: str | Path) -> dict[str, Any]:
+    """`{"bytes", "sha256"}` of a file; the hash is of its size and its first, middle and last MiB.
+
+    Three MiB and not the whole, since whole videos would be read from the network twice. Names and times do not count:
+    a file that was moved or copied is the same file.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        digest = hashlib.sha256(str(size).encode())
+        for start in sorted({0, max(0, (size - _SAMPLE) // 2), max(0, size - _SAMPLE)}):
+            file.seek(start)
+            digest.update(file.read(_SAMPLE))
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line for each value that differs: `recipe.quality: 75 before, 90 now`. Empty if none does."""
+    return list(_differences("", old, new))
+
+
+def _differences(name: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from _differences(f"{name}.{key}" if name else str(key), old.get(key, _ABSENT), new.get(key, _ABSENT))
+    elif old != new:
+        yield f"{name}: {_shown(old)} before, {_shown(new)} now"
+
+
+def _shown(value: Any) -> str:
+    text = "absent" if value is _ABSENT else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 120 else text[:117] + "..."

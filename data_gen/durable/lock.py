@@ -1,0 +1,84 @@
+"""A lock that a dead process does not hold."""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from navigation import InputError
+
+
+class RunLock:
+    """Exclusive use of a folder or file, as a context manager, by `flock` on the lock file.
+
+    The kernel lets go when the holder dies, however it dies. The file itself stays: removing it would let two processes
+    lock two different files of one name. It says who holds it. Across machines it is as good as the file system's
+    `flock` (NFS 4 and Lustre mounted with `flock` pass it on).
+
+    Args:
+        path: The lock file.
+        what: What is locked, for the message.
+
+    Raises:
+        InputError: on entering, if another process holds it (the message says which), or the file system cannot lock.
+    """
+
+    def __init__(self, path: str | Path, what: str = "run") -> None:
+        self.path = Path(path)
+        self.what = what
+        self._handle: int | None = None
+
+    def __enter__(self) -> "RunLock":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Not inheritable: a program started from here would otherwise hold the lock on after our death.
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            lock_file(handle, self.path, self.what, holder(handle))
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, (json.dumps(_self()) + "\n").encode(), 0)
+        except BaseException:
+            os.close(handle)
+            raise
+        self._handle = handle
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._handle is not None:
+            os.ftruncate(self._handle, 0)
+            os.close(self._handle)
+            self._handle = None
+
+
+def lock_file(handle: int, path: Path, what: str, who: str) -> None:
+    """Locks an open file or raises an InputError that says who has it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(
+            path, what, who, "wait for it to end or stop it; two at once would write the same files"
+        ) from None
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise InputError(path, what, str(error), "put this folder on a file system that can lock files") from None
+        raise
+
+
+def holder(handle: int) -> str:
+    """Who wrote the lock file last, in words."""
+    try:
+        record = json.loads(os.pread(handle, 4096, 0))
+        return f"held by process {record['pid']} on {record['host']} since {record['since']}: {record['command']}"
+    except (ValueError, KeyError, TypeError):
+        return "held by another process"
+
+
+def _self() -> dict[str, object]:
+    return {
+        "pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        # Program name only: arguments may carry a key that someone typed.
+        "command": Path(sys.argv[0]).name if sys.argv else "python",
+    }  # fmt: skip

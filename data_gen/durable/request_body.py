@@ -1,0 +1,48 @@
+"""Request bodies with images that are never copied: base64 is made piece by piece while the body is sent."""
+
+import base64
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+_PIECE = 48 * 1024  # divisible by 3, so that the pieces' base64 joins without padding
+_PREFIX = b"data:image/jpeg;base64,"
+
+
+class RequestBody:
+    """The JSON of `body`, in which every `bytes` value (a JPEG) stands as a base64 data URL.
+
+    64 requests of 32 frames hold 1.0 times their JPEGs in memory, not the 3.7 times of text, JSON and encoded bytes.
+    """
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        images: list[bytes] = []
+        # Drawn anew, so that no text from outside can hold it and be taken for an image.
+        marker = f"jpeg-{secrets.token_hex(16)}"
+
+        def place(value: object) -> str:
+            if not isinstance(value, bytes):
+                raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+            images.append(value)
+            return marker
+
+        pieces = json.dumps(body, ensure_ascii=False, default=place).split(marker)
+        self._texts = [piece.encode("utf-8", "replace") for piece in pieces]
+        self._images = images
+        self.image_count = len(images)
+
+    def __len__(self) -> int:
+        """Bytes on the wire."""
+        urls = sum(len(_PREFIX) + 4 * -(-len(image) // 3) for image in self._images)
+        return sum(map(len, self._texts)) + urls
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The body in pieces; can be called again for another attempt."""
+        for index, text in enumerate(self._texts):
+            yield text
+            if index < len(self._images):
+                yield _PREFIX
+                image = memoryview(self._images[index])
+                for start in range(0, len(image), _PIECE):
+                    yield base64.b64encode(image[start : start + _PIECE])

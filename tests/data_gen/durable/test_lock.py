@@ -1,0 +1,38 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from data_gen.durable import RunLock
+from navigation import InputError
+
+HOLD = """
+import sys
+from data_gen.durable import RunLock
+with RunLock(sys.argv[1]):
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_second_holder_is_told_who_has_it(tmp_path):
+    held_by_us = f"captions is 'locked': it is held by process {os.getpid()} on "
+    with RunLock(tmp_path / "lock", "captions"), pytest.raises(InputError, match=held_by_us):
+        RunLock(tmp_path / "lock", "captions").__enter__()
+    with RunLock(tmp_path / "lock"):
+        pass
+
+
+def test_a_killed_process_holds_nothing(tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=str(child.pid)):
+        RunLock(tmp_path / "lock").__enter__()
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    with RunLock(tmp_path / "lock"):
+        pass
