@@ -1,5 +1,8 @@
 """A small hand-made world: three videos of 27 leaves, questions whose evidence lies in known leaves."""
 
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import pytest
 
 from navigation import CaptionTree, EnvironmentFactory, Line, Question, TimeGrid, TreeStore
@@ -87,3 +90,21 @@ def factory(trees):
 @pytest.fixture
 def questions():
     return small_questions()
+
+
+@dataclass(frozen=True)
+class CountingMix:
+    """Stands for `rewards.RewardMix` where a test is not about rewards: the same `score`, easy sums."""
+
+    weight: float = 1.0
+
+    def score(self, question, grid, visits, status, prediction, refused):
+        right = float(prediction == question.answer)
+        grounding = len(visits) / 100 if question.clue_intervals else None
+        parts = {"answer": right, "grounding": grounding, "visit_cost": float(len(visits)), "format": 0.0}
+        return SimpleNamespace(parts=parts, total=self.weight * right)
+
+
+@pytest.fixture
+def mix():
+    return CountingMix()

@@ -1,0 +1,148 @@
+"""Plays a policy on questions: concurrently, durably, and in the end in one order whatever the order of play."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluation.journal import Journal
+from evaluation.progress import EvaluationProgress
+from navigation import EnvironmentFactory, InputError, Limits, Policy, Question, Trajectory, run
+
+if TYPE_CHECKING:
+    from rewards import RewardMix
+
+
+async def evaluate(
+    policy: Policy,
+    questions: Sequence[Question],
+    environment_factory: EnvironmentFactory,
+    limits: Limits | None = None,
+    mix: "RewardMix | None" = None,
+    out: str | Path = "runs/eval",
+    concurrency: int = 16,
+    samples: int = 1,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    keep_messages: bool = True,
+) -> list[Trajectory]:
+    """Trajectories of every question, in the order of `questions`, then of samples.
+
+    Each is appended to `out/trajectories.jsonl` as soon as it is finished: a kill loses what is in flight, and the next
+    call with the same settings plays only what is missing.
+
+    Args:
+        policy: Who plays.
+        questions: Each with an id of its own.
+        environment_factory: Whose trees the questions are about.
+        limits: Of each episode.
+        mix: Scores each episode; its parts and total become `Trajectory.reward`. Default: the default mix.
+        out: Folder of results; one policy and one configuration each.
+        concurrency: Episodes in flight. Results do not depend on it.
+        samples: Attempts at each question.
+        settings: What else the results depend on (seed, checkpoint, …); kept in `out/settings.json`.
+        keep_messages: Whether the returned trajectories keep their messages; the file always does.
+
+    Raises:
+        InputError: doubled question ids, a missing tree, or an `out` that holds results of other settings.
+    """
+    if mix is None:
+        from rewards import RewardMix
+
+        mix = RewardMix.from_config(None)
+    limits = limits or Limits()
+    for name, value in (("concurrency", concurrency), ("samples", samples)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InputError("evaluate", name, value, "give a whole number of at least 1")
+    check_questions(questions, environment_factory)
+    order = [f"{question.id}#{sample}" for question in questions for sample in range(samples)]
+    journal = Journal(out, keep_messages)
+    with journal.open(_settings(policy, questions, limits, mix, samples, settings)):
+        jobs = (
+            (question, sample)
+            for question in questions
+            for sample in range(samples)
+            if f"{question.id}#{sample}" not in journal.finished
+        )
+        with EvaluationProgress(policy.name, len(order), list(journal.finished.values())) as progress:
+            worker = _Worker(policy, environment_factory, limits, mix, journal, progress)
+            await _all_or_none([worker.play(jobs) for _ in range(min(concurrency, len(order)))])
+        return journal.close_in_order(order)
+
+
+def check_questions(questions: Sequence[Question], environment_factory: EnvironmentFactory) -> None:
+    """Refuses doubled ids and questions whose caption tree is missing, before anything is played."""
+    if not questions:
+        raise InputError("evaluate", "questions", [], "give at least one question")
+    seen: set[str] = set()
+    for question in questions:
+        if question.id in seen:
+            raise InputError("questions", "id", question.id, "give each question an id of its own")
+        seen.add(question.id)
+    trees = environment_factory.trees
+    missing = sorted(video_id for video_id in {question.video_id for question in questions} if video_id not in trees)
+    if missing:
+        mend = f"make its caption tree first ({len(missing)} of the questions' videos have none)"
+        raise InputError(trees.folder, "video_id", missing[0], mend)
+
+
+class _Worker:
+    """Plays questions one after another, each worker with an environment of its own."""
+
+    def __init__(
+        self, policy: Policy, factory: EnvironmentFactory, limits: Limits, mix: "RewardMix", journal: Journal,
+        progress: EvaluationProgress,
+    ) -> None:  # fmt: skip
+        self.policy, self.factory, self.limits, self.mix = policy, factory, limits, mix
+        self.journal, self.progress = journal, progress
+
+    async def play(self, jobs: Iterator[tuple[Question, int]]) -> None:
+        environment = self.factory()
+        for question, sample in jobs:
+            trajectory = await run(self.policy, environment, question, self.limits, sample)
+            self.score(trajectory, question)
+            self.journal.append(trajectory)
+            self.progress.advance(trajectory)
+
+    def score(self, trajectory: Trajectory, question: Question) -> None:
+        grid = self.factory.trees[question.video_id].grid
+        breakdown = self.mix.score(
+            question, grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused
+        )
+        trajectory.reward = {**breakdown.parts, "total": breakdown.total}
+        trajectory.teacher = {"model": self.policy.name}
+        index_captions = getattr(self.policy, "index_captions", None)
+        if index_captions is not None:
+            trajectory.teacher["index_captions"] = index_captions(question.video_id)
+
+
+async def _all_or_none(workers: Sequence[Any]) -> None:
+    """Waits for all; the first error cancels the others and is raised as it is."""
+    tasks = [asyncio.ensure_future(worker) for worker in workers]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _settings(
+    policy: Policy, questions: Sequence[Question], limits: Limits, mix: "RewardMix", samples: int,
+    more: Mapping[str, Any] | None,
+) -> dict[str, Any]:  # fmt: skip
+    rows = json.dumps([question.to_dict() for question in questions])
+    return {
+        "policy": {"name": policy.name, **getattr(policy, "settings", {})},
+        "questions": {
+            "count": len(questions),
+            "sha256": hashlib.sha256(rows.encode()).hexdigest(),
+        },
+        "samples": samples,
+        "limits": asdict(limits),
+        "mix": asdict(mix) if is_dataclass(mix) and not isinstance(mix, type) else repr(mix),
+        **(more or {}),
+    }

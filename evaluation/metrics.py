@@ -1,0 +1,133 @@
+"""What a policy's trajectories add up to: each metric with its N and its interval."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evaluation.bootstrap import ratio_intervals
+from navigation import InputError, Question, Status, Trajectory
+
+METRICS = (
+    "accuracy", "visits", "visit_cost", "grounding", "turns", "refused", "prompt_tokens", "completion_tokens",
+)  # fmt: skip
+INDEX_METRICS = ("index_captions", "visit_cost_with_index")
+
+
+def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question], seed: int = 0) -> dict[str, Any]:
+    """One policy's summary.
+
+    Every metric is a mean over all trajectories that have a value; `<metric>_ci` is its 95 % interval, and `<metric>_n`
+    its N where that is not `n` (grounding needs clue intervals). `accuracy` is right answers / all trajectories: a failed
+    or unanswered episode is wrong and never counts as a letter; `answered` stands beside it. A policy that builds an
+    index also has `visit_cost_with_index`: what its visits cost plus one unit for every caption that the index of the
+    question's video needs; and `visit_cost_with_shared_index`, where a video's index is shared by its questions.
+
+    Raises:
+        InputError: a trajectory whose question is not among `questions`.
+    """
+    trajectories = list(trajectories)
+    by_id = {question.id: question for question in questions}
+    for trajectory in trajectories:
+        if trajectory.question_id not in by_id:
+            raise InputError(
+                "trajectories", "question_id", trajectory.question_id, "give the questions they were made on"
+            )
+    values = [_values(trajectory) for trajectory in trajectories]
+    names = list(METRICS)
+    if any(value["index_captions"] is not None for value in values):
+        names += INDEX_METRICS
+    groups = [trajectory.question_id for trajectory in trajectories]
+    summary: dict[str, Any] = {}
+    for name, (mean, low, high, count) in _estimate(values, groups, names, seed).items():
+        summary[name] = mean
+        summary[f"{name}_ci"] = None if low is None else [low, high]
+        if count != len(trajectories):
+            summary[f"{name}_n"] = count
+    if names[-1] in INDEX_METRICS:
+        summary["visit_cost_with_shared_index"] = _shared_index_cost(trajectories, values)
+    statuses = Counter(trajectory.status for trajectory in trajectories)
+    summary["statuses"] = {status.value: statuses[status] for status in Status}
+    summary["n"] = len(trajectories)
+    summary["questions"] = len(set(groups))
+    summary["answered"] = statuses[Status.ANSWERED]
+    summary["by_kind"] = _by_kind(trajectories, values, by_id, seed)
+    return summary
+
+
+def _values(trajectory: Trajectory) -> dict[str, float | None]:
+    cost = trajectory.reward.get("visit_cost")
+    captions = trajectory.teacher.get("index_captions")
+    return {
+        "accuracy": float(trajectory.correct and trajectory.status is Status.ANSWERED),
+        "visits": len(trajectory.visits),
+        "visit_cost": cost,
+        "grounding": trajectory.reward.get("grounding"),
+        "turns": trajectory.turns,
+        "refused": trajectory.refused,
+        "prompt_tokens": trajectory.prompt_tokens,
+        "completion_tokens": trajectory.completion_tokens,
+        "index_captions": captions,
+        "visit_cost_with_index": None if captions is None or cost is None else cost + captions,
+    }
+
+
+def _estimate(
+    values: Sequence[Mapping[str, float | None]], groups: Sequence[str], names: Sequence[str], seed: int
+) -> dict[str, tuple[float | None, float | None, float | None, int]]:
+    """Mean, low, high and N by metric; None where nothing has a value."""
+    row = {group: index for index, group in enumerate(dict.fromkeys(groups))}
+    table = np.array([[_number(value[name]) for name in names] for value in values], float).reshape(-1, len(names))
+    present = ~np.isnan(table)
+    sums, counts = np.zeros((len(row), len(names))), np.zeros((len(row), len(names)))
+    rows = [row[group] for group in groups]
+    np.add.at(sums, rows, np.where(present, table, 0.0))
+    np.add.at(counts, rows, present.astype(float))
+    bounds = ratio_intervals(sums, counts, seed)
+    estimates = {}
+    for column, name in enumerate(names):
+        count = int(counts[:, column].sum())
+        if count:
+            mean = float(sums[:, column].sum() / count)
+            estimates[name] = (_round(mean), _round(bounds[column, 0]), _round(bounds[column, 1]), count)
+        else:
+            estimates[name] = (None, None, None, 0)
+    return estimates
+
+
+def _by_kind(
+    trajectories: Sequence[Trajectory],
+    values: Sequence[Mapping[str, float | None]],
+    by_id: Mapping[str, Question],
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    members: dict[str, list[int]] = {}
+    for index, trajectory in enumerate(trajectories):
+        members.setdefault(by_id[trajectory.question_id].kind or "all", []).append(index)
+    table = {}
+    for kind in sorted(members):
+        chosen = members[kind]
+        groups = [trajectories[index].question_id for index in chosen]
+        found = _estimate([values[index] for index in chosen], groups, ("accuracy", "visits"), seed)
+        table[kind] = {"n": len(chosen)}
+        for name, (mean, low, high, _) in found.items():
+            table[kind] |= {name: mean, f"{name}_ci": [low, high]}
+    return table
+
+
+def _shared_index_cost(
+    trajectories: Sequence[Trajectory], values: Sequence[Mapping[str, float | None]]
+) -> float | None:
+    captions = {each.video_id: value["index_captions"] or 0 for each, value in zip(trajectories, values, strict=True)}
+    costs = [value["visit_cost"] for value in values if value["visit_cost"] is not None]
+    return _round((sum(costs) + sum(captions.values())) / len(costs)) if costs else None
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _round(value: float) -> float:
+    # Ten digits: sums in another order differ in the last bits, and result files are compared byte by byte.
+    return float(f"{value:.10g}")
