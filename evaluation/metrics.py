@@ -19,10 +19,10 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
     """One policy's summary.
 
     Every metric is a mean over all trajectories that have a value; `<metric>_ci` is its 95 % interval, and `<metric>_n`
-    its N where that is not `n` (grounding needs clue intervals). `accuracy` is right answers / all trajectories: a failed
-    or unanswered episode is wrong and never counts as a letter; `answered` stands beside it. A policy that builds an
-    index also has `visit_cost_with_index`: what its visits cost plus one unit for every caption that the index of the
-    question's video needs; and `visit_cost_with_shared_index`, where a video's index is shared by its questions.
+    its N where that is not `n` (grounding needs clue intervals). `accuracy` is right answers / all trajectories: an
+    episode that failed or did not answer is wrong and counts as no letter; `answered` stands beside it. A policy that
+    builds an index also has `visit_cost_with_index`: what its visits cost plus one unit for every caption that the
+    index of the question's video needs; and `visit_cost_with_shared_index`, where a video's questions share its index.
 
     Raises:
         InputError: a trajectory whose question is not among `questions`.

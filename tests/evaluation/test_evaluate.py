@@ -83,7 +83,7 @@ async def test_a_run_stopped_in_flight_keeps_what_was_finished(trees, factory, q
     with pytest.raises(asyncio.CancelledError):
         await evaluate(first, questions, factory, mix=mix, out=stopped, concurrency=1)
     kept = [each.id for each in read_trajectories(stopped / "trajectories.jsonl")]
-    assert len(kept) == 4
+    assert len(kept) == 3
     second = Watching(make_policy("uniform", trees, questions))
     await evaluate(second, questions, factory, mix=mix, out=stopped, concurrency=4)
     assert not set(kept) & set(second.asked)
@@ -102,12 +102,15 @@ async def test_a_finished_run_is_not_played_again(trees, factory, questions, mix
 
 @pytest.mark.parametrize(
     ("change", "shown"),
-    [({"seed": 1}, "policy.seed 0 -> 1"), ({"samples": 2}, "samples 1 -> 2"), ({"limits": Limits(turns=3)}, "limits.turns 15 -> 3"),
-     ({"name": "exhaustive"}, "policy.name uniform -> exhaustive"), ({"settings": {"checkpoint": "b"}}, "checkpoint nothing -> b")],
-)  # fmt: skip
-async def test_a_folder_with_other_settings_is_refused_and_untouched(
-    change, shown, trees, factory, questions, mix, tmp_path
-):
+    [
+        ({"seed": 1}, "policy.seed 0 -> 1"),
+        ({"samples": 2}, "samples 1 -> 2"),
+        ({"limits": Limits(turns=3)}, "limits.turns 15 -> 3"),
+        ({"name": "exhaustive"}, "policy.name uniform -> exhaustive"),
+        ({"settings": {"checkpoint": "b"}}, "checkpoint nothing -> b"),
+    ],
+)
+async def test_a_folder_with_other_settings_is_refused(change, shown, trees, factory, questions, mix, tmp_path):
     await play(trees, factory, questions, mix, tmp_path / "out")
     before = contents(tmp_path / "out")
     with pytest.raises(InputError, match="other settings") as caught:
@@ -118,9 +121,9 @@ async def test_a_folder_with_other_settings_is_refused_and_untouched(
 
 async def test_other_questions_or_another_mix_are_other_settings(trees, factory, questions, mix, tmp_path):
     await play(trees, factory, questions, mix, tmp_path / "out")
-    with pytest.raises(InputError, match="questions.count 6 -> 5"):
+    with pytest.raises(InputError, match=r"questions\.count 6 -> 5"):
         await play(trees, factory, questions[1:], mix, tmp_path / "out")
-    with pytest.raises(InputError, match="mix.weight"):
+    with pytest.raises(InputError, match=r"mix\.weight"):
         await play(trees, factory, questions, type(mix)(weight=2.0), tmp_path / "out")
 
 
