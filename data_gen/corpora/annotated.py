@@ -12,9 +12,7 @@ from data_gen.corpora.rows import Skips
 from navigation import Question
 
 
-def annotated_corpus(
-    name: str, videos: Sequence[AnnotatedVideo], skips: Skips, seed: int, limit: int | None
-) -> Corpus:
+def annotated_corpus(name: str, videos: Sequence[AnnotatedVideo], skips: Skips, seed: int, limit: int | None) -> Corpus:
     """Derives the questions; trees are composed when they are asked for."""
     questions: list[Question] = []
     not_derived: Counter[str] = Counter()

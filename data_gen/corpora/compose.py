@@ -52,46 +52,54 @@ def _caption(
 
     # From the fullest telling to the barest; the first that fits is the caption.
     for detail in (with_summary, bare) if above >= 2 else (with_either, with_parts, bare):
-        told = _told(steps, start, detail)
+        told = _told(steps, (start, end), detail)
         if word_count(told) <= limit:
             return goal + (told or NOTHING)
-    return goal + _thinned(steps, start, end, limit)
+    return goal + _thinned(steps, (start, end), limit)
 
 
-def _told(steps: Iterable[Action], start: float, detail: Callable[[Action], str]) -> str:
-    return " ".join(_merged(_phrase(step, start, detail(step)) for step in steps))
+def _told(steps: Iterable[Action], span: tuple[float, float], detail: Callable[[Action], str]) -> str:
+    return " ".join(_merged(_phrase(step, span, detail(step)) for step in steps))
 
 
-def _phrase(step: Action, start: float, detail: str) -> str:
-    text = step.text.rstrip(" .") + (" (continued)" if step.start < start else "")
+def _phrase(step: Action, span: tuple[float, float], detail: str) -> str:
+    text = step.text.rstrip(" .")
+    # Continued only where the segment before shows it too.
+    if span[0] > step.start and span[0] - step.start >= _least(step, span[1] - span[0]):
+        text += " (continued)"
     return sentence(f"{text}: {detail}" if detail else text)
 
 
-def _thinned(steps: Sequence[Action], start: float, end: float, limit: int) -> str:
+def _thinned(steps: Sequence[Action], span: tuple[float, float], limit: int) -> str:
     """The longest steps that fit, in time order, and how many are left out."""
+    start, end = span
     order = sorted(steps, key=lambda step: (-(min(step.end, end) - max(step.start, start)), step.start))
     kept, words = set(), 6
     for step in order:
-        words += word_count(_phrase(step, start, ""))
+        words += word_count(_phrase(step, span, ""))
         if words > limit:
             break
         kept.add(id(step))
-    told = _told([step for step in steps if id(step) in kept], start, lambda step: "")
+    told = _told([step for step in steps if id(step) in kept], span, lambda step: "")
     left_out = len(steps) - len(kept)
     note = f"({left_out} shorter action{'s' * (left_out > 1)} left out.)"
     return f"{told} {note}".strip()
 
 
 def _by_segment(actions: Iterable[Action], grid: TimeGrid, level: int) -> Mapping[Path, list[Action]]:
-    """The actions of each segment of a level, by start. A brush of under a second with a neighbour does not count."""
+    """The actions of each segment of a level, by start."""
     found: dict[Path, list[Action]] = {}
     for action in sorted(actions, key=lambda each: (each.start, each.end)):
         for path in grid.overlapping(action.start, action.end, level):
             start, end = grid.interval(path)
-            shared = min(end, action.end) - max(start, action.start)
-            if shared >= min(1.0, (end - start) / 2, (action.end - action.start) / 2):
+            if min(end, action.end) - max(start, action.start) >= _least(action, end - start):
                 found.setdefault(path, []).append(action)
     return found
+
+
+def _least(action: Action, segment_length: float) -> float:
+    """Seconds of an action that must fall in a segment for the segment to show it."""
+    return min(1.0, segment_length / 2, (action.end - action.start) / 2)
 
 
 def _merged(texts: Iterable[str]) -> list[str]:

@@ -110,9 +110,7 @@ class _Derivation:
     def _part(self, anchor: Action) -> None:
         chance = self._chance("part", anchor)
         inside = [
-            part
-            for part in anchor.parts
-            if anchor.start - SLACK <= part.start and part.end <= anchor.end + SLACK
+            part for part in anchor.parts if anchor.start - SLACK <= part.start and part.end <= anchor.end + SLACK
         ]
         # A part that repeats its step's words is found without the video.
         right = next((part for part in shuffled(inside, chance) if not similar(part.stems, anchor.stems)), None)
@@ -137,7 +135,13 @@ class _Derivation:
         return generator(self.seed, self.video.video_id, kind, anchor.number)
 
     def _add(
-        self, kind: str, anchor: Action, text: str, right: str, fits: Iterable[str], clues: Sequence[tuple[float, float]]
+        self,
+        kind: str,
+        anchor: Action,
+        text: str,
+        right: str,
+        fits: Iterable[str],
+        clues: Sequence[tuple[float, float]],
     ) -> None:
         wrong = _distinct(fits, right, similar_is_same=kind != "when")
         if wrong is None:

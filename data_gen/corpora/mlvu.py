@@ -46,5 +46,5 @@ def _question(row: Any, question_id: str, skips: rows.Skips) -> Question:
     duration = rows.duration(row, "duration")
     kind = rows.optional_text(row, "question_type")
     # The source has no ids; the same question about the same video is the same row.
-    skips.once(f"{video_id}\x1f{text}\x1f{options}")
+    skips.once(f"{video_id} | {text} | {' | '.join(options)}")
     return Question(question_id, video_id, text, options, letter, (), duration, NAME, kind)

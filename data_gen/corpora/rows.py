@@ -104,7 +104,12 @@ def items(row: Mapping[str, Any], key: str, optional: bool = False) -> Sequence[
 
 def number(value: Any, key: str) -> float:
     # An int of hundreds of digits is valid JSON and overflows float().
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and -1e15 < value < 1e15 and math.isfinite(value):
+    if (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and -1e15 < value < 1e15
+        and math.isfinite(value)
+    ):
         return float(value)
     raise BadRow("wrong type", f"{key} is {shown(value)}, not a finite number")
 

@@ -9,7 +9,11 @@ from navigation import InputError
 
 WANTED: dict[str, tuple[tuple[str, ...], ...]] = {
     "goalstep": (("goalstep_valid.json", "goalstep_train.json"),),
-    "nextgqa": (("val.csv", "test.csv"), ("gsub_val.json", "gsub_test.json"), ("*caps_1fps.zip", "captions_1fps.zip")),
+    "nextgqa": (
+        ("val.csv", "test.csv"),
+        ("gsub_val.json", "gsub_test.json"),
+        ("captions_1fps.zip", "nextqa_allcaps_1fps.zip"),
+    ),
     "hirest": (("all_data_val.json", "all_data_train.json"),),
     "cgbench": (("cgbench*.json",),),
     "mlvu": (("[1-7]_*.json", "json/[1-7]_*.json"),),
@@ -83,6 +87,8 @@ def _matches(corpus: str, folder: Path, names: tuple[str, ...]) -> list[Path]:
 def _mend(corpus: str, folder: Path) -> str:
     likely = [name for name in WANTED if name != corpus and looks_like(name, folder)]
     hint = f"; this folder looks like {' or '.join(likely)}" if likely else ""
+    below = sorted(each.name for each in folder.iterdir() if looks_like(corpus, each)) if folder.is_dir() else []
+    hint += f"; they are in {' and '.join(below)} below it" if below else ""
     wants = "; ".join(f"{name} wants {_wants(name)}" for name in WANTED if name != corpus)
     return f"corpus {corpus} wants {_wants(corpus)} there{hint} ({wants}; small_world wants no files)"
 
