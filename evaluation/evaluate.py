@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +112,9 @@ class _Worker:
         breakdown = self.mix.score(
             question, grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused
         )
-        trajectory.reward = {**breakdown.parts, "total": breakdown.total}
-        trajectory.teacher = {"model": self.policy.name}
+        trajectory.reward = breakdown.to_dict()
+        # The reward charges cost above a budget and on right answers only; the metric is what all visits cost.
+        trajectory.teacher = {"model": self.policy.name, "visit_cost": breakdown.walk.cost}
         index_captions = getattr(self.policy, "index_captions", None)
         if index_captions is not None:
             trajectory.teacher["index_captions"] = index_captions(question.video_id)
@@ -143,6 +144,6 @@ def _settings(
         },
         "samples": samples,
         "limits": asdict(limits),
-        "mix": asdict(mix) if is_dataclass(mix) and not isinstance(mix, type) else repr(mix),
+        "mix": asdict(mix.settings),
         **(more or {}),
     }

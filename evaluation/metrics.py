@@ -57,7 +57,7 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
 
 
 def _values(trajectory: Trajectory) -> dict[str, float | None]:
-    cost = trajectory.reward.get("visit_cost")
+    cost = trajectory.teacher.get("visit_cost")
     captions = trajectory.teacher.get("index_captions")
     return {
         "accuracy": float(trajectory.correct and trajectory.status is Status.ANSWERED),

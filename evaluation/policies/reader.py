@@ -67,7 +67,7 @@ def score_options(question: str, options: Sequence[str], notes: Sequence[Note], 
     scores = [0.0] * len(options)
     for level, statements in levels.items():
         weights = WordWeights(statements)
-        fit = _fit(words_of(anchor_text), statements, weights)
+        fit = _fit(words_of(anchor_text), words_of(question), statements, weights)
         scale = _COARSER ** (max(levels) - level)
         if all(span is not None for span in spans):
             found = [_span_score(span, statements, fit, duration) for span in spans if span is not None]
@@ -101,9 +101,14 @@ def anchor_of(question: str) -> tuple[str, int]:
     return (named if words_of(named) else question[: match.start()]), direction
 
 
-def _fit(wanted: frozenset[str], statements: Sequence[Statement], weights: WordWeights) -> list[float]:
-    """How well each statement fits the wanted words; the best is 1, unless none fits at all."""
-    shares = [weights.share(wanted, statement.words) for statement in statements]
+def _fit(
+    named: frozenset[str], question: frozenset[str], statements: Sequence[Statement], weights: WordWeights
+) -> list[float]:
+    """How well each statement fits what is named, given the rest of the question; the best is 1, unless none fits."""
+    shares = [
+        weights.share(named, statement.words) * (1 + weights.share(question, statement.words))
+        for statement in statements
+    ]
     best = max(shares)
     return [share / best for share in shares] if best > 0 else shares
 

@@ -98,11 +98,16 @@ class CountingMix:
 
     weight: float = 1.0
 
+    @property
+    def settings(self):
+        return self
+
     def score(self, question, grid, visits, status, prediction, refused):
         right = float(prediction == question.answer)
         grounding = len(visits) / 100 if question.clue_intervals else None
         parts = {"answer": right, "grounding": grounding, "visit_cost": float(len(visits)), "format": 0.0}
-        return SimpleNamespace(parts=parts, total=self.weight * right)
+        reward = {**parts, "total": self.weight * right}
+        return SimpleNamespace(to_dict=lambda: reward, walk=SimpleNamespace(cost=2.0 * len(visits)))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_a_failed_episode_counts_as_no_letter_and_stays_in_n(questions):
 
 def test_means_intervals_and_kinds(questions):
     played = [
-        trajectory(question, prediction="A", visits=number, reward={"visit_cost": 2.0 * number, "grounding": None})
+        trajectory(question, prediction="A", visits=number, teacher={"visit_cost": 2.0 * number})
         for number, question in enumerate(questions)
     ]
     summary = summarise(played, questions)
@@ -48,9 +48,7 @@ def test_grounding_is_a_mean_over_questions_with_clues(questions):
 
 
 def test_an_index_is_counted_by_question_and_shared_by_video(questions):
-    played = [
-        trajectory(question, reward={"visit_cost": 4.0}, teacher={"index_captions": 27}) for question in questions
-    ]
+    played = [trajectory(question, teacher={"visit_cost": 4.0, "index_captions": 27}) for question in questions]
     summary = summarise(played, questions)
     assert summary["visit_cost"] == 4.0
     assert summary["index_captions"] == 27.0
@@ -61,7 +59,7 @@ def test_an_index_is_counted_by_question_and_shared_by_video(questions):
 
 def test_order_of_trajectories_does_not_matter_to_the_means(questions):
     played = [
-        trajectory(question, sample, prediction="A", visits=7 * sample + 1, reward={"visit_cost": 0.1 * sample})
+        trajectory(question, sample, prediction="A", visits=7 * sample + 1, teacher={"visit_cost": 0.1 * sample})
         for question in questions for sample in range(3)
     ]  # fmt: skip
     forth, back = summarise(played, questions), summarise(played[::-1], questions)
