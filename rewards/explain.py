@@ -1,0 +1,86 @@
+"""Why an episode earned what it did: one account a visit, in words."""
+
+from dataclasses import dataclass
+
+from navigation import VIDEO_QA, TimeGrid, Visit
+from navigation.grid import clock, format_path
+from rewards.breakdown import Breakdown
+from rewards.settings import VisitCostSettings
+from rewards.walk import Step
+
+
+@dataclass(frozen=True, slots=True)
+class VisitAccount:
+    """What one visit earned and cost.
+
+    Attributes:
+        visit: The visit.
+        place: Its segment and time, as in `[2, 5] 7:36-9:07`.
+        clue_seconds: Clue time inside the segment, in seconds.
+        gain: Coverage it added, 0 to 1.
+        price: Visit units.
+        charge: Weighted cost that reached the total, at most 0; 0 in an episode that was not answered right.
+        reason: Why, in words.
+    """
+
+    visit: Visit
+    place: str
+    clue_seconds: float
+    gain: float
+    price: float
+    charge: float
+    reason: str
+
+
+def explain(breakdown: Breakdown, grid: TimeGrid, settings: VisitCostSettings | None = None) -> list[VisitAccount]:
+    """One account a visit, in order; their charges add up to the visit cost's share of the total.
+
+    Args:
+        breakdown: From `RewardMix.score(…, keep_steps=True)`.
+        grid: The grid the episode walked on.
+        settings: Of the visit cost (`mix.settings.visit_cost`); None if it is switched off.
+    """
+    raw_cost = breakdown.parts.get("visit_cost")
+    weight = breakdown.weights.get("visit_cost", 0.0)
+    budget, cap = (settings.budget, settings.cap) if settings is not None else (0.0, 0.0)
+    accounts = []
+    spent = charged = 0.0
+    for step in breakdown.walk.steps:
+        if step.wasted:
+            units = step.price
+        else:
+            units = max(0.0, spent + step.price - max(budget, spent))
+            spent += step.price
+        units = min(units, cap - charged)
+        charged += units
+        start, end = grid.interval(step.visit.path)
+        accounts.append(
+            VisitAccount(
+                visit=step.visit,
+                place=f"{format_path(step.visit.path)} {clock(start)}-{clock(end)}",
+                clue_seconds=step.clue_seconds,
+                gain=step.gain,
+                price=step.price,
+                charge=0.0 if raw_cost is None else weight * units,
+                reason=_reason(step, grid, units, raw_cost is not None),
+            )
+        )
+    return accounts
+
+
+def _reason(step: Step, grid: TimeGrid, units: float, charged: bool) -> str:
+    if step.wasted:
+        what = "asked this before" if step.visit.tool == VIDEO_QA else "opened it, or something inside it, before"
+    elif step.visit.tool == VIDEO_QA:
+        what = "looked into the clip: priced, never part of grounding"
+    elif step.gain > 0 and grid.is_leaf(step.visit.path):
+        what = f"holds {step.clue_seconds:.1f} s of clue, opened as finely as can be"
+    elif step.gain > 0:
+        what = f"holds {step.clue_seconds:.1f} s of clue, opened on level {len(step.visit.path)} of {grid.depth}"
+    else:
+        what = "holds no clue time"
+    if not charged:
+        return f"{what}; free: only right answers pay"
+    if units == 0:
+        return f"{what}; within the budget"
+    return f"{what}; {units:g} visit units charged"

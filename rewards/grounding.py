@@ -1,0 +1,68 @@
+"""Grounding: how well the opened segments match the clue intervals, in [0, 1]. Each measure is a pure function."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from navigation import GET_CAPTION, Path, Visit
+from rewards.clues import ClueTime
+from rewards.walk import Walk, walk
+
+MEASURES = ("navigation_f1", "interval_f1", "official")
+_FREE = dict.fromkeys(("get_caption", "video_qa"), 0.0)
+
+
+def opened_paths(visits: Iterable[Visit]) -> set[Path]:
+    """Segments whose caption was read. `video_qa` needs the caption first and opens nothing more."""
+    return {visit.path for visit in visits if visit.tool == GET_CAPTION}
+
+
+def coverage(visits: Sequence[Visit], clues: ClueTime) -> float | None:
+    """Clue time opened, each second weighted by leaf length / length of the finest opened segment that holds it, over
+    all clue time. In [0, 1], the same for every order of the visits. None if the clues hold no time.
+    """
+    if clues.total == 0.0:
+        return None
+    opened = opened_paths(visits)
+    width, depth = clues.grid.width, clues.grid.depth
+    parts = []
+    for path in opened:
+        # The weights along one branch telescope: each opened segment adds what it is finer than the next above it.
+        above = next((level for level in range(len(path) - 1, 0, -1) if path[:level] in opened), None)
+        weight = float(width) ** (len(path) - depth) - (0.0 if above is None else float(width) ** (above - depth))
+        parts.append(weight * clues.measure(path)[0])
+    return min(1.0, math.fsum(parts) / clues.total)
+
+
+def navigation_f1(visits: Sequence[Visit], clues: ClueTime) -> float | None:
+    """F1 of precision = useful visits / visits and recall = the coverage of the useful visits (see `rewards.walk`).
+
+    `video_qa` visits count in neither. None if the clues hold no time; 0 without visits.
+    """
+    return f1_of_walk(walk(visits, clues, _FREE), clues)
+
+
+def f1_of_walk(result: Walk, clues: ClueTime) -> float | None:
+    """`navigation_f1` of a walk that was read already."""
+    if clues.total == 0.0:
+        return None
+    if not result.useful:
+        return 0.0
+    precision = result.useful / result.captions
+    return 2 * precision * result.earned / (precision + result.earned)
+
+
+def interval_f1(visits: Sequence[Visit], clues: ClueTime) -> float | None:
+    """Temporal F1 of the exact unions of opened and clue intervals: 2·|both| / (|opened| + |clues|).
+
+    The same for every order and every repetition of the visits. None if the clues hold no time; 0 without visits.
+    """
+    if clues.total == 0.0:
+        return None
+    opened = opened_paths(visits)
+    both, lengths = [], [clues.total]
+    for path in opened:
+        if not any(path[:level] in opened for level in range(1, len(path))):
+            inside, length = clues.measure(path)
+            both.append(inside)
+            lengths.append(length)
+    return min(1.0, 2 * math.fsum(both) / math.fsum(lengths))

@@ -1,0 +1,148 @@
+"""The one place that weighs and sums the parts of the reward."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from navigation import Question, Status, TimeGrid, TreeStore, Visit
+from rewards.breakdown import PARTS, Breakdown
+from rewards.clues import clue_time
+from rewards.format import format_penalty
+from rewards.grounding import f1_of_walk, interval_f1
+from rewards.official import official_grounding, tagged
+from rewards.settings import Settings, VisitCostSettings
+from rewards.visit_cost import SteeredWeight, charged
+from rewards.walk import walk
+
+if TYPE_CHECKING:
+    from rewards.trl_functions import PartFunction
+
+
+class RewardMix:
+    """Weighted parts of the reward. Picklable; holds no torch.
+
+    | status | answer | grounding | visit_cost | format |
+    |---|---|---|---|---|
+    | answered, right | 1 | as measured | charged | refused calls |
+    | answered, wrong | 0 | as measured | None | refused calls |
+    | unparsable, out_of_turns, out_of_tokens | 0 | as measured | None | penalty of the status, and refused calls |
+    | failed | None | None | None | None |
+
+    None is not applicable: trl leaves it out of the sum, and a row of nothing else out of the batch. Grounding is None
+    for a question whose clue intervals hold no time. With the defaults every right answer totals more than every wrong
+    one.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        cost = self.settings.visit_cost
+        self.cost_weight = SteeredWeight(cost or VisitCostSettings(weight=0.0))
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | None = None) -> "RewardMix":
+        """Reads the `rewards:` section of a run's config; None gives the defaults.
+
+        Keys: `answer: {weight}`, `grounding: {measure, weight}`, `visit_cost: {weight, budget, prices, cap, target,
+        learning_rate, max_weight}`, `format: {weight, unparsable, out_of_turns, out_of_tokens, refused}`. What is left
+        out keeps its default; a part given as null is switched off.
+
+        Raises:
+            InputError: an unknown key (the nearest known one is named), or a value out of range.
+        """
+        return cls(Settings.from_config(config))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts that are switched on, in the order of `trl_functions`."""
+        return tuple(name for name in PARTS if getattr(self.settings, name) is not None)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Signed weight by part as it stands now: cost and format are negative."""
+        settings = self.settings
+        weights: dict[str, float] = {}
+        if settings.answer is not None:
+            weights["answer"] = settings.answer.weight
+        if settings.grounding is not None:
+            weights["grounding"] = settings.grounding.weight
+        if settings.visit_cost is not None:
+            weights["visit_cost"] = -self.cost_weight.value
+        if settings.format is not None:
+            weights["format"] = -settings.format.weight
+        return weights
+
+    def score(
+        self,
+        question: Question,
+        grid: TimeGrid,
+        visits: Sequence[Visit],
+        status: Status,
+        prediction: str | None,
+        refused: int,
+        completion_text: str | None = None,
+        keep_steps: bool = False,
+    ) -> Breakdown:
+        """Scores one episode.
+
+        Args:
+            question: Ground truth: the right letter and the clue intervals.
+            grid: Grid of the tree that was walked.
+            visits: Executed calls in order, from the environment's record.
+            status: How the episode ended.
+            prediction: The letter it ended with.
+            refused: Calls that opened nothing.
+            completion_text: The whole transcript in the released tagged format, read by the `official` measure only.
+                Default: the executed visits rendered in that format, so that calls only talked about earn nothing.
+            keep_steps: Whether `Breakdown.walk` keeps each visit's part.
+
+        Raises:
+            InputError: a visit outside the grid, or of an unknown tool.
+        """
+        settings = self.settings
+        clues = clue_time(question.clue_intervals, grid)
+        result = walk(visits, clues, self.cost_weight.settings.prices, keep_steps)
+        parts: dict[str, float | None] = dict.fromkeys(self.parts)
+        weights = self.weights
+        if status is Status.FAILED:
+            return Breakdown(parts, weights, None, status, result, refused)
+        right = status is Status.ANSWERED and prediction == question.answer
+        if settings.answer is not None:
+            parts["answer"] = 1.0 if right else 0.0
+        if settings.grounding is not None and clues.total > 0.0:
+            measure = settings.grounding.measure
+            if measure == "navigation_f1":
+                parts["grounding"] = f1_of_walk(result, clues)
+            elif measure == "interval_f1":
+                parts["grounding"] = interval_f1(visits, clues)
+            else:
+                text = tagged(visits, prediction) if completion_text is None else completion_text
+                parts["grounding"] = official_grounding(text, question.clue_intervals, grid.width, grid.duration)
+        if settings.visit_cost is not None and right:
+            parts["visit_cost"] = charged(result, settings.visit_cost)
+        if settings.format is not None:
+            parts["format"] = format_penalty(status, refused, settings.format)
+        total = sum(weights[name] * value for name, value in parts.items() if value is not None)
+        return Breakdown(parts, weights, total, status, result, refused)
+
+    def trl_functions(
+        self,
+        turns: int | None = None,
+        tokens: int | None = None,
+        weighted: bool = False,
+        replay: TreeStore | None = None,
+    ) -> tuple[list["PartFunction"], list[float]]:
+        """Reward functions for trl and their weights: `GRPOTrainer(reward_funcs=…)`, `GRPOConfig(reward_weights=…)`.
+
+        The functions share one pass over a batch. Each returns raw values; a steered visit cost returns them times its
+        current weight, and -1 stands in the list of weights. See `rewards.trl_functions`.
+
+        Args:
+            turns: Assistant messages an episode may have: `max_tool_calling_iterations + 1`. Tells an episode that
+                ended in a call because its turns were used up from one whose tokens were.
+            tokens: Completion tokens an episode may have: tells a message that was cut from an unreadable one.
+            weighted: Return weighted values, weights all 1: `AsyncGRPOTrainer` sums the functions as they are.
+            replay: Trees to run the transcripts' calls on again, in an environment of their own, where trl passes no
+                `environments`: `AsyncGRPOTrainer` does not.
+        """
+        from rewards.trl_functions import part_functions
+
+        return part_functions(self, turns, tokens, weighted, replay)

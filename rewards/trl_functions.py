@@ -1,0 +1,259 @@
+"""The mix as trl reward functions: picklable objects that share one pass over each batch and log it once."""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from navigation import (
+    TOOLS,
+    VIDEO_QA,
+    CaptionTree,
+    InputError,
+    NavigationEnvironment,
+    Path,
+    Question,
+    Status,
+    TreeStore,
+    read_outcome,
+    refusals_of,
+    visits_of,
+)
+from rewards.breakdown import Breakdown
+
+if TYPE_CHECKING:
+    from rewards.mix import RewardMix
+
+COST_METRIC = "episode/cost_of_right_answers"
+"""Mean cost in visit units over the right answers of a batch: what a steered weight listens to."""
+
+Messages = Sequence[Mapping[str, Any]]
+_TOOL_NAMES = tuple(tool["function"]["name"] for tool in TOOLS)
+_BATCHES_KEPT = 8
+
+
+class _Episode(NamedTuple):
+    breakdown: Breakdown
+    right: bool
+
+
+class Batch:
+    """Scores batches of trl completions, each once, whoever of the part functions asks first.
+
+    Thread-safe (the asynchronous trainer scores in threads) and picklable (what was scored stays behind).
+    """
+
+    def __init__(
+        self, mix: "RewardMix", turns: int | None = None, tokens: int | None = None, replay: TreeStore | None = None
+    ) -> None:
+        self.mix, self.turns, self.tokens, self.replay = mix, turns, tokens, replay
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        # The key keeps its lists alive, so an id cannot come back as another batch while it is held here.
+        self._scored: OrderedDict[tuple[int, int], tuple[Any, Any, list[_Episode]]] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"mix": self.mix, "turns": self.turns, "tokens": self.tokens, "replay": self.replay}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    def episodes(
+        self,
+        completions: Sequence[Messages],
+        completion_ids: Sequence[Sequence[int]] | None,
+        environments: Sequence[NavigationEnvironment] | None,
+        columns: Mapping[str, Any],
+    ) -> list[_Episode]:
+        """One scored episode a completion, in order. Logs the batch when it is scored."""
+        with self._lock:
+            key = (id(completions), id(environments))
+            found = self._scored.get(key)
+            if found is not None:
+                return found[2]
+            episodes = [
+                self._score(index, completions, completion_ids, environments, columns)
+                for index in range(len(completions))
+            ]
+            self._scored[key] = (completions, environments, episodes)
+            while len(self._scored) > _BATCHES_KEPT:
+                self._scored.popitem(last=False)
+        _log(episodes, columns)
+        return episodes
+
+    def _score(
+        self,
+        index: int,
+        completions: Sequence[Messages],
+        completion_ids: Sequence[Sequence[int]] | None,
+        environments: Sequence[NavigationEnvironment] | None,
+        columns: Mapping[str, Any],
+    ) -> _Episode:
+        messages = completions[index]
+        question = _question(index, columns)
+        if environments is not None:
+            environment = environments[index]
+        elif self.replay is not None:
+            environment = _replayed(messages, question.video_id, self.replay)
+        else:
+            raise InputError(
+                "reward functions", "environments", None, "pass trl_functions(replay=…) the store of caption trees"
+            )
+        spoken = sum(message.get("role") == "assistant" for message in messages)
+        truncated = bool(
+            self.tokens is not None and completion_ids is not None and len(completion_ids[index]) >= self.tokens
+        )
+        turns_left = self.turns is not None and spoken < self.turns
+        status, prediction = read_outcome(messages, len(question.options), truncated, turns_left)
+        refused = len(refusals_of(environment)) + sum(map(_is_engine_error, messages))
+        breakdown = self.mix.score(
+            question, environment._current.grid, visits_of(environment), status, prediction, refused
+        )
+        return _Episode(breakdown, status is Status.ANSWERED and prediction == question.answer)
+
+
+class PartFunction:
+    """One part of the mix as a trl reward function: `(prompts, completions, …) -> [value or None]`.
+
+    Columns: id, video_id, question, options, answer, clue_intervals, duration.
+
+    Args:
+        name: The part; trl logs it under this name.
+        batch: What scores the batches, shared by the functions of one mix.
+        weighted: Return values times the part's signed weight.
+    """
+
+    def __init__(self, name: str, batch: Batch, weighted: bool = False) -> None:
+        self.__name__ = name
+        self.batch, self.weighted = batch, weighted
+
+    def __call__(
+        self,
+        prompts: Sequence[Any],
+        completions: Sequence[Messages],
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        environments: Sequence[NavigationEnvironment] | None = None,
+        **columns: Any,
+    ) -> list[float | None]:
+        episodes = self.batch.episodes(completions, completion_ids, environments, columns)
+        values = [episode.breakdown.parts[self.__name__] for episode in episodes]
+        mix = self.batch.mix
+        if self.weighted:
+            weight = mix.weights[self.__name__]
+        elif self.__name__ == "visit_cost" and mix.cost_weight.steered:
+            weight = mix.cost_weight.value
+        else:
+            return values
+        return [None if value is None else weight * value for value in values]
+
+
+def part_functions(
+    mix: "RewardMix", turns: int | None, tokens: int | None, weighted: bool, replay: TreeStore | None
+) -> tuple[list[PartFunction], list[float]]:
+    """See `RewardMix.trl_functions`.
+
+    Raises:
+        InputError: `weighted` with a steered cost: the asynchronous trainer scores in another process, where a callback
+            cannot reach the weight.
+    """
+    if weighted and mix.cost_weight.steered:
+        raise InputError(
+            "reward config", "visit_cost.target", mix.cost_weight.settings.target,
+            "leave it out with the asynchronous engine: the weight cannot be steered there",
+        )  # fmt: skip
+    batch = Batch(mix, turns, tokens, replay)
+    weights = mix.weights
+    if mix.cost_weight.steered:
+        weights["visit_cost"] = -1.0
+    functions = [PartFunction(name, batch, weighted) for name in mix.parts]
+    return functions, [1.0 if weighted else weights[name] for name in mix.parts]
+
+
+def _question(index: int, columns: Mapping[str, Any]) -> Question:
+    try:
+        return Question(
+            id=columns["id"][index],
+            video_id=columns["video_id"][index],
+            question=columns["question"][index],
+            options=tuple(columns["options"][index]),
+            answer=columns["answer"][index],
+            clue_intervals=tuple((begin, end) for begin, end in columns["clue_intervals"][index] or ()),
+            duration=columns["duration"][index],
+        )
+    except KeyError as error:
+        raise InputError("data set", str(error.args[0]), None, "the reward functions need this column") from None
+
+
+def _is_engine_error(message: Mapping[str, Any]) -> bool:
+    """trl answers an unknown tool or wrong arguments itself, before the environment sees them."""
+    return message.get("role") == "tool" and str(message.get("content")).startswith("{'error': ")
+
+
+class _Silent:
+    """Stands in for the vision model in a replay, which only asks what was opened."""
+
+    def answer(self, tree: CaptionTree, path: Path, query: str) -> str:
+        return ""
+
+
+def _replayed(messages: Messages, video_id: str, trees: TreeStore) -> NavigationEnvironment:
+    """An environment that has run those calls of a transcript that got a reply."""
+    environment = NavigationEnvironment(trees, _Silent())
+    environment.reset(video_id=video_id)
+    for position, message in enumerate(messages):
+        if message.get("role") != "assistant":
+            continue
+        replies = 0
+        while position + 1 + replies < len(messages) and messages[position + 1 + replies].get("role") == "tool":
+            replies += 1
+        for call in (message.get("tool_calls") or ())[:replies]:
+            function = call.get("function") or {}
+            arguments = function.get("arguments")
+            if isinstance(arguments, str):
+                try:
+                    arguments = json.loads(arguments)
+                except (json.JSONDecodeError, RecursionError):
+                    continue
+            if function.get("name") not in _TOOL_NAMES or not isinstance(arguments, dict):
+                continue
+            run: Callable[..., str] = getattr(environment, function["name"])
+            expected = {"segment", "query"} if function["name"] == VIDEO_QA else {"segment"}
+            if set(arguments) == expected:
+                run(**arguments)
+    return environment
+
+
+def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any]) -> None:
+    """Batch means through trl's `log_metric`, and one row an episode through `log_extra`, where trl gives them."""
+    log_metric, log_extra = columns.get("log_metric"), columns.get("log_extra")
+    breakdowns = [episode.breakdown for episode in episodes]
+    if log_metric is not None and episodes:
+        walks = [breakdown.walk for breakdown in breakdowns]
+        log_metric("episode/accuracy", fmean(episode.right for episode in episodes))
+        log_metric("episode/cost", fmean(walk.cost for walk in walks))
+        log_metric("episode/wasted_cost", fmean(walk.wasted_cost for walk in walks))
+        log_metric("episode/captions_opened", fmean(walk.captions for walk in walks))
+        log_metric("episode/useful_visits", fmean(walk.useful for walk in walks))
+        log_metric("episode/refused_calls", fmean(breakdown.refused for breakdown in breakdowns))
+        for status in Status:
+            log_metric(f"episode/{status}", fmean(breakdown.status is status for breakdown in breakdowns))
+        right_costs = [episode.breakdown.walk.cost for episode in episodes if episode.right]
+        if right_costs:
+            log_metric(COST_METRIC, fmean(right_costs))
+        groups: dict[str, list[float]] = {}
+        for question_id, breakdown in zip(columns["id"], breakdowns, strict=True):
+            if breakdown.total is not None:
+                groups.setdefault(question_id, []).append(breakdown.total)
+        spreads = [max(totals) - min(totals) for totals in groups.values() if len(totals) > 1]
+        if spreads:
+            # trl's own share compares at 1e-8, which sums of such weights miss.
+            log_metric("episode/groups_without_spread", fmean(spread < 1e-6 for spread in spreads))
+    if log_extra is not None:
+        log_extra("status", [breakdown.status.value for breakdown in breakdowns])
+        log_extra("cost", [breakdown.walk.cost for breakdown in breakdowns])
+        log_extra("total", [breakdown.total for breakdown in breakdowns])

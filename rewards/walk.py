@@ -1,0 +1,93 @@
+"""One pass over an episode's visits: what each earned, what it cost, and whether it could tell anything new."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from navigation import GET_CAPTION, InputError, Path, Visit
+from rewards.clues import ClueTime
+
+
+class Step(NamedTuple):
+    """What one visit did.
+
+    Attributes:
+        visit: The visit.
+        price: Its price in visit units.
+        wasted: A repeat, or a segment opened after something inside it. It tells nothing new.
+        clue_seconds: Clue time inside the segment; 0 without clue intervals.
+        gain: How much it raised the coverage that `navigation_f1` counts, 0 to 1. Above 0 means useful.
+    """
+
+    visit: Visit
+    price: float
+    wasted: bool
+    clue_seconds: float
+    gain: float
+
+
+class Walk(NamedTuple):
+    """Sums over the visits of an episode, in visit units, counts, and shares of clue time."""
+
+    cost: float
+    wasted_cost: float
+    captions: int
+    useful: int
+    earned: float
+    steps: tuple[Step, ...] = ()
+
+
+def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], keep_steps: bool = False) -> Walk:
+    """Reads the visits in order.
+
+    Coverage is clue time opened, each second weighted by leaf length / length of the finest opened segment that holds
+    it (DESIGN §6), over all clue time. A `get_caption` visit is useful if it raises the coverage of the useful visits
+    before it, and neither its segment nor anything inside it was opened before. So a repeat and a parent opened after
+    its child earn nothing. `video_qa` is priced only; asking a leaf the same query again is wasted.
+
+    Args:
+        visits: Executed calls in order.
+        clues: Clue time on the episode's grid.
+        prices: Visit units by tool.
+        keep_steps: Whether to return each visit's part.
+
+    Raises:
+        InputError: a visit lies outside the grid, or its tool has no price.
+    """
+    cost = wasted_cost = earned = 0.0
+    captions = useful = 0
+    opened: set[Path] = set()  # opened segments and every segment above one
+    asked: set[Visit] = set()
+    fineness: dict[Path, float] = {}  # of useful visits
+    steps: list[Step] = []
+    total, width, depth = clues.total, clues.grid.width, clues.grid.depth
+    for visit in visits:
+        path, price = visit.path, prices.get(visit.tool)
+        if price is None:
+            raise InputError("visit", "tool", visit.tool, f"give one of {', '.join(prices)}")
+        cost += price
+        seconds = gain = 0.0
+        if visit.tool == GET_CAPTION:
+            captions += 1
+            seconds = clues.measure(path)[0]
+            wasted = path in opened
+            if not wasted:
+                opened.add(path)
+                above = 0.0
+                for level in range(len(path) - 1, 0, -1):
+                    parent = path[:level]
+                    opened.add(parent)
+                    if above == 0.0:
+                        above = fineness.get(parent, 0.0)
+                if seconds > 0.0:
+                    own = fineness[path] = float(width) ** (len(path) - depth)
+                    gain = (own - above) * seconds / total
+                    useful += 1
+                    earned += gain
+        else:
+            wasted = visit in asked
+            asked.add(visit)
+        if wasted:
+            wasted_cost += price
+        if keep_steps:
+            steps.append(Step(visit, price, wasted, seconds, gain))
+    return Walk(cost, wasted_cost, captions, useful, min(1.0, earned), tuple(steps))
