@@ -1,0 +1,202 @@
+"""One pass over a video, in order, that hands over each segment's frames as soon as the last of them has gone by."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+import av
+import numpy as np
+
+from data_gen.frames.jpeg import JpegMaker
+from data_gen.frames.plan import Ask, asks, sample_times
+from data_gen.frames.recipe import FrameRecipe
+from data_gen.frames.video_index import VideoIndex, open_video
+from navigation import InputError, Path, TimeGrid
+
+_MOST_REPLACED = 0.05
+
+
+@dataclass(slots=True)
+class SegmentFrames:
+    """The frames of one segment.
+
+    Args:
+        path: The segment.
+        asked: Seconds that were asked for, ascending.
+        shown: Seconds at which the delivered frames appear: each the last not later than its asked time.
+        jpegs: One a time. Times that fall on one frame share one object.
+    """
+
+    path: Path
+    asked: list[float] = field(default_factory=list)
+    shown: list[float] = field(default_factory=list)
+    jpegs: list[bytes] = field(default_factory=list, repr=False)
+
+    @property
+    def byte_count(self) -> int:
+        return sum(len(jpeg) for jpeg in {id(jpeg): jpeg for jpeg in self.jpegs}.values())
+
+
+def segment_frames(
+    index: VideoIndex,
+    grid: TimeGrid,
+    recipe: FrameRecipe | None = None,
+    wanted: Collection[Path] | None = None,
+    accept_damaged: bool = False,
+) -> Iterator[SegmentFrames]:
+    """Decodes once and yields the wanted segments, in the order in which their spans end.
+
+    The frame for time `t` is the one on screen at `t`: the last whose pts is at most `t` (plus 1 µs), and the video's
+    first for a time before it; for constant and variable frame rates alike. Each frame is scaled and encoded once a
+    size. Held are the segments under way (one a level) and one decoded frame, whatever the video's length; of the
+    whole video, 9 bytes a frame.
+
+    H.264 frames that nobody asked for and that no other frame refers to are not decoded. Groups of pictures in which
+    nothing is wanted are left out, the one before a wanted one apart (open groups refer back to it).
+
+    A frame that cannot be decoded is replaced by the last one before it.
+
+    Raises:
+        InputError: more than 5 % of the asked times were replaced, unless damage is accepted; no frame can be decoded.
+    """
+    return _Passage(index, grid, recipe or FrameRecipe(), wanted, accept_damaged).run()
+
+
+class _Passage:
+    def __init__(self, index, grid, recipe, wanted, accept_damaged) -> None:
+        self.index, self.grid, self.recipe = index, grid, recipe
+        self.accept_damaged = accept_damaged
+        self.needed = _needed(index, grid, recipe, wanted)
+        self.asks = asks(grid, recipe, wanted)
+        self.next: Ask | None = next(self.asks, None)
+        self.open: dict[Path, SegmentFrames] = {}
+        self.makers: dict[int, JpegMaker] = {}
+        self.last: tuple[int, av.VideoFrame] | None = None
+        self.jpegs: dict[int, bytes] = {}
+        self.pixel_aspect = 1.0
+        self.answered = self.replaced = 0
+
+    def run(self) -> Iterator[SegmentFrames]:
+        if self.next is None:
+            return
+        for position, frame in self._frames():
+            if self.last is not None:
+                # What frames that never came should have shown, the one before them shows.
+                yield from self._answer(position - 1)
+            self.last, self.jpegs = (position, frame), {}
+            yield from self._answer(position)
+            if self.next is None:
+                break
+        if self.last is None:
+            raise InputError(
+                self.index.path, "video stream", "no frame can be decoded", "copy or download the video again"
+            )
+        yield from self._answer(len(self.index.pts))
+        share = self.replaced / self.answered
+        if share > _MOST_REPLACED and not self.accept_damaged:
+            found = f"{self.replaced} of {self.answered} asked frames cannot be decoded"
+            raise InputError(self.index.path, "video stream", found, "copy the video again, or accept damaged videos")
+
+    def _answer(self, position: int) -> Iterator[SegmentFrames]:
+        """Answers from the last frame all asks whose frame stands at `position` or before."""
+        while self.next is not None and (target := self._target(self.next)) <= position:
+            done = self._give(self.next, replaced=target != self.last[0])
+            self.next = next(self.asks, None)
+            if done is not None:
+                yield done
+
+    def _target(self, ask: Ask) -> int:
+        return int(self.index.shown_at(np.float64(ask.time)))
+
+    def _give(self, ask: Ask, replaced: bool) -> SegmentFrames | None:
+        level = len(ask.path)
+        segment = self.open.setdefault(ask.path, SegmentFrames(ask.path))
+        segment.asked.append(ask.time)
+        segment.shown.append(self.index.seconds(self.last[0]))
+        segment.jpegs.append(self._jpeg(self.recipe.side(level, self.grid.depth)))
+        self.answered += 1
+        self.replaced += replaced
+        return self.open.pop(ask.path) if len(segment.asked) == self.recipe.count(level, self.grid.depth) else None
+
+    def _jpeg(self, side: int) -> bytes:
+        if side not in self.jpegs:
+            if side not in self.makers:
+                self.makers[side] = JpegMaker(side, self.recipe.quality, self.pixel_aspect)
+            self.jpegs[side] = self.makers[side].make(self.last[1])
+        return self.jpegs[side]
+
+    def _frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decoded frames with their positions in display order, positions strictly ascending."""
+        pts, newest = self.index.pts, -1
+        for frame in self._decoded():
+            if self.index.reliable:
+                if frame.pts is None:
+                    continue
+                position = int(np.searchsorted(pts, frame.pts))
+                if position == len(pts) or pts[position] != frame.pts:
+                    continue
+            else:
+                position = min(newest + 1, len(pts) - 1)
+            if position > newest:
+                newest = position
+                yield position, frame
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        with open_video(self.index.path) as container:
+            stream = container.streams[self.index.stream]
+            context = stream.codec_context
+            # Extra threads cost more CPU in all than they win here; several videos at once use the cores better.
+            context.thread_count = 1
+            aspect = stream.sample_aspect_ratio
+            self.pixel_aspect = float(aspect) if aspect and 0.1 < aspect < 10 else 1.0
+            selective = self.index.reliable and context.name == "h264"
+            skip = _GroupSkipper(self.index, self.needed) if self.index.reliable else None
+            try:
+                for packet in container.demux(stream):
+                    if skip is not None and packet.pts is not None:
+                        if packet.is_keyframe and skip.begins(packet.pts):
+                            yield from context.decode(None)
+                            context.flush_buffers()
+                        if skip.skipping:
+                            continue
+                        if selective:
+                            context.skip_frame = "DEFAULT" if skip.wants(packet.pts) else "NONREF"
+                    try:
+                        yield from context.decode(packet if packet.size else None)
+                    except av.error.EOFError:
+                        return
+                    except av.error.FFmpegError:
+                        # One packet is broken: what it held is replaced, and counted where it is.
+                        continue
+            except av.error.FFmpegError:
+                return
+
+
+class _GroupSkipper:
+    """Which packets can be left out, group of pictures by group of pictures."""
+
+    def __init__(self, index: VideoIndex, needed: np.ndarray) -> None:
+        self.pts, self.needed = index.pts, needed
+        self.heads = np.append(np.searchsorted(index.pts, index.keyframes), [len(needed), len(needed)])
+        self.skipping = False
+
+    def begins(self, keyframe_pts: int) -> bool:
+        """Takes note of a keyframe; true if skipping begins with it."""
+        before = self.skipping
+        group = int(np.searchsorted(self.heads, np.searchsorted(self.pts, keyframe_pts)))
+        after_next = self.heads[min(group + 2, len(self.heads) - 1)]
+        self.skipping = not self.needed[self.heads[min(group, len(self.heads) - 1)] : after_next].any()
+        return self.skipping and not before
+
+    def wants(self, pts: int) -> bool:
+        position = int(np.searchsorted(self.pts, pts))
+        return position < len(self.pts) and bool(self.needed[position])
+
+
+def _needed(index: VideoIndex, grid: TimeGrid, recipe: FrameRecipe, wanted: Collection[Path] | None) -> np.ndarray:
+    """bool [frames]: whether anyone asks for the frame at each position."""
+    needed = np.zeros(len(index.pts), dtype=bool)
+    for path in grid.paths():
+        if wanted is None or path in wanted:
+            times = sample_times(*grid.interval(path), recipe.count(len(path), grid.depth))
+            needed[index.shown_at(np.array(times))] = True
+    return needed

@@ -1,0 +1,102 @@
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from data_gen.frames import index_video, segment_frames
+from data_gen.frames.numbered_clip import write_numbered_clip
+from navigation import InputError, TimeGrid
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "a.mp4"
+    write_numbered_clip(path, [40 * number for number in range(200)], options={"bf": "2"})
+    return path
+
+
+def write_audio(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), dtype=np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 16000, 0, Fraction(1, 16000)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def test_durations_and_frames(clip):
+    index = index_video(clip)
+    assert index.duration == pytest.approx(8.0)
+    assert len(index.pts) == 200
+    assert index.warnings == ()
+    assert [index.seconds(position) for position in (0, 1, 199)] == pytest.approx([0, 0.04, 7.96])
+    assert index.shown_at(np.array([0.0, 0.039, 0.04, 7.99, 100.0])).tolist() == [0, 0, 1, 199, 199]
+
+
+def test_a_wrong_duration_in_the_header_is_not_believed(clip, tmp_path):
+    data = bytearray(clip.read_bytes())
+    place = data.index(b"mvhd") + 4 + 16
+    data[place : place + 4] = (10_000_000).to_bytes(4, "big")
+    (tmp_path / "wrong.mp4").write_bytes(data)
+    index = index_video(tmp_path / "wrong.mp4")
+    assert index.duration == pytest.approx(8.0)
+
+
+def test_no_duration_in_the_header(clip, tmp_path):
+    whole = tmp_path / "whole.mkv"
+    write_numbered_clip(whole, [40 * number for number in range(200)])
+    data = bytearray(whole.read_bytes())
+    place = data.index(b"\x44\x89\x88")  # Duration, 8 bytes: overwritten by a Void element of the same 11 bytes.
+    data[place : place + 11] = b"\xec\x89" + bytes(9)
+    (tmp_path / "a.mkv").write_bytes(data)
+    index = index_video(tmp_path / "a.mkv")
+    assert index.duration == pytest.approx(8.0, abs=0.05)
+    assert "no duration in the header" in index.warnings[0]
+    assert sum(1 for _ in segment_frames(index, TimeGrid(index.duration, 2, 1))) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda clip, path: path.write_bytes(b""), "0 bytes"),
+        (lambda clip, path: path.write_bytes(bytes(range(256)) * 40), "Invalid data"),
+        (lambda clip, path: path.write_bytes(clip.read_bytes()[:2000]), "moov|Invalid data|cut short"),
+        (lambda clip, path: write_audio(path), r"streams is \['audio'\]"),
+        (lambda clip, path: path.write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n"), "Invalid"),
+        (lambda clip, path: path.write_text("ffconcat version 1.0\nfile a.mp4\n"), "Invalid"),
+        (lambda clip, path: path.mkdir(), "directory|Invalid"),
+    ],
+    ids=["zero bytes", "noise", "cut short", "audio only", "playlist", "concat", "folder"],
+)
+def test_what_is_no_video_is_refused_by_name_and_reason(clip, tmp_path, make, reason):
+    path = tmp_path / "bad.mp4"
+    make(clip, path)
+    with pytest.raises(InputError, match=reason) as caught:
+        index_video(path)
+    assert "bad.mp4" in str(caught.value)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        index_video(tmp_path / "none.mp4")
+
+
+def test_a_file_cut_in_its_pictures_is_refused_or_taken_as_far_as_it_goes(clip, tmp_path):
+    fast = tmp_path / "fast.mp4"
+    with av.open(str(clip)) as source, av.open(str(fast), "w", options={"movflags": "faststart"}) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    data = fast.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: len(data) * 6 // 10])
+    with pytest.raises(InputError, match=r"cut\.mp4: file is '\d+ of 200 frames': the file is cut short"):
+        index_video(cut)
+    index = index_video(cut, accept_damaged=True)
+    assert 2.0 < index.duration < 7.0
+    assert "cut short" in index.warnings[0]
+    segments = segment_frames(index, TimeGrid(index.duration, 2, 2), accept_damaged=True)
+    assert sum(1 for _ in segments) == 6
