@@ -61,7 +61,7 @@ def explain(breakdown: Breakdown, grid: TimeGrid, settings: VisitCostSettings | 
                 clue_seconds=step.clue_seconds,
                 gain=step.gain,
                 price=step.price,
-                charge=0.0 if raw_cost is None else weight * units,
+                charge=0.0 if raw_cost is None or not units else weight * units,
                 reason=_reason(step, grid, units, raw_cost is not None),
             )
         )
@@ -83,4 +83,4 @@ def _reason(step: Step, grid: TimeGrid, units: float, charged: bool) -> str:
         return f"{what}; free: only right answers pay"
     if units == 0:
         return f"{what}; within the budget"
-    return f"{what}; {units:g} visit units charged"
+    return f"{what}; {units:g} charged above the budget"

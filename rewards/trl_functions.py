@@ -83,7 +83,7 @@ class Batch:
             self._scored[key] = (completions, environments, episodes)
             while len(self._scored) > _BATCHES_KEPT:
                 self._scored.popitem(last=False)
-        _log(episodes, columns)
+        _log(episodes, columns, self.mix)
         return episodes
 
     def _score(
@@ -228,7 +228,7 @@ def _replayed(messages: Messages, video_id: str, trees: TreeStore) -> Navigation
     return environment
 
 
-def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any]) -> None:
+def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: "RewardMix") -> None:
     """Batch means through trl's `log_metric`, and one row an episode through `log_extra`, where trl gives them."""
     log_metric, log_extra = columns.get("log_metric"), columns.get("log_extra")
     breakdowns = [episode.breakdown for episode in episodes]
@@ -242,6 +242,8 @@ def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any]) -> None:
         log_metric("episode/refused_calls", fmean(breakdown.refused for breakdown in breakdowns))
         for status in Status:
             log_metric(f"episode/{status}", fmean(breakdown.status is status for breakdown in breakdowns))
+        if mix.cost_weight.steered:
+            log_metric("episode/visit_cost_weight", mix.cost_weight.value)
         right_costs = [episode.breakdown.walk.cost for episode in episodes if episode.right]
         if right_costs:
             log_metric(COST_METRIC, fmean(right_costs))

@@ -1,0 +1,220 @@
+"""Every walk of up to five visits on small trees: none totals more than the shortest right one.
+
+Walks that differ only by swapping sibling subtrees with the same clue, none of them touched yet, have the same total;
+one of each kind is scored. `test_symmetry_loses_no_total` checks that against enumeration without any such saving.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import pytest
+
+from navigation import GET_CAPTION, VIDEO_QA, Path, Question, Status, TimeGrid, Visit
+from rewards import RewardMix
+
+LEAF = 9.0
+Interval = tuple[float, float]
+
+
+def small_grid(width: int, depth: int) -> TimeGrid:
+    return TimeGrid(LEAF * width**depth, width, depth)
+
+
+def clue_inside(grid: TimeGrid, path: Path, clues: Sequence[Interval]) -> tuple[Interval, ...]:
+    """What a segment holds of the clues, relative to its begin: equal for segments that symmetry can swap."""
+    start, stop = grid.interval(path)
+    parts = ((max(begin, start) - start, min(end, stop) - start) for begin, end in clues)
+    return tuple(sorted((round(begin, 6), round(end, 6)) for begin, end in parts if end > begin))
+
+
+class Walks:
+    """All walks on a grid, one of each kind under the symmetries that fix the clues."""
+
+    def __init__(self, grid: TimeGrid, clues: Sequence[Interval]) -> None:
+        self.grid = grid
+        self.inside = {path: clue_inside(grid, path, clues) for path in grid.paths()}
+
+    def moves(self, visits: tuple[Visit, ...]) -> Iterator[Visit]:
+        opened = {visit.path for visit in visits}
+        touched = {path[:level] for path in opened for level in range(1, len(path) + 1)}
+
+        def below(parent: Path) -> Iterator[Path]:
+            fresh: set[tuple[Interval, ...]] = set()
+            for child in range(1, self.grid.width + 1):
+                path = (*parent, child)
+                if path not in touched:
+                    if self.inside[path] in fresh:
+                        continue
+                    fresh.add(self.inside[path])
+                yield path
+                if len(path) < self.grid.depth:
+                    yield from below(path)
+
+        for path in below(()):
+            yield Visit(GET_CAPTION, path)
+        for path in sorted(opened):
+            if self.grid.is_leaf(path):
+                yield Visit(VIDEO_QA, path, "what?")
+
+    def up_to(self, length: int, visits: tuple[Visit, ...] = ()) -> Iterator[tuple[Visit, ...]]:
+        yield visits
+        if length:
+            for move in self.moves(visits):
+                yield from self.up_to(length - 1, (*visits, move))
+
+
+def ask(grid: TimeGrid, clues: Sequence[Interval]) -> Question:
+    return Question("q", "v", "?", ("x", "y"), "B", tuple(clues), grid.duration)
+
+
+def total(mix: RewardMix, grid: TimeGrid, question: Question, visits: Sequence[Visit]) -> float:
+    value = mix.score(question, grid, visits, Status.ANSWERED, "B", 0).total
+    assert value is not None
+    return value
+
+
+def captions(*paths: Path) -> tuple[Visit, ...]:
+    return tuple(Visit(GET_CAPTION, path) for path in paths)
+
+
+def leaves_of(grid: TimeGrid, paths: Sequence[Path]) -> set[Path]:
+    return {leaf for leaf in grid.paths(grid.depth) for path in paths if leaf[: len(path)] == path}
+
+
+def is_coarse_to_fine(visits: Sequence[Visit], right: set[Path]) -> bool:
+    """Only captions; every visit holds a leaf that is needed, and none comes after itself or what it holds."""
+    paths = [visit.path for visit in visits]
+    return all(visit.tool == GET_CAPTION for visit in visits) and all(
+        any(leaf[: len(path)] == path for leaf in right)
+        and not any(earlier[: len(path)] == path for earlier in paths[:position])
+        for position, path in enumerate(paths)
+    )
+
+
+STEERED = {"visit_cost": {"target": 3.0, "weight": 0.05}}
+"""The steered config at the largest weight it can reach."""
+
+MIXES = {
+    "navigation_f1": {},
+    "navigation_f1, steered": STEERED,
+    "interval_f1": {"grounding": {"measure": "interval_f1"}},
+    "interval_f1, steered": {"grounding": {"measure": "interval_f1"}, **STEERED},
+}
+
+Case = tuple[list[tuple[Path, float, float]], list[Path], list[str]]
+NAVIGATION, INTERVAL = list(MIXES)[:2], list(MIXES)[2:]
+
+# name: (segments with the share of each that is clue, the shortest right walk, the configs it is shortest for)
+CASES: dict[str, Case] = {
+    "one leaf": ([((2, 2, 2), 0, 1)], [(2, 2, 2)], list(MIXES)),
+    "inside one leaf": ([((3, 1, 2), 0.3, 0.5)], [(3, 1, 2)], list(MIXES)),
+    "two leaves of one segment": ([((1, 2, 1), 0, 1), ((1, 2, 3), 0, 1)], [(1, 2, 1), (1, 2, 3)], list(MIXES)),
+    "two leaves far apart": ([((1, 1, 1), 0, 1), ((3, 2, 2), 0, 1)], [(1, 1, 1), (3, 2, 2)], list(MIXES)),
+    "a leaf and a sliver": ([((1, 1, 3), 0, 1), ((1, 2, 1), 0, 0.01)], [(1, 1, 3), (1, 2, 1)], NAVIGATION),
+    "three leaves": (
+        [((1, 1, 1), 0, 1), ((2, 3, 2), 0, 1), ((2, 1, 1), 0, 1)],
+        [(1, 1, 1), (2, 3, 2), (2, 1, 1)],
+        list(MIXES),
+    ),
+    "a whole segment, read finely": ([((2, 1), 0, 1)], [(2, 1, 1), (2, 1, 2), (2, 1, 3)], NAVIGATION),
+    "a whole segment, opened once": ([((2, 1), 0, 1)], [(2, 1)], INTERVAL),
+    "five leaves": (
+        [((2, 1), 0, 1), ((3, 1, 1), 0, 1), ((3, 3, 3), 0, 1)],
+        [(2, 1, 1), (2, 1, 2), (2, 1, 3), (3, 1, 1), (3, 3, 3)],
+        ["navigation_f1"],
+    ),
+}  # fmt: skip
+
+
+def clues_of(grid: TimeGrid, parts: Sequence[tuple[Path, float, float]]) -> list[Interval]:
+    clues = []
+    for path, low, high in parts:
+        start, stop = grid.interval(path)
+        clues.append((start + low * (stop - start), start + high * (stop - start)))
+    return clues
+
+
+def check(case: str, length: int) -> int:
+    """Scores every kind of walk; returns how many there were."""
+    parts, shortest, names = CASES[case]
+    grid = small_grid(3, 3)
+    clues = clues_of(grid, parts)
+    question = ask(grid, clues)
+    mixes = [RewardMix.from_config(MIXES[name]) for name in names]
+    best = [total(mix, grid, question, captions(*shortest)) for mix in mixes]
+    needed = leaves_of(grid, shortest)
+    count = 0
+    for visits in Walks(grid, clues).up_to(length):
+        count += 1
+        for mix, most in zip(mixes, best, strict=True):
+            value = total(mix, grid, question, visits)
+            assert value <= most + 1e-9, (visits, value, most)
+            if value >= most - 1e-9:
+                assert needed <= leaves_of(grid, [visit.path for visit in visits]), visits
+                assert is_coarse_to_fine(visits, needed), visits
+                assert len(visits) >= len(shortest)
+    return count
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_walk_totals_more_than_the_shortest_right_one(case: str) -> None:
+    assert check(case, length=3) > 1_000
+
+
+def test_no_walk_of_five_visits_totals_more_than_the_right_leaf() -> None:
+    parts, shortest, _ = CASES["one leaf"]
+    grid = small_grid(3, 3)
+    question = ask(grid, clues_of(grid, parts))
+    mix = RewardMix.from_config()
+    most = total(mix, grid, question, captions(*shortest))
+    values = [total(mix, grid, question, visits) for visits in Walks(grid, question.clue_intervals).up_to(5)]
+    assert len(values) > 400_000
+    assert max(values) <= most + 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_no_walk_of_five_visits_totals_more_than_the_shortest_right_one(case: str) -> None:
+    assert check(case, length=5) > 400_000
+
+
+@pytest.mark.parametrize("width", [2, 3])
+@pytest.mark.parametrize("name", MIXES)
+def test_symmetry_loses_no_total(width: int, name: str) -> None:
+    grid = small_grid(width, 2)
+    question = ask(grid, [grid.interval((2, 1))])
+    mix = RewardMix.from_config(MIXES[name])
+    moves = captions(*grid.paths())
+    every = {
+        round(total(mix, grid, question, visits), 9) for length in range(5) for visits in product(moves, repeat=length)
+    }
+    some = {
+        round(total(mix, grid, question, visits), 9)
+        for visits in Walks(grid, question.clue_intervals).up_to(4)
+        if all(visit.tool == GET_CAPTION for visit in visits)
+    }
+    assert some == every
+
+
+def test_every_depth_and_width_up_to_three() -> None:
+    for width, depth in ((2, 1), (2, 2), (2, 3), (3, 1), (3, 2)):
+        grid = small_grid(width, depth)
+        for leaf in list(grid.paths(depth))[:: width**depth - 1]:
+            question = ask(grid, [grid.interval(leaf)])
+            for config in MIXES.values():
+                mix = RewardMix.from_config(config)
+                most = total(mix, grid, question, captions(leaf))
+                for visits in Walks(grid, question.clue_intervals).up_to(4):
+                    value = total(mix, grid, question, visits)
+                    assert value <= most + 1e-9
+                    assert value < most - 1e-9 or is_coarse_to_fine(visits, {leaf})
+
+
+def test_the_official_score_is_best_for_repeating() -> None:
+    parts, shortest, _ = CASES["one leaf"]
+    grid = small_grid(3, 3)
+    question = ask(grid, clues_of(grid, parts))
+    mix = RewardMix.from_config({"grounding": {"measure": "official"}, "visit_cost": None})
+    best = max(Walks(grid, question.clue_intervals).up_to(3), key=lambda visits: total(mix, grid, question, visits))
+    assert best == captions(*shortest * 3)
+    assert total(mix, grid, question, best) > total(mix, grid, question, captions(*shortest)) + 1
