@@ -26,7 +26,7 @@ def shuffled(items: Sequence[Item], chance: random.Random) -> Iterator[Item]:
 
 
 def balanced_letter(number: int, count: int, *parts: object) -> str:
-    """The right letter of the `number`-th question (0-based) of a group: in every block of `count`, each letter once."""
+    """The right letter of a group's `number`-th question (0-based): in every block of `count`, each letter once."""
     block, place = divmod(number, count)
     letters = list(LETTERS[:count])
     generator("letters", *parts, block).shuffle(letters)
@@ -40,7 +40,7 @@ def place_answer(right: str, distractors: Sequence[str], letter: str) -> tuple[s
 
 
 def keep(questions: list[Question], seed: int, limit: int | None) -> list[Question]:
-    """At most `limit` questions at random, in their old order. A smaller limit keeps a part of what a larger one keeps."""
+    """At most `limit` questions at random, in their old order; a smaller limit keeps part of what a larger one does."""
     if limit is None or len(questions) <= limit:
         return questions
     ranked = sorted(questions, key=lambda question: (generator("limit", seed, question.id).random(), question.id))

@@ -1,9 +1,9 @@
 """Captions of every level extracted from long texts that come once a second and repeat one another.
 
-Vision models caption neighbouring frames in nearly the same words. A segment keeps the sentences that cover most of what
-lasts in it and is rare elsewhere in its video (TF-IDF over seconds), each word counted once: greedy budgeted coverage as
-in extractive summarisation (Lin and Bilmes, "A Class of Submodular Functions for Document Summarization", ACL 2011). A
-leaf begins with its central second's first sentence; a level above extracts from what its children kept.
+Vision models caption neighbouring frames in nearly the same words. A segment keeps the sentences that cover most of
+what lasts in it and is rare elsewhere in its video (TF-IDF over seconds), each word counted once: greedy budgeted
+coverage as in extractive summarisation (Lin and Bilmes, "A Class of Submodular Functions for Document Summarization",
+ACL 2011). A leaf always keeps its central second's first sentence; a level above extracts from what its children kept.
 """
 
 import math
@@ -29,7 +29,8 @@ _PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 _ABOUT_THE_PICTURE = re.compile(
-    r"\b(?:overall|ambiance|atmosphere|backdrop|background|surroundings|environment suggests|out[- ]of[- ]focus|blur\w*)\b"
+    r"\b(?:overall|ambiance|atmosphere|backdrop|background|surroundings|environment suggests)\b"
+    r"|\b(?:out[- ]of[- ]focus|blur\w*)\b"
     r"|\bprominently visible\b|^(?:an|a) \w+ (?:setting|scene)\b",
     re.IGNORECASE,
 )
@@ -84,9 +85,9 @@ def extract(video_id: str, duration: float, seconds: Mapping[int, str], made_by:
 
 
 def _seconds_of(grid: TimeGrid, path: Path, told: Mapping[int, object]) -> list[int]:
-    """Captioned seconds that begin in a segment; one shorter than a second shows the second that holds its centre."""
+    """Captioned seconds whose middle lies in a segment; where none does, the second that holds the segment's centre."""
     start, end = grid.interval(path)
-    found = [second for second in range(math.ceil(start), math.ceil(end)) if second in told]
+    found = [second for second in range(math.ceil(start - 0.5), math.ceil(end - 0.5)) if second in told]
     centre = int((start + end) / 2)
     return found or [second for second in (centre,) if second in told]
 

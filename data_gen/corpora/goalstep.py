@@ -1,7 +1,8 @@
 """Ego4D Goal-Step: goal > step > substep, timed and worded by people.
 
-File: `goalstep_valid.json` (or `goalstep_train.json`) of facebookresearch/ego4d-goalstep, `{"videos": [{video_uid,
-end_time, goal_description, segments: [{start_time, end_time, step_description, step_category, summary, segments: […]}]}]}`.
+File: `goalstep_valid.json` (or `goalstep_train.json`) of facebookresearch/ego4d-goalstep: `{"videos": [{video_uid,
+end_time, goal_description, segments: [step]}]}`; a step is `{start_time, end_time, step_description, step_category,
+summary, segments: [substep]}`, times in seconds of the video.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """HiREST: how-to videos, a moment and its steps with headings and bounds, by people.
 
-File: `all_data_val.json` (or `all_data_train.json`) of j-min/HiREST, `{prompt: {"<video>.mp4": {v_duration, bounds, steps:
-[{index, heading, absolute_bounds}]}}}`; the prompt is the goal and `bounds` the moment, in seconds.
+File: `all_data_val.json` (or `all_data_train.json`) of j-min/HiREST: `{prompt: {"<video>.mp4": {v_duration,
+bounds, steps: [{index, heading, absolute_bounds}]}}}`; the prompt is the goal and `bounds` the moment, in seconds.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """MLVU: human questions with candidates, no clue intervals; the trees come from captioning the videos.
 
-Files: the closed tasks `1_plotQA.json` … `7_topic_reasoning.json` of JUNJIE99/MLVU, in the folder or in `json/` below it,
+Files: the closed tasks `1_plotQA.json` … `7_topic_reasoning.json` of JUNJIE99/MLVU, in the folder or in `json/` below,
 each a list of `{video, duration, question, candidates, answer, question_type}`; `answer` is the text of a candidate.
 """
 

@@ -1,7 +1,7 @@
 """NExT-GQA: human five-choice questions with human clue intervals; the trees from one model caption a second.
 
-Files: `val.csv` (video_id, question, answer, qid, type, a0 … a4) and `gsub_val.json` (`{video: {duration, location: {qid:
-[[begin, end], …]}}}`) of doc-doc/NExT-GQA, or both for `test`; and the captions of wxh1996/VideoAgent, a zip of
+Files: `val.csv` (video_id, question, answer, qid, type, a0 … a4) and `gsub_val.json` (`{video: {duration, location:
+{qid: [[begin, end], …]}}}`) of doc-doc/NExT-GQA, or both for `test`; and the captions of wxh1996/VideoAgent, a zip of
 `<video>_cap.json`, each `{"0": "…", "1": "…"}` by whole second.
 """
 

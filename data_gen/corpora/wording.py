@@ -5,8 +5,11 @@ from functools import lru_cache
 
 _WORD = re.compile(r"\w+")
 _EMPTY_WORDS = frozenset(
-    "a an the and or of to in on into onto from with by for at it its his her their them this that some more up down "
-    "out off over is are be then using use uses again".split()
+    re.findall(
+        r"\w+",
+        """a an the and or of to in on into onto from with by for at it its his her their them this that some more up
+        down out off over is are be then using use uses again""",
+    )
 )
 _ENDINGS = ("ings", "ing", "ies", "es", "ed", "s", "e", "y")
 
