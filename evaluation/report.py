@@ -1,0 +1,137 @@
+"""`report.html`: what was done and what came of it, in one file that needs nothing else."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from evaluation.charts import accuracy_against_visits, line_chart
+from evaluation.curves import CurveChart, curves_of
+from evaluation.palette import SERIES, colour_of, in_order
+from evaluation.walk_view import group_walks
+from navigation import Question, Status, Trajectory, TreeStore, write_atomic
+
+PNG_NAME = "accuracy_against_visits.png"
+_RIVALS = (("sft", "fewer visits than imitation alone"), ("exhaustive", "fewer visits than reading every leaf"))
+
+
+def write_report(
+    out: Path,
+    summary: Mapping[str, Any],
+    curves: Mapping[str, Sequence[Mapping[str, Any]]],
+    walks: Sequence[tuple[str, Trajectory]],
+    questions: Mapping[str, Question],
+    trees: TreeStore,
+    facts: Mapping[str, str],
+    title: str = "ClipScout",
+) -> None:
+    """Writes the page, and its key figure beside it as `accuracy_against_visits.png`.
+
+    Args:
+        out: The HTML file. One file, no request to anywhere; follows the reader's light or dark preference.
+        summary: What `summary.write_summary` returned.
+        curves: Training metrics by stage, each row with `step`; see `curves.curves_of` for the names that are drawn.
+        walks: `(label, trajectory)` pairs; walks on one question stand side by side.
+        questions: By id; those of the walks, and all that the summary is about.
+        trees: Of the walks' videos.
+        facts: What was done, as short texts by name.
+        title: Of the page.
+
+    Raises:
+        KeyError: a walk whose question is not among `questions`.
+        InputError: a walk whose tree is missing.
+    """
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    policies = summary["policies"]
+    names = in_order(policies)
+    chance = None
+    if questions:
+        chance = sum(1 / len(question.options) for question in questions.values()) / len(questions)
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number, "percent": percent, "interval": interval}
+    key_figure = accuracy_against_visits(policies, chance, out.parent / PNG_NAME)
+    page = environment.get_template("report.html").render(
+        title=title,
+        facts=facts,
+        summary=summary,
+        policies=[(name, policies[name], colours) for name, colours in zip(names, _css_colours(names), strict=True)],
+        kinds=_kinds(policies),
+        statuses=[status.value for status in Status],
+        tiles=tiles(policies),
+        chance=chance,
+        key_figure=Markup(key_figure),
+        charts=[(stage, [_drawn(stage, chart) for chart in charts]) for stage, charts in curves_of(curves).items()],
+        groups=group_walks(walks, questions, trees),
+    )
+    write_atomic(out, page)
+
+
+def _drawn(stage: str, chart: CurveChart) -> Markup:
+    name = re.sub(r"[^A-Za-z0-9]+", "-", f"{stage}-{chart.name}")
+    return Markup(line_chart(name, chart.title, chart.series, chart.lowest, chart.highest))
+
+
+def tiles(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Headline figures as `(value, what it is, beside what)`, from the summary alone."""
+    found = []
+    subject = next((name for name in ("grpo", "sft") if name in policies), None)
+    if subject is None:
+        subject = max(policies, key=lambda name: policies[name].get("accuracy") or 0.0, default=None)
+    if subject is None:
+        return []
+    mine = policies[subject]
+    accuracy = interval(mine.get("accuracy_ci"), as_percent=True)
+    found.append((percent(mine.get("accuracy")), f"right answers of {subject}", f"95 % interval {accuracy}"))
+    visits = interval(mine.get("visits_ci"))
+    found.append((number(mine.get("visits")), f"visits a question of {subject}", f"95 % interval {visits}"))
+    for rival, phrase in _RIVALS:
+        theirs = policies.get(rival, {})
+        if rival != subject and theirs.get("visits") and mine.get("visits") is not None:
+            saved = 1 - mine["visits"] / theirs["visits"]
+            if saved > 0:
+                beside = f"{rival} is right in {percent(theirs.get('accuracy'))} with {number(theirs['visits'])} visits"
+                found.append((percent(saved), phrase, beside))
+    return found
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A value as text: about three digits, thousands apart, a dash for None."""
+    if value is None:
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", " ")
+    text = f"{value:.{digits}g}" if abs(value) >= 1 else f"{value:.2f}"
+    return text if "e" not in text else f"{value:.0f}"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}".removesuffix(".0") + " %"
+
+
+def interval(bounds: Sequence[float | None] | None, as_percent: bool = False) -> str:
+    """`0.71–0.79`, or a dash."""
+    if not bounds or None in bounds:
+        return "–"
+    if as_percent:
+        return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
+    return f"{number(bounds[0])}–{number(bounds[1])}"
+
+
+def _kinds(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Question kinds with their N, most frequent first."""
+    counts: dict[str, int] = {}
+    for summary in policies.values():
+        for kind, scores in (summary.get("by_kind") or {}).items():
+            counts[kind] = max(counts.get(kind, 0), scores["n"])
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _css_colours(names: Sequence[str]) -> list[str]:
+    return [f"var(--c{SERIES.index(colour_of(name, place)) + 1})" for place, name in enumerate(names)]

@@ -1,0 +1,130 @@
+"""Where everything lies in the drawing of a walk over its caption tree: levels as rows, time from left to right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from navigation import VIDEO_QA, CaptionTree, Trajectory, Visit
+from navigation.grid import clock, format_path
+
+WIDTH = 720.0
+_LEFT, _TOP = 64.0, 26.0
+_BAND, _LANE, _GAP = 24.0, 22.0, 8.0
+_BADGE = 17.0
+_MOST_CELLS = 160
+"""Rows of more cells show the grid of the finest level that has no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A visited segment. `hit` if it shares time with a clue; `title` is shown on hover."""
+
+    x: float
+    y: float
+    width: float
+    hit: bool
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """The number of a visit, below its cell; `x` may be shifted so that badges do not cover each other."""
+
+    x: float
+    y: float
+    cell_x: float
+    cell_y: float
+    number: int
+    hit: bool
+    question: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One level: its label, its band and the borders drawn in it."""
+
+    label: str
+    y: float
+    borders: list[float]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class WalkFigure:
+    """Everything the template draws, in SVG units."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    band: float
+    rows: list[Row]
+    cells: list[Cell]
+    badges: list[Badge]
+    clues: list[tuple[float, float]]
+    clue_top: float
+    clue_bottom: float
+    ticks: list[tuple[float, str]]
+
+
+def walk_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Sequence[float]]) -> WalkFigure:
+    """Lays out one walk.
+
+    Args:
+        tree: The tree that was walked.
+        trajectory: Its visits are numbered from 1.
+        clues: Clue intervals in seconds; may be empty.
+    """
+    grid = tree.grid
+    scale = (WIDTH - _LEFT - 8) / grid.duration
+    rows, cells, badges = [], [], []
+    visits = [visit for visit in trajectory.visits if grid.contains(visit.path)]
+    for level in range(1, grid.depth + 1):
+        y = _TOP + (level - 1) * (_BAND + _LANE + _GAP)
+        here = [(number, visit) for number, visit in enumerate(visits, 1) if len(visit.path) == level]
+        drawn = level
+        while grid.width**drawn > _MOST_CELLS and drawn > 1:
+            drawn -= 1
+        count = grid.width**drawn
+        borders = [_LEFT + grid.boundary(cell, count) * scale for cell in range(1, count)]
+        crowded = len(here) * _BADGE > WIDTH - _LEFT
+        name = "leaf" if level == grid.depth else f"level {level}"
+        rows.append(Row(name, y, borders, f"{len(here)} visits" if crowded else ""))
+        placed = []
+        for number, visit in here:
+            start, end = grid.interval(visit.path)
+            hit = any(begin < end and finish > start for begin, finish in clues)
+            x, width = _LEFT + start * scale, max(1.5, (end - start) * scale)
+            if all(cell.x != x or cell.y != y for cell in cells):
+                cells.append(Cell(x, y, width, hit, f"{number}. {_title(tree, visit)}"))
+            placed.append((x + width / 2, number, hit, visit.tool == VIDEO_QA))
+        if not crowded:
+            badges.extend(_badges(placed, y))
+    bottom = rows[-1].y + _BAND + _LANE
+    return WalkFigure(
+        WIDTH, bottom + 24, _LEFT, WIDTH - 8, _BAND, rows, cells, badges,
+        [(_LEFT + begin * scale, max(2.0, (end - begin) * scale)) for begin, end in clues],
+        _TOP - 8, rows[-1].y + _BAND + 4,
+        [(_LEFT + grid.duration * part / 4 * scale, clock(grid.duration * part / 4)) for part in range(5)],
+    )  # fmt: skip
+
+
+def _badges(placed: Sequence[tuple[float, int, bool, bool]], y: float) -> list[Badge]:
+    """Badges in one lane, pushed apart until none covers another, nearest to their cells."""
+    placed = sorted(placed)
+    xs: list[float] = []
+    for x, *_ in placed:
+        xs.append(max(x, xs[-1] + _BADGE) if xs else x)
+    limit = WIDTH - 8 - _BADGE / 2
+    for index in range(len(xs) - 1, -1, -1):
+        xs[index] = min(xs[index], limit)
+        limit = xs[index] - _BADGE
+    return [
+        Badge(x, y + _BAND + 13, cell_x, y + _BAND, number, hit, question)
+        for x, (cell_x, number, hit, question) in zip(xs, placed, strict=True)
+    ]
+
+
+def _title(tree: CaptionTree, visit: Visit) -> str:
+    start, end = tree.grid.interval(visit.path)
+    asked = f" asked: {visit.query}" if visit.query else ""
+    return f"{format_path(visit.path)} {clock(start)}-{clock(end)}{asked}\n{tree.captions.get(visit.path, '')}"[:600]
