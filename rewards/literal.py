@@ -13,6 +13,7 @@ DEEPEST = 90
 """Brackets inside brackets; deeper texts are no literal."""
 
 _SPACE = re.compile(r"(?:[ \t\f]|\\\r)*(?:#[^\r]*)?")
+_EMPTY_LINES = re.compile(r"(?:[ \t\f]*(?:#[^\r]*)?\r)*")
 _NUMBER = re.compile(
     r"0[xX](?:_?[0-9a-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+"
     r"|(?:[0-9](?:_?[0-9])*)?\.[0-9](?:_?[0-9])*(?:[eE][+-]?[0-9](?:_?[0-9])*)?[jJ]?"
@@ -54,8 +55,15 @@ class _Reader:
         self.text, self.at, self.depth = text, 0, 0
 
     def whole(self) -> Any:
+        lines = _EMPTY_LINES.match(self.text)
+        assert lines is not None
+        self.at = lines.end()
+        if self.at and self.text[self.at : self.at + 1] in (" ", "\t"):  # Python calls this an unexpected indent
+            raise NotALiteral
         items, comma, _ = self.items("")
-        if self.peek():
+        self.peek()
+        rest = _EMPTY_LINES.match(self.text + "\r", self.at)
+        if rest is None or rest.end() <= len(self.text):
             raise NotALiteral
         if not items:
             raise NotALiteral
@@ -107,7 +115,7 @@ class _Reader:
         sign = self.peek()
         if sign and sign in "+-":
             self.at += 1
-            kind, value = self.unary()
+            kind, value = self.atom()  # a second sign is no literal
             if kind != "number":
                 raise NotALiteral
             return "signed", -value if sign == "-" else +value
