@@ -11,7 +11,13 @@ NOTHING = "No annotated action."
 HIGH, MEDIUM, LEAF = 120, 90, 60
 """Most words in a caption, by how far its level is from the leaves (two or more, one, none)."""
 
-RECIPE = "texts of the actions in the segment, in time order; parts at the leaves, steps and goal above"
+SHARE, LONGEST = 1 / 8, 3
+"""A high caption tells actions that fill this share of its segment, and this many longest ones whatever they fill.
+
+Annotations list every step; were all told at the top, which step follows which would be known before any visit.
+"""
+
+RECIPE = "texts of the actions in the segment, in time order: with parts at the leaves, main ones at the top"
 
 
 def compose(video: AnnotatedVideo, made_by: str, grid: TimeGrid | None = None) -> CaptionTree:
@@ -50,16 +56,43 @@ def _caption(
     def bare(step: Action) -> str:
         return ""
 
+    shown = _main_actions(steps, (start, end)) if above >= 2 else list(steps)
     # From the fullest telling to the barest; the first that fits is the caption.
     for detail in (with_summary, bare) if above >= 2 else (with_either, with_parts, bare):
-        told = _told(steps, (start, end), detail)
+        told = _told(shown, len(steps), (start, end), detail)
         if word_count(told) <= limit:
             return goal + (told or NOTHING)
-    return goal + _thinned(steps, (start, end), limit)
+    return goal + _told(_longest_that_fit(shown, (start, end), limit), len(steps), (start, end), bare)
 
 
-def _told(steps: Iterable[Action], span: tuple[float, float], detail: Callable[[Action], str]) -> str:
-    return " ".join(_merged(_phrase(step, span, detail(step)) for step in steps))
+def _main_actions(steps: Sequence[Action], span: tuple[float, float]) -> list[Action]:
+    """What a summary of the segment would tell: actions that fill a good share of it, and the longest in any case."""
+    order = sorted(steps, key=lambda step: (-_shared(step, span), step.start))
+    main = {
+        id(step)
+        for place, step in enumerate(order)
+        if place < LONGEST or _shared(step, span) >= SHARE * (span[1] - span[0])
+    }
+    return [step for step in steps if id(step) in main]
+
+
+def _longest_that_fit(steps: Sequence[Action], span: tuple[float, float], limit: int) -> list[Action]:
+    """The longest steps whose texts, and the note on the others, fit in `limit` words; in time order."""
+    kept, words = set(), 6
+    for step in sorted(steps, key=lambda step: (-_shared(step, span), step.start)):
+        words += word_count(_phrase(step, span, ""))
+        if words > limit:
+            break
+        kept.add(id(step))
+    return [step for step in steps if id(step) in kept]
+
+
+def _told(steps: Sequence[Action], of: int, span: tuple[float, float], detail: Callable[[Action], str]) -> str:
+    """The steps' texts, and how many of all `of` steps are not among them."""
+    told = _merged(_phrase(step, span, detail(step)) for step in steps)
+    if left_out := of - len(steps):
+        told.append(f"({left_out} shorter action{'s' * (left_out > 1)} left out.)")
+    return " ".join(told)
 
 
 def _phrase(step: Action, span: tuple[float, float], detail: str) -> str:
@@ -70,31 +103,20 @@ def _phrase(step: Action, span: tuple[float, float], detail: str) -> str:
     return sentence(f"{text}: {detail}" if detail else text)
 
 
-def _thinned(steps: Sequence[Action], span: tuple[float, float], limit: int) -> str:
-    """The longest steps that fit, in time order, and how many are left out."""
-    start, end = span
-    order = sorted(steps, key=lambda step: (-(min(step.end, end) - max(step.start, start)), step.start))
-    kept, words = set(), 6
-    for step in order:
-        words += word_count(_phrase(step, span, ""))
-        if words > limit:
-            break
-        kept.add(id(step))
-    told = _told([step for step in steps if id(step) in kept], span, lambda step: "")
-    left_out = len(steps) - len(kept)
-    note = f"({left_out} shorter action{'s' * (left_out > 1)} left out.)"
-    return f"{told} {note}".strip()
-
-
 def _by_segment(actions: Iterable[Action], grid: TimeGrid, level: int) -> Mapping[Path, list[Action]]:
     """The actions of each segment of a level, by start."""
     found: dict[Path, list[Action]] = {}
     for action in sorted(actions, key=lambda each: (each.start, each.end)):
         for path in grid.overlapping(action.start, action.end, level):
             start, end = grid.interval(path)
-            if min(end, action.end) - max(start, action.start) >= _least(action, end - start):
+            if _shared(action, (start, end)) >= _least(action, end - start):
                 found.setdefault(path, []).append(action)
     return found
+
+
+def _shared(action: Action, span: tuple[float, float]) -> float:
+    """Seconds of an action inside a span that it overlaps."""
+    return min(span[1], action.end) - max(span[0], action.start)
 
 
 def _least(action: Action, segment_length: float) -> float:

@@ -88,6 +88,16 @@ def test_too_many_steps_keep_the_longest_and_say_how_many_are_left_out():
     assert len(caption.split()) <= LEAF
 
 
+def test_the_top_tells_main_actions_only_and_the_level_below_tells_all():
+    long = [Action(0, 0, 60, "knead dough"), Action(1, 60, 100, "heat oven")]
+    short = [Action(2 + n, 100 + 10 * n, 110 + 10 * n, f"wipe spot{n}") for n in range(5)]
+    tree = tree_of(*long, *short)
+    assert tree.captions[(1,)] == "Knead dough. Heat oven. Wipe spot0. (4 shorter actions left out.)"
+    below = " ".join(tree.captions[(1, child)] for child in range(1, 5))
+    assert all(f"Wipe spot{n}." in below for n in range(5))
+    assert "left out" not in below
+
+
 def test_lines_hold_goal_steps_and_parts_with_their_times():
     tree = tree_of(Action(0, 5, 9, "wash rice", "", (), (Action(0, 6, 8, "open tap"),)), goal="make dinner")
     assert [(line.start, line.end, line.text) for line in tree.lines] == [
