@@ -1,7 +1,7 @@
 """Grounding: how well the opened segments match the clue intervals, in [0, 1]. Each measure is a pure function."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from navigation import GET_CAPTION, Path, Visit
 from rewards.clues import ClueTime
@@ -56,9 +56,13 @@ def interval_f1(visits: Sequence[Visit], clues: ClueTime) -> float | None:
 
     The same for every order and every repetition of the visits. None if the clues hold no time; 0 without visits.
     """
+    return f1_of_segments(opened_paths(visits), clues)
+
+
+def f1_of_segments(opened: Set[Path], clues: ClueTime) -> float | None:
+    """`interval_f1` of a set of segments."""
     if clues.total == 0.0:
         return None
-    opened = opened_paths(visits)
     both, lengths = [], [clues.total]
     for path in opened:
         if not any(path[:level] in opened for level in range(1, len(path))):

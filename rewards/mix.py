@@ -7,7 +7,7 @@ from navigation import Question, Status, TimeGrid, TreeStore, Visit
 from rewards.breakdown import PARTS, Breakdown
 from rewards.clues import clue_time
 from rewards.format import format_penalty
-from rewards.grounding import f1_of_walk, interval_f1
+from rewards.grounding import f1_of_segments, f1_of_walk
 from rewards.official import official_grounding, tagged
 from rewards.settings import Settings, VisitCostSettings
 from rewards.visit_cost import SteeredWeight, charged
@@ -112,7 +112,8 @@ class RewardMix:
             if measure == "navigation_f1":
                 parts["grounding"] = f1_of_walk(result, clues)
             elif measure == "interval_f1":
-                parts["grounding"] = interval_f1(visits, clues)
+                # Wasted visits are left out, so that a parent opened after its child does not pay here either.
+                parts["grounding"] = f1_of_segments(frozenset(result.fresh), clues)
             else:
                 text = tagged(visits, prediction) if completion_text is None else completion_text
                 parts["grounding"] = official_grounding(text, question.clue_intervals, grid.width, grid.duration)

@@ -26,13 +26,24 @@ class Step(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """Sums over the visits of an episode, in visit units, counts, and shares of clue time."""
+    """Sums over the visits of an episode.
+
+    Attributes:
+        cost: Price of all visits, in visit units.
+        wasted_cost: Price of the wasted ones.
+        captions: `get_caption` visits.
+        useful: How many of them raised the coverage.
+        earned: Coverage of the useful visits, 0 to 1.
+        fresh: Segments opened, the wasted visits left out; each once, in order.
+        steps: Each visit's part, if it was asked for.
+    """
 
     cost: float
     wasted_cost: float
     captions: int
     useful: int
     earned: float
+    fresh: tuple[Path, ...]
     steps: tuple[Step, ...] = ()
 
 
@@ -58,6 +69,7 @@ def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], 
     opened: set[Path] = set()  # opened segments and every segment above one
     asked: set[Visit] = set()
     fineness: dict[Path, float] = {}  # of useful visits
+    fresh: list[Path] = []
     steps: list[Step] = []
     total, width, depth = clues.total, clues.grid.width, clues.grid.depth
     for visit in visits:
@@ -72,6 +84,7 @@ def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], 
             wasted = path in opened
             if not wasted:
                 opened.add(path)
+                fresh.append(path)
                 above = 0.0
                 for level in range(len(path) - 1, 0, -1):
                     parent = path[:level]
@@ -90,4 +103,4 @@ def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], 
             wasted_cost += price
         if keep_steps:
             steps.append(Step(visit, price, wasted, seconds, gain))
-    return Walk(cost, wasted_cost, captions, useful, min(1.0, earned), tuple(steps))
+    return Walk(cost, wasted_cost, captions, useful, min(1.0, earned), tuple(fresh), tuple(steps))
