@@ -43,6 +43,11 @@ def _caption(
         goal = f"Goal: {sentence(video.goal)} "
         limit -= word_count(goal)
     here = {id(part) for part in parts}
+    # A part that is annotated outside its step's span stands for itself.
+    owned = {id(part) for step in steps for part in step.parts}
+    steps = sorted(
+        [*steps, *(part for part in parts if id(part) not in owned)], key=lambda each: (each.start, each.end)
+    )
 
     def with_parts(step: Action) -> str:
         return "; ".join(_merged(part.text.rstrip(" .") for part in step.parts if id(part) in here))

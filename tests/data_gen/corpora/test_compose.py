@@ -69,6 +69,12 @@ def test_leaves_tell_parts_and_high_segments_goal_and_steps():
     assert tree.captions[(2, 1)] == tree.captions[(2, 1, 1)] == NOTHING
 
 
+def test_a_part_outside_its_step_is_told_where_it_is():
+    tree = tree_of(Action(0, 0, 9, "wash rice", "", (), (Action(0, 42, 48, "open tap"),)))
+    assert tree.captions[(1, 1, 1)] == "Wash rice."
+    assert tree.captions[(1, 2, 1)] == "Open tap."
+
+
 def test_a_step_is_continued_only_where_the_segment_before_shows_it():
     tree = tree_of(Action(0, 3, 25, "knead dough"))
     assert tree.captions[(1, 1, 1)] == "Knead dough."
