@@ -26,7 +26,7 @@ from rewards.breakdown import Breakdown
 if TYPE_CHECKING:
     from rewards.mix import RewardMix
 
-COST_METRIC = "episode/cost_of_right_answers"
+COST_METRIC = "cost_of_right_answers"
 """Mean cost in visit units over the right answers of a batch: what a steered weight listens to."""
 
 Messages = Sequence[Mapping[str, Any]]
@@ -229,24 +229,29 @@ def _replayed(messages: Messages, video_id: str, trees: TreeStore) -> Navigation
 
 
 def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: "RewardMix") -> None:
-    """Batch means through trl's `log_metric`, and one row an episode through `log_extra`, where trl gives them."""
+    """Batch means through trl's `log_metric`, and one row an episode through `log_extra`, where trl gives them.
+
+    `repeats` counts wasted visits; `equal_groups` is the share of questions whose rollouts all totalled the same.
+    """
     log_metric, log_extra = columns.get("log_metric"), columns.get("log_extra")
     breakdowns = [episode.breakdown for episode in episodes]
     if log_metric is not None and episodes:
         walks = [breakdown.walk for breakdown in breakdowns]
-        log_metric("episode/accuracy", fmean(episode.right for episode in episodes))
-        log_metric("episode/cost", fmean(walk.cost for walk in walks))
-        log_metric("episode/wasted_cost", fmean(walk.wasted_cost for walk in walks))
-        log_metric("episode/captions_opened", fmean(walk.captions for walk in walks))
-        log_metric("episode/useful_visits", fmean(walk.useful for walk in walks))
-        log_metric("episode/refused_calls", fmean(breakdown.refused for breakdown in breakdowns))
+        log_metric("accuracy", fmean(episode.right for episode in episodes))
+        log_metric("visits", fmean(walk.visits for walk in walks))
+        log_metric("useful_visits", fmean(walk.useful for walk in walks))
+        log_metric("repeats", fmean(walk.wasted for walk in walks))
+        log_metric("refused", fmean(breakdown.refused for breakdown in breakdowns))
+        log_metric("cost", fmean(walk.cost for walk in walks))
         for status in Status:
-            log_metric(f"episode/{status}", fmean(breakdown.status is status for breakdown in breakdowns))
-        if mix.cost_weight.steered:
-            log_metric("episode/visit_cost_weight", mix.cost_weight.value)
+            if status is Status.FAILED:  # trl raises instead
+                continue
+            log_metric(f"status/{status}", fmean(breakdown.status is status for breakdown in breakdowns))
         right_costs = [episode.breakdown.walk.cost for episode in episodes if episode.right]
         if right_costs:
             log_metric(COST_METRIC, fmean(right_costs))
+        if mix.cost_weight.steered:
+            log_metric("visit_cost_weight", mix.cost_weight.value)
         groups: dict[str, list[float]] = {}
         for question_id, breakdown in zip(columns["id"], breakdowns, strict=True):
             if breakdown.total is not None:
@@ -254,7 +259,7 @@ def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: "RewardM
         spreads = [max(totals) - min(totals) for totals in groups.values() if len(totals) > 1]
         if spreads:
             # trl's own share compares at 1e-8, which sums of such weights miss.
-            log_metric("episode/groups_without_spread", fmean(spread < 1e-6 for spread in spreads))
+            log_metric("equal_groups", fmean(spread < 1e-6 for spread in spreads))
     if log_extra is not None:
         log_extra("status", [breakdown.status.value for breakdown in breakdowns])
         log_extra("cost", [breakdown.walk.cost for breakdown in breakdowns])

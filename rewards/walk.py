@@ -31,6 +31,8 @@ class Walk(NamedTuple):
     Attributes:
         cost: Price of all visits, in visit units.
         wasted_cost: Price of the wasted ones.
+        visits: All visits.
+        wasted: How many of them told nothing new.
         captions: `get_caption` visits.
         useful: How many of them raised the coverage.
         earned: Coverage of the useful visits, 0 to 1.
@@ -40,6 +42,8 @@ class Walk(NamedTuple):
 
     cost: float
     wasted_cost: float
+    visits: int
+    wasted: int
     captions: int
     useful: int
     earned: float
@@ -65,7 +69,7 @@ def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], 
         InputError: a visit lies outside the grid, or its tool has no price.
     """
     cost = wasted_cost = earned = 0.0
-    captions = useful = 0
+    wasted_visits = captions = useful = 0
     opened: set[Path] = set()  # opened segments and every segment above one
     asked: set[Visit] = set()
     fineness: dict[Path, float] = {}  # of useful visits
@@ -100,7 +104,11 @@ def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], 
             wasted = visit in asked
             asked.add(visit)
         if wasted:
+            wasted_visits += 1
             wasted_cost += price
         if keep_steps:
             steps.append(Step(visit, price, wasted, seconds, gain))
-    return Walk(cost, wasted_cost, captions, useful, min(1.0, earned), tuple(fresh), tuple(steps))
+    return Walk(
+        cost=cost, wasted_cost=wasted_cost, visits=len(visits), wasted=wasted_visits, captions=captions, useful=useful,
+        earned=min(1.0, earned), fresh=tuple(fresh), steps=tuple(steps),
+    )  # fmt: skip
