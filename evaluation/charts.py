@@ -21,6 +21,8 @@ _STYLE = {
 }  # fmt: skip
 _LONGEST_NAME = 28
 _SMOOTH_FROM = 16
+_MARKER_RADIUS = 7
+"""Of a point in pixels, some air included."""
 _COST_TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _LABEL_PLACES = (
     (11, 0, "left", "center"), (0, 11, "center", "bottom"), (0, -11, "center", "top"), (-11, 0, "right", "center"),
@@ -42,7 +44,7 @@ def accuracy_against_visits(
     """
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(7.6, 4.5)
-        labels = []
+        labels, obstacles = [], []
         for number, name in enumerate(in_order(policies)):
             summary = policies[name]
             point = _point(summary)
@@ -53,18 +55,20 @@ def accuracy_against_visits(
             style = {"color": colour, "ecolor": colour, "elinewidth": 1.3, "capsize": 0, "markersize": 8}
             axes.errorbar([x], [y], xerr=x_error, yerr=y_error, fmt=marker_of(name), zorder=3, **style)
             labels.append((x, y, _clip(name), colour))
+            obstacles += [(x, y + error) for error in (-(y_error or [[0]])[0][0], (y_error or [[0]])[-1][0])]
             with_index = summary.get("visit_cost_with_index")
             if with_index is not None:
                 axes.plot([x, with_index], [y, y], color=colour, linewidth=1.1, linestyle=(0, (2, 3)), zorder=2)
                 axes.plot([with_index], [y], marker=marker_of(name), markersize=8, color=colour, markerfacecolor="none")
                 labels.append((with_index, y, f"{_clip(name)}, index counted", colour))
+                obstacles += [(x * (with_index / x) ** (step / 30), y) for step in range(31) if x > 0]
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
         highest = max([1.0, *(x for x, *_ in labels)])
         axes.set_xlim(-0.12, highest * 2.6)
         ticks = [tick for tick in _COST_TICKS if tick <= highest * 2]
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.set_xticks([], minor=True)
-        axes.set_ylim(0, 1.06)
+        axes.set_ylim(0, 1.12)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
         axes.set_xlabel("mean visit cost of a question (log scale from 1 on)")
         axes.set_ylabel("accuracy")
@@ -72,7 +76,7 @@ def accuracy_against_visits(
             axes.axhline(chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
             axes.annotate("chance", (1, chance), (-2, 3), color=MUTED, fontsize=9, **place)
-        _place_labels(figure, axes, labels)
+        _place_labels(figure, axes, labels, obstacles)
         if png is not None:
             figure.savefig(png, dpi=200, facecolor="white", metadata={"Software": None})
         return _svg(figure, "key")
@@ -101,6 +105,7 @@ def line_chart(
                 values = _running_mean(values)
             marker = "o" if len(values) <= 4 else None
             axes.plot(steps, values, color=colour, label=_clip(label), marker=marker, markersize=4)
+        axes.locator_params(nbins=5)
         axes.set_title(title)
         axes.set_xlabel("step")
         low, high = axes.get_ylim()
@@ -136,9 +141,12 @@ def _error(value: float, interval: Sequence[float] | None) -> list[list[float]] 
     return [[max(0.0, value - interval[0])], [max(0.0, interval[1] - value)]]
 
 
-def _place_labels(figure, axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
-    """Writes each label beside its point, where it covers neither another label nor another point."""
+def _place_labels(
+    figure, axes, labels: Sequence[tuple[float, float, str, str]], obstacles: Sequence[tuple[float, float]]
+) -> None:
+    """Writes each label beside its point, where it covers no other label, no other point and no obstacle."""
     figure.draw_without_rendering()
+    avoided = [axes.transData.transform(place) for place in obstacles]
     points = [axes.transData.transform((x, y)) for x, y, *_ in labels]
     taken: list[Any] = []
     frame = axes.get_window_extent()
@@ -149,7 +157,9 @@ def _place_labels(figure, axes, labels: Sequence[tuple[float, float, str, str]])
             note = axes.annotate(text, (x, y), (dx, dy), textcoords="offset points", ha=across, va=along, color=colour,
                                  fontsize=9.5, annotation_clip=False)  # fmt: skip
             box = note.get_window_extent().padded(2)
-            faults = sum(box.overlaps(other) for other in taken) + sum(box.contains(*point) for point in others)
+            around = box.padded(_MARKER_RADIUS)
+            faults = sum(box.overlaps(other) for other in taken) + sum(around.contains(*point) for point in others)
+            faults += 0.1 * sum(box.contains(*place) for place in avoided)
             faults += 3 * (box.x0 < frame.x0 or box.x1 > frame.x1 + 4 or box.y0 < frame.y0 or box.y1 > frame.y1 + 8)
             if best is None or faults < best[0]:
                 if best is not None:

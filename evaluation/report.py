@@ -105,6 +105,8 @@ def number(value: float | None, digits: int = 3) -> str:
     """A value as text: about three digits, thousands apart, a dash for None."""
     if value is None:
         return "–"
+    if value == int(value) and abs(value) < 1000:
+        return str(int(value))
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace(",", " ")
     text = f"{value:.{digits}g}" if abs(value) >= 1 else f"{value:.2f}"
@@ -120,7 +122,7 @@ def interval(bounds: Sequence[float | None] | None, as_percent: bool = False) ->
     if not bounds or None in bounds:
         return "–"
     if as_percent:
-        return f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
+        return f"{percent(bounds[0]).removesuffix(' %')}–{percent(bounds[1])}"
     return f"{number(bounds[0])}–{number(bounds[1])}"
 
 

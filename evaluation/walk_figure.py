@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from navigation import VIDEO_QA, CaptionTree, Trajectory, Visit
 from navigation.grid import clock, format_path
 
-WIDTH = 720.0
-_LEFT, _TOP = 64.0, 26.0
+WIDTH = 540.0
+_LEFT, _TOP = 58.0, 26.0
 _BAND, _LANE, _GAP = 24.0, 22.0, 8.0
 _BADGE = 17.0
-_MOST_CELLS = 160
+_MOST_CELLS = 128
 """Rows of more cells show the grid of the finest level that has no more."""
 
 
@@ -109,19 +109,27 @@ def walk_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Seque
 
 
 def _badges(placed: Sequence[tuple[float, int, bool, bool]], y: float) -> list[Badge]:
-    """Badges in one lane, pushed apart until none covers another, nearest to their cells."""
+    """Badges in one lane, moved as little as possible until none covers another."""
     placed = sorted(placed)
-    xs: list[float] = []
-    for x, *_ in placed:
-        xs.append(max(x, xs[-1] + _BADGE) if xs else x)
-    limit = WIDTH - 8 - _BADGE / 2
-    for index in range(len(xs) - 1, -1, -1):
-        xs[index] = min(xs[index], limit)
-        limit = xs[index] - _BADGE
+    xs = _spread([x for x, *_ in placed], _BADGE, _LEFT, WIDTH - 8)
     return [
         Badge(x, y + _BAND + 13, cell_x, y + _BAND, number, hit, question)
         for x, (cell_x, number, hit, question) in zip(xs, placed, strict=True)
     ]
+
+
+def _spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
+    """Positions at least `apart`, at least squared distance from the wanted ones (pool adjacent violators); clipped."""
+    pools: list[tuple[float, int]] = []  # sum of offsets, members
+    for index, x in enumerate(wanted):
+        total, members = x - index * apart, 1
+        while pools and pools[-1][0] / pools[-1][1] > total / members:
+            before, count = pools.pop()
+            total, members = total + before, members + count
+        pools.append((total, members))
+    offsets = [total / members for total, members in pools for _ in range(members)]
+    last = high - apart / 2 - (len(wanted) - 1) * apart
+    return [max(low + apart / 2, min(offset, last)) + index * apart for index, offset in enumerate(offsets)]
 
 
 def _title(tree: CaptionTree, visit: Visit) -> str:

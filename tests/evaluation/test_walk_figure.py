@@ -1,0 +1,88 @@
+"""The drawing of a walk: cells where the time is, badges that do not cover each other, clues marked."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.walk_figure import WIDTH, _spread, walk_figure
+from evaluation.walk_view import turns_of
+from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Status, TimeGrid, Trajectory, Visit, assistant_message
+
+
+def trajectory(visits, messages=()):
+    return Trajectory("q#0", "q", "v0", list(messages), [], "A", True, Status.ANSWERED, visits)
+
+
+def test_cells_lie_at_their_time_and_level(make_tree):
+    figure = walk_figure(
+        make_tree("v0"), trajectory([Visit(GET_CAPTION, (2,)), Visit(GET_CAPTION, (2, 3, 3))]), [(170, 180)]
+    )
+    span = figure.right - figure.left
+    first, second = figure.cells
+    assert (first.x, first.width) == pytest.approx((figure.left + span / 3, span / 3))
+    assert second.x + second.width == pytest.approx(figure.left + span * 2 / 3)
+    assert (first.y, second.y) == (figure.rows[0].y, figure.rows[2].y)
+    assert figure.clues == [pytest.approx((figure.left + span * 170 / 270, span * 10 / 270))]
+    assert (first.hit, second.hit) == (True, True)
+    assert "0:00" in [label for _, label in figure.ticks]
+
+
+def test_a_second_visit_to_a_segment_is_a_second_badge_on_one_cell(make_tree):
+    visits = [Visit(GET_CAPTION, (1, 1, 1)), Visit(VIDEO_QA, (1, 1, 1), "who?")]
+    figure = walk_figure(make_tree("v0"), trajectory(visits), [])
+    assert len(figure.cells) == 1
+    assert [(badge.number, badge.question, badge.hit) for badge in figure.badges] == [
+        (1, False, False),
+        (2, True, False),
+    ]
+
+
+def test_many_visits_are_counted_instead_of_numbered(make_tree):
+    tree = make_tree("v0")
+    leaves = [Visit(GET_CAPTION, path) for path in tree.grid.paths(3)] * 2
+    figure = walk_figure(tree, trajectory(leaves), [])
+    assert len(figure.cells) == 27
+    assert figure.badges == []
+    assert figure.rows[2].note == "54 visits"
+
+
+def test_a_day_long_tree_is_drawn_with_few_borders():
+    tree = CaptionTree("v0", TimeGrid(86_400.0, 8, 5), {})
+    figure = walk_figure(tree, trajectory([Visit(GET_CAPTION, (8, 8, 8, 8, 8))]), [(86_399.0, 86_400.0)])
+    assert sum(len(row.borders) for row in figure.rows) < 500
+    assert figure.cells[0].width >= 1.5
+    assert figure.cells[0].x < figure.right
+
+
+@given(st.lists(st.floats(58, WIDTH - 8), max_size=25))
+def test_badges_never_cover_each_other_and_stay_inside(wanted):
+    wanted = sorted(wanted)
+    placed = _spread(wanted, 17, 58, WIDTH - 8)
+    assert all(b - a >= 17 - 1e-6 for a, b in zip(placed, placed[1:], strict=False))
+    assert all(58 <= x <= WIDTH - 8 for x in placed)
+
+
+@given(st.lists(st.integers(0, 8), max_size=9, unique=True))
+def test_badges_with_room_stay_where_they_are(places):
+    wanted = sorted(80 + 50.0 * place for place in places)
+    assert _spread(wanted, 17, 58, WIDTH - 8) == pytest.approx(wanted)
+
+
+def test_turns_tell_calls_replies_and_which_of_them_were_visits():
+    messages = [
+        {"role": "user", "content": "q"},
+        assistant_message("look", calls=[(GET_CAPTION, {"segment": [9]}), (GET_CAPTION, {"segment": [1]})]),
+        {"role": "tool", "content": "Error: no segment"},
+        {"role": "tool", "content": "0:00 a dog"},
+        assistant_message("many", calls=[(GET_CAPTION, {"segment": [1, number]}) for number in range(1, 10)]),
+        *({"role": "tool", "content": f"reply {number}"} for number in range(9)),
+        assistant_message("", calls=[("sing", None)]),
+        assistant_message("done", "<answer>A</answer>"),
+    ]
+    visits = [Visit(GET_CAPTION, (1,)), *(Visit(GET_CAPTION, (1, number)) for number in range(1, 10))]
+    turns = turns_of(trajectory(visits, messages))
+    assert [(call.text, call.visit) for call in turns[0].calls] == [("open [9]", None), ("open [1]", 1)]
+    assert turns[0].calls[1].reply == "0:00 a dog"
+    assert (len(turns[1].calls), turns[1].hidden) == (6, 3)
+    assert turns[2].calls[0].reply == "(no reply)"
+    assert turns[3].content == "<answer>A</answer>"
