@@ -109,27 +109,34 @@ class _Derivation:
 
     def _part(self, anchor: Action) -> None:
         chance = self._chance("part", anchor)
-        inside = [
-            part for part in anchor.parts if anchor.start - SLACK <= part.start and part.end <= anchor.end + SLACK
-        ]
-        # A part that repeats its step's words is found without the video.
-        right = next((part for part in shuffled(inside, chance) if not similar(part.stems, anchor.stems)), None)
-        if right is None:
+        own = [part.stems for part in anchor.parts]
+        # By words shared with the step: options that share equally many give nothing away without the video.
+        inside: dict[int, Action] = {}
+        for part in shuffled(anchor.parts, chance):
+            within = anchor.start - SLACK <= part.start and part.end <= anchor.end + SLACK
+            if within and not similar(part.stems, anchor.stems):
+                inside.setdefault(len(part.stems & anchor.stems), part)
+        if not inside:
             self.not_made["every part says what its step says"] += 1
             return
-        own = [part.stems for part in anchor.parts]
 
-        def foreign(step: Action, part: Action) -> bool:
+        def foreign(step: Action, part: Action, right: Action, shared: int) -> bool:
             return (
-                not similar(step.stems, anchor.stems)
+                step is not anchor
+                and len(part.stems & anchor.stems) == shared
+                and not similar(step.stems, anchor.stems)
                 and not similar(part.stems, anchor.stems)
                 and not any(similar(part.stems, mine) for mine in own)
                 and _differs(part, right)
             )
 
-        fits = (part.text for step, part in shuffled(self.parts, chance) if step is not anchor and foreign(step, part))
-        text = f"Which of these is a part of “{anchor.text}”?"
-        self._add("part", anchor, text, right.text, fits, ((right.start, right.end),))
+        for shared, right in inside.items():
+            fits = (part.text for step, part in shuffled(self.parts, chance) if foreign(step, part, right, shared))
+            if wrong := _distinct(fits, right.text, similar_is_same=True):
+                text = f"Which of these is a part of “{anchor.text}”?"
+                self._add("part", anchor, text, right.text, wrong, ((right.start, right.end),))
+                return
+        self.not_made["fewer than three distractors"] += 1
 
     def _chance(self, kind: str, anchor: Action) -> random.Random:
         return generator(self.seed, self.video.video_id, kind, anchor.number)

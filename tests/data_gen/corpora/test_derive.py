@@ -75,6 +75,7 @@ def test_every_question_is_true_and_has_no_second_right_option(video, seed):
             assert question.kind == "part"
             own = [part.text for part in anchor.parts]
             assert right in own
+            assert len({len(stems(option) & stems(anchor.text)) for option in question.options}) == 1
             for each in wrong:
                 assert not any(similar(stems(each), stems(mine)) for mine in own)
                 assert each in {part.text for step in video.steps if step is not anchor for part in step.parts}
