@@ -13,8 +13,10 @@ def test_imitation_has_a_loss_and_reinforcement_has_rewards():
     rows = [{"step": 1, "loss": 2.0, "eval_loss": 2.1}, {"step": 2, "loss": 1.0, "learning_rate": 1e-3}]
     [loss] = curves_of({"sft": rows})["sft"]
     assert loss.series == {"loss": [(1, 2.0), (2, 1.0)], "eval loss": [(1, 2.1)]}
-    row = {"step": 1, "loss": 0.1, "reward": 1.0, "reward_std": 0.2, "accuracy": 0.5, "visits/mean": 4.0,
-           "rewards/answer/mean": 0.5, "rewards/answer/std": 0.5, "rewards/visit_cost/mean": 3.0, "status/answered": 1.0}  # fmt: skip
+    row = {
+        "step": 1, "loss": 0.1, "reward": 1.0, "reward_std": 0.2, "accuracy": 0.5, "visits/mean": 4.0,
+        "rewards/answer/mean": 0.5, "rewards/answer/std": 0.5, "rewards/visit_cost/mean": 3.0, "status/answered": 1.0,
+    }  # fmt: skip
     charts = curves_of({"grpo": [row]})["grpo"]
     assert names(charts) == [
         "reward",

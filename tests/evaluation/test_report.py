@@ -15,9 +15,16 @@ from evaluation.summary import write_summary
 from navigation import CaptionTree, EnvironmentFactory, TreeStore
 
 HOSTILE = (
-    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"><svg onload=alert(1)>", "' onmouseover='alert(1)",
-    "</title></style></textarea><iframe src=//x>", "{{ 7 * 7 }}{% include 'x' %}{# #}", "$\\frac{1}{", "]]><!-- -->", "&lt;b&gt;",
-)  # fmt: skip
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</title></style></textarea><iframe src=//x>",
+    "{{ 7 * 7 }}{% include 'x' %}{# #}",
+    "$\\frac{1}{",
+    "]]><!-- -->",
+    "&lt;b&gt;",
+)
 ROWS = [
     {"step": step, "loss": 1 / step, "reward": step / 40, "visits": 5.0, "rewards/grounding/mean": 0.5}
     for step in range(1, 40)
@@ -123,7 +130,8 @@ async def test_hostile_texts_are_shown_and_not_run(hostile, tmp_path, make_tree,
     store.save(CaptionTree(video_id, tree.grid, captions))
     asked = [
         dataclasses.replace(
-            question, id=f"{hostile}{index}", video_id=video_id, question=f"{hostile} {question.question}", kind=hostile + str(index),
+            question, id=f"{hostile}{index}", video_id=video_id, question=f"{hostile} {question.question}",
+            kind=hostile + str(index),
             options=tuple(f"{hostile} {option}" for option in question.options),
         )
         for index, question in enumerate(questions[:2])

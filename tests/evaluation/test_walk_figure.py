@@ -1,5 +1,7 @@
 """The drawing of a walk: cells where the time is, badges that do not cover each other, clues marked."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +60,7 @@ def test_a_day_long_tree_is_drawn_with_few_borders():
 def test_badges_never_cover_each_other_and_stay_inside(wanted):
     wanted = sorted(wanted)
     placed = _spread(wanted, 17, 58, WIDTH - 8)
-    assert all(b - a >= 17 - 1e-6 for a, b in zip(placed, placed[1:], strict=False))
+    assert all(second - first >= 17 - 1e-6 for first, second in pairwise(placed))
     assert all(58 <= x <= WIDTH - 8 for x in placed)
 
 
