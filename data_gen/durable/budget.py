@@ -1,8 +1,14 @@
 """A limit on money that holds while many requests are out."""
 
+from data_gen.durable.usage import Usage
+
 
 class OutOfMoney(Exception):
-    """The next request could pass the limit. Nothing was sent."""
+    """The next request could pass the limit: it was not sent. `usage` is what earlier attempts at the answer used."""
+
+    def __init__(self, reason: str) -> None:
+        self.usage = Usage()
+        super().__init__(reason)
 
 
 class Budget:
@@ -26,7 +32,8 @@ class Budget:
         """Sets money aside for one request and returns how much; OutOfMoney if that much is not left."""
         amount = self._dearest or estimate
         if self.limit is not None and self.spent + self._aside + amount > self.limit:
-            raise OutOfMoney(f"{self.spent:.4f} of {self.limit:.4f} USD are spent, {self._aside:.4f} are in flight")
+            spent, aside = f"{self.spent:.4f}", f"{self._aside:.4f}"
+            raise OutOfMoney(f"limit on money: {spent} of {self.limit:.4f} USD are spent, {aside} are in flight")
         self._aside += amount
         return amount
 

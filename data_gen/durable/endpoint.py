@@ -13,7 +13,7 @@ import httpx
 import openai
 
 from data_gen.durable.backoff import backoff_seconds, retry_after_seconds
-from data_gen.durable.budget import Budget
+from data_gen.durable.budget import Budget, OutOfMoney
 from data_gen.durable.prices import PriceTable
 from data_gen.durable.request_body import RequestBody
 from data_gen.durable.usage import Usage
@@ -190,7 +190,11 @@ class Endpoint:
                 raise EndpointDown(self._down, total)
             async with self._slots:
                 await self._wait_for_opening()
-                outcome = await self._paid(body, max_tokens, accept)
+                try:
+                    outcome = await self._paid(body, max_tokens, accept)
+                except OutOfMoney as error:
+                    error.usage = total
+                    raise
             total += outcome.usage
             if isinstance(outcome, Completion):
                 self._failed_in_row = 0

@@ -71,6 +71,9 @@ class Journal:
         offset, length = self._places[key]
         return json.loads(os.pread(self._handle, length, offset))["value"]
 
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self._places else default
+
     def append(self, key: str, value: Any) -> None:
         """Adds one finished piece.
 

@@ -20,6 +20,7 @@ class Progress:
         self, what: str, detail: Callable[[], str] = lambda: "", stream: TextIO | None = sys.stderr, every: float = 10.0
     ) -> None:
         self.total = 0
+        self.later = 0
         self.finished = 0
         self._what, self._detail, self._stream = what, detail, stream
         self._terminal = stream is not None and stream.isatty()
@@ -31,6 +32,10 @@ class Progress:
     def expect(self, count: int) -> None:
         """More pieces are to come."""
         self.total += count
+
+    def guess_later(self, count: float) -> None:
+        """About how many pieces are to come that nobody has counted yet."""
+        self.later = round(count)
 
     def resume(self, count: int) -> None:
         """Pieces that an earlier run has finished; they do not count for the speed."""
@@ -50,11 +55,12 @@ class Progress:
     def line(self) -> str:
         seconds = time.monotonic() - self._begun if self._begun else 0.0
         made = self.finished - self._at_begin
-        left = self.total - self.finished
+        left = self.total + self.later - self.finished
         eta = f", {_duration(left * seconds / made)} left" if made and left and seconds else ""
         speed = f", {made / seconds:.1f}/s" if made and seconds > 1 else ""
+        total = f"about {self.total + self.later}" if self.later else str(self.total)
         detail = self._detail()
-        return f"{self._what} {self.finished}/{self.total}{speed}{eta}{' · ' + detail if detail else ''}"
+        return f"{self._what} {self.finished}/{total}{speed}{eta}" + (f" · {detail}" if detail else "")
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()

@@ -1,0 +1,105 @@
+"""What a caption run did: per video what is there, what is missing and why, and what it cost."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from data_gen.durable import Usage
+
+
+@dataclass(slots=True)
+class VideoReport:
+    """One video's part.
+
+    Args:
+        state: `complete` (its tree is there), `incomplete` (segments failed or were not asked; what was captioned is
+            kept) or `refused` (not a usable video, or other settings).
+        failed: Reasons by segment, as `[1, 2]`.
+        unasked: Segments that were not asked because the run stopped.
+        usage: What this video has cost, earlier runs included.
+    """
+
+    video_id: str
+    state: str
+    reason: str = ""
+    segments: int = 0
+    captioned: int = 0
+    resumed: int = 0
+    unasked: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "video_id": self.video_id, "state": self.state, "reason": self.reason, "segments": self.segments,
+            "captioned": self.captioned, "resumed": self.resumed, "unasked": self.unasked, "failed": self.failed,
+            "warnings": self.warnings, "usage": self.usage.to_dict(),
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "VideoReport":
+        return cls(**{**record, "usage": Usage.from_dict(record["usage"])})
+
+
+@dataclass(slots=True)
+class RunReport:
+    """All videos of a run.
+
+    Args:
+        stopped: Why the run ended early; empty if it did not.
+        seconds: Wall time.
+    """
+
+    videos: list[VideoReport] = field(default_factory=list)
+    stopped: str = ""
+    seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every video has its tree."""
+        return not self.stopped and all(video.state == "complete" for video in self.videos)
+
+    @property
+    def usage(self) -> Usage:
+        return sum((video.usage for video in self.videos), Usage())
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "complete": self.complete, "stopped": self.stopped, "seconds": round(self.seconds, 3),
+            "usage": self.usage.to_dict(), "videos": [video.to_dict() for video in self.videos],
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "RunReport":
+        return cls([VideoReport.from_dict(video) for video in record["videos"]], record["stopped"], record["seconds"])
+
+    @classmethod
+    def merged(cls, parts: Iterable["RunReport"]) -> "RunReport":
+        parts = list(parts)
+        videos = sorted((video for part in parts for video in part.videos), key=lambda video: video.video_id)
+        stopped = "; ".join(sorted({part.stopped for part in parts if part.stopped}))
+        return cls(videos, stopped, max((part.seconds for part in parts), default=0.0))
+
+    def lines(self) -> list[str]:
+        """The last words of a run: totals, then everything that is missing with its reason."""
+        counts = [sum(video.state == state for video in self.videos) for state in ("complete", "incomplete", "refused")]
+        usage = self.usage
+        lines = [
+            f"{len(self.videos)} videos: {counts[0]} complete, {counts[1]} incomplete, {counts[2]} refused; "
+            f"{sum(video.captioned for video in self.videos)} captions, "
+            f"{sum(video.resumed for video in self.videos)} of them from earlier runs",
+            f"{usage.requests} requests ({usage.unanswered} without an answer), {usage.images} images, "
+            f"{usage.prompt_tokens} prompt tokens ({usage.image_tokens} of images), "
+            f"{usage.completion_tokens} completion tokens, {usage.usd:.4f} USD",
+        ]
+        if self.stopped:
+            lines.append(f"stopped: {self.stopped}")
+        for video in self.videos:
+            lines += [f"{video.video_id}: {warning}" for warning in video.warnings]
+            if video.state == "refused":
+                lines.append(f"{video.video_id} refused: {video.reason}")
+            lines += [f"{video.video_id} {path} failed: {reason}" for path, reason in video.failed.items()]
+            if video.unasked:
+                lines.append(f"{video.video_id}: {video.unasked} of {video.segments} segments not asked")
+        return lines

@@ -1,0 +1,76 @@
+"""Everything that decides what a caption says: equal settings, equal captions."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_gen.captions.prompts import PROMPTS, Prompts
+from data_gen.frames import FrameRecipe
+from navigation import InputError, TimeGrid
+
+CAPTIONERS = ("endpoint", "subtitles", "annotations")
+STRATEGIES = ("frames", "bottom_up")
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionSettings:
+    """Settings of a caption run.
+
+    Args:
+        captioner: `endpoint` (a vision model), `subtitles` (SRT or VTT beside the video) or `annotations`.
+        model: Name of the endpoint's model.
+        strategy: `frames`: every level from frames, as LongVideo-R1 published; `bottom_up`: leaves from frames, parents
+            from their parts' captions. Of no effect without an endpoint.
+        recipe: Frames of a segment.
+        words: Word limits by level, leaves first; levels above take the last.
+        use_subtitles: Whether prompts hold the segment's subtitles.
+        minimum_width, depth: Shape of the tree, as in `TimeGrid.for_duration`.
+        max_tokens, temperature: Of a completion.
+        prompts: Folder with `caption_frames.txt` and `caption_children.txt`.
+        accept_damaged: Caption what can be decoded of videos that are cut short or broken.
+    """
+
+    captioner: str = "endpoint"
+    model: str = ""
+    strategy: str = "frames"
+    recipe: FrameRecipe = field(default_factory=FrameRecipe)
+    words: tuple[int, ...] = (80, 120, 160)
+    use_subtitles: bool = True
+    minimum_width: int = 4
+    depth: int | str = 3
+    max_tokens: int = 1024
+    temperature: float = 0.0
+    prompts: Path = PROMPTS
+    accept_damaged: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("captioner", self.captioner, CAPTIONERS), ("strategy", self.strategy, STRATEGIES)):
+            if value not in known:
+                raise InputError("captions", name, value, f"give one of {', '.join(known)}")
+        if self.captioner == "endpoint" and not self.model:
+            raise InputError("captions", "model", self.model, "give the name of the model that the endpoint serves")
+        if not self.words or not all(type(limit) is int and limit >= 1 for limit in self.words):
+            raise InputError("captions", "words", self.words, "give word limits of at least 1, leaves first")
+        if self.depth != "auto" and (type(self.depth) is not int or self.depth < 1):
+            raise InputError("captions", "depth", self.depth, "give a whole number of at least 1, or auto")
+
+    def word_limit(self, level: int, depth: int) -> int:
+        """Words of a caption on a 1-based level."""
+        return self.words[min(depth - level, len(self.words) - 1)]
+
+    def grid(self, duration: float) -> TimeGrid:
+        return TimeGrid.for_duration(duration, self.minimum_width, self.depth)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What goes into `made_by` and is compared on resuming; nothing that has no effect on the captions."""
+        record: dict[str, Any] = {
+            "captioner": self.captioner, "words": list(self.words), "minimum_width": self.minimum_width,
+            "depth": self.depth, "accept_damaged": self.accept_damaged,
+        }  # fmt: skip
+        if self.captioner == "endpoint":
+            record |= {
+                "model": self.model, "strategy": self.strategy, "frames": self.recipe.to_dict(),
+                "use_subtitles": self.use_subtitles, "max_tokens": self.max_tokens, "temperature": self.temperature,
+                "prompt_sha256": Prompts.load(self.prompts).sha256,
+            }  # fmt: skip
+        return record

@@ -1,0 +1,127 @@
+"""The caption run as a datatrove step: every rank captions its share of the videos."""
+
+import asyncio
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from datatrove.pipeline.base import PipelineStep
+
+from data_gen.captions.endpoint_captioner import EndpointCaptioner
+from data_gen.captions.lines_captioner import LinesCaptioner
+from data_gen.captions.report import RunReport
+from data_gen.captions.run import CaptionRun, Pace
+from data_gen.captions.settings import CaptionSettings
+from data_gen.captions.subtitles import find_subtitles, read_subtitles
+from data_gen.captions.video_files import VideoFile, find_videos
+from data_gen.durable import Budget, Endpoint, EndpointSettings, PriceTable, RunLock, stop_when_orphaned
+from data_gen.durable.prices import PRICES
+from navigation import InputError, Line, write_json
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionJob:
+    """All that a rank needs to know; picklable. The key stays in the environment.
+
+    Args:
+        videos: Folder of videos, or one video.
+        out: Folder of trees.
+        endpoint: For the endpoint captioner. Its `in_flight` is that of the whole run: ranks share it evenly.
+        max_usd: Limit on money over all runs into `out`; ranks share it evenly.
+        annotations: JSONL file of `{video_id, start, end, text}`, for the annotations captioner.
+    """
+
+    videos: Path
+    out: Path
+    settings: CaptionSettings
+    endpoint: EndpointSettings | None = None
+    pace: Pace = field(default_factory=Pace)
+    prices: Path = PRICES
+    max_usd: float | None = None
+    annotations: Path | None = None
+
+    @property
+    def run_folder(self) -> Path:
+        return self.out / ".run"
+
+
+class CaptionStep(PipelineStep):
+    """Rank `r` of `w` captions every `w`-th video from the `r`-th on and leaves a report in `out/.run/reports`."""
+
+    name = "Captions"
+    type = "Captions"
+
+    def __init__(self, job: CaptionJob, quiet: bool = False) -> None:
+        super().__init__()
+        self.job = job
+        self.quiet = quiet
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> None:
+        stop_when_orphaned()
+        job = self.job
+        with RunLock(job.run_folder / f"rank-{rank:05d}.lock", f"rank {rank}"):
+            videos = find_videos(job.videos)[0][rank::world_size]
+            report = asyncio.run(caption(job, videos, world_size, quiet=self.quiet or rank > 0))
+            write_json(job.run_folder / "reports" / f"rank-{rank:05d}.json", report.to_dict())
+
+
+async def caption(job: CaptionJob, videos: Sequence[VideoFile], share: int = 1, quiet: bool = False) -> RunReport:
+    """Captions videos in this process, with one `share`-th of the job's requests in flight and of its money."""
+    budget = Budget(None if job.max_usd is None else job.max_usd / share)
+    stream = None if quiet else sys.stderr
+    lines_of = _lines_of(job)
+    if job.settings.captioner != "endpoint":
+        nothing = "Nothing is said." if job.settings.captioner == "subtitles" else "Nothing is annotated."
+        captioner = LinesCaptioner(job.settings, nothing)
+        return await CaptionRun(job.out, captioner, job.settings, job.pace, budget, lines_of, stream).run(videos)
+    if job.endpoint is None:
+        raise InputError("captions", "endpoint", None, "give the address of the endpoint")
+    settings = replace(job.endpoint, in_flight=max(1, job.endpoint.in_flight // share))
+    pace = replace(job.pace, in_flight=settings.in_flight)
+    async with Endpoint(settings, PriceTable(job.prices), budget) as endpoint:
+        captioner = EndpointCaptioner(endpoint, job.settings)
+        return await CaptionRun(job.out, captioner, job.settings, pace, budget, lines_of, stream).run(videos)
+
+
+def _lines_of(job: CaptionJob) -> Callable[[VideoFile], Sequence[Line]]:
+    if job.settings.captioner == "annotations":
+        return _annotations(job.annotations)
+    if job.settings.captioner == "endpoint" and not job.settings.use_subtitles:
+        return lambda video: ()
+
+    def subtitles(video: VideoFile) -> Sequence[Line]:
+        path = find_subtitles(video.path)
+        if path is not None:
+            return read_subtitles(path)
+        if job.settings.captioner == "subtitles":
+            mend = f"put {video.path.stem}.srt or .vtt beside it, or use another captioner"
+            raise InputError(video.path, "subtitles", None, mend)
+        return ()
+
+    return subtitles
+
+
+def _annotations(path: Path | None) -> Callable[[VideoFile], Sequence[Line]]:
+    if path is None:
+        raise InputError("captions", "annotations", None, "give a JSONL file of {video_id, start, end, text}")
+    by_video: dict[str, list[Line]] = defaultdict(list)
+    with open(path, encoding="utf-8") as rows:
+        for number, text in enumerate(rows, 1):
+            try:
+                row = json.loads(text)
+                line = Line(float(row["start"]), float(row["end"]), str(row["text"]))
+                by_video[str(row["video_id"])].append(line)
+            except (KeyError, TypeError, ValueError):
+                mend = "give an object with video_id, start and end in seconds, and text"
+                raise InputError(f"{path}:{number}", "row", text.strip(), mend) from None
+
+    def annotations(video: VideoFile) -> Sequence[Line]:
+        if video.id not in by_video:
+            raise InputError(path, "video_id", video.id, "annotate this video, or leave it out")
+        return sorted(by_video[video.id], key=lambda line: (line.start, line.end))
+
+    return annotations

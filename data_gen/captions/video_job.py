@@ -1,0 +1,174 @@
+"""One video on its way to a caption tree: what is captioned, what can be asked now, what failed."""
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from pathlib import Path as FilePath
+from typing import Any
+
+from data_gen.captions.captioner import Caption, Captioner, Segment
+from data_gen.captions.report import VideoReport
+from data_gen.captions.settings import CaptionSettings
+from data_gen.captions.video_files import VideoFile
+from data_gen.durable import Journal, Usage, differences, file_identity, settings_hash
+from data_gen.frames import SegmentFrames, VideoIndex, index_video
+from navigation import CaptionTree, InputError, Line, Path, TimeGrid, TreeStore
+from navigation.files import child_path
+from navigation.grid import format_path
+
+_TOTAL = "total"
+
+
+class VideoJob:
+    """State of one video. `open` and `finish` read and write files and may run in a thread; the rest is quick.
+
+    The journal's header holds the settings and the video's identity: other captions, or another video under the same
+    name, are refused. A finished tree is recognised by the same record in its `made_by`.
+
+    Args:
+        lines: Timed texts of the video.
+    """
+
+    def __init__(
+        self,
+        video: VideoFile,
+        out: FilePath,
+        captioner: Captioner,
+        settings: CaptionSettings,
+        lines: Sequence[Line] = (),
+    ) -> None:
+        self.video, self.captioner, self.settings = video, captioner, settings
+        self.lines = tuple(lines)
+        self.trees = TreeStore(out)
+        self.report = VideoReport(video.id, "incomplete")
+        self.index: VideoIndex | None = None
+        self.grid: TimeGrid | None = None
+        self.captions: dict[Path, str] = {}
+        self.failed: dict[Path, str] = {}
+        self.abandoned = False
+        self._journal_path = child_path(out / ".run" / "journals", video.id, ".jsonl")
+        self._journal: Journal | None = None
+        self._made_by: dict[str, Any] = {}
+        self._tree: CaptionTree | None = None
+
+    def open(self) -> None:
+        """Recognises a finished tree, or indexes the video and reads its journal.
+
+        Raises:
+            InputError: the video or its subtitles are unusable, or what is there was made otherwise.
+        """
+        self._made_by = {**self.settings.to_dict(), "video": file_identity(self.video.path)}
+        if self.lines:
+            self._made_by["lines_sha256"] = settings_hash({"lines": [astuple(line) for line in self.lines]})
+        if self.video.id in self.trees:
+            self._recognise(self.trees[self.video.id])
+            return
+        self.index = index_video(self.video.path, self.settings.accept_damaged)
+        self.report.warnings = list(self.index.warnings)
+        self.grid = self.settings.grid(self.index.duration)
+        self._journal = Journal(self._journal_path, self._made_by)
+        self._tree = CaptionTree(self.video.id, self.grid, self.captions, self._made_by, self.lines)
+        for path in self.grid.paths():
+            value = self._recorded(path)
+            if value is not None:
+                self.report.usage += Usage.from_dict(value["usage"])
+                if "caption" in value:
+                    self.captions[path] = value["caption"]
+        self.report.segments = self.grid.segment_count
+        self.report.resumed = self.report.captioned = len(self.captions)
+
+    def _recognise(self, tree: CaptionTree) -> None:
+        changed = differences(tree.made_by, self._made_by)
+        if changed:
+            mend = "remove it to make it again, or write to another folder. " + "; ".join(changed)
+            raise InputError(self.trees.path(self.video.id), "made_by", f"{len(changed)} changed", mend)
+        self.report.state, self.report.segments = "complete", tree.grid.segment_count
+        self.report.captioned = self.report.resumed = len(tree.captions)
+        if self._journal_path.is_file():
+            with Journal(self._journal_path, self._made_by) as journal:
+                if _TOTAL in journal:
+                    self.report.usage = Usage.from_dict(journal[_TOTAL])
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more will come: each segment is captioned or failed, or the run stopped."""
+        asked = len(self.captions) + len(self.failed)
+        return self.abandoned or self.report.state == "complete" or asked == self.report.segments
+
+    def frames_wanted(self) -> set[Path]:
+        """Segments without a caption that are captioned from frames."""
+        if self._tree is None:
+            return set()
+        return {path for path in self._tree.missing() if self.captioner.needs_frames(len(path), self.grid.depth)}
+
+    def ready(self) -> list[Path]:
+        """Segments without a caption that can be asked now, without frames."""
+        return [path for path in self._tree.missing() if self._is_ready(path)] if self._tree is not None else []
+
+    def segment(self, path: Path, frames: SegmentFrames | None = None) -> Segment:
+        """What the captioner is given."""
+        children = None
+        if self.captioner.needs_children(len(path), self.grid.depth):
+            children = [self.captions[(*path, child)] for child in range(1, self.grid.width + 1)]
+        return Segment(self.grid, path, self._tree.lines_in(path), frames, children)
+
+    def record(self, path: Path, caption: Caption) -> list[Path]:
+        """Keeps a caption; returns the segments that can be asked now because of it."""
+        usage = caption.usage + self._spent(path)
+        self._journal.append(_key(path), {"caption": caption.text, "usage": usage.to_dict()})
+        self.captions[path] = caption.text
+        self.report.captioned += 1
+        self.report.usage += caption.usage
+        return [path[:-1]] if len(path) > 1 and self._is_ready(path[:-1]) else []
+
+    def record_failure(self, path: Path, reason: str, usage: Usage) -> None:
+        """Lists a segment as failed, and with it the segments that would be written from its caption."""
+        self.record_cost(path, usage, reason)
+        self.failed[path] = reason
+        while (parent := path[:-1]) and parent not in self.failed:
+            if not self.captioner.needs_children(len(parent), self.grid.depth):
+                return
+            self.failed[parent] = f"the caption of {format_path(path)} is missing"
+            path = parent
+
+    def record_cost(self, path: Path, usage: Usage, reason: str) -> None:
+        """Keeps what a segment cost that has no caption yet. It is asked again by the next run."""
+        if usage.requests:
+            total = usage + self._spent(path)
+            self._journal.append(_key(path), {"failed": reason, "usage": total.to_dict()})
+            self.report.usage += usage
+
+    def finish(self) -> None:
+        """Writes the tree if it is whole, closes the journal and completes the report."""
+        self.report.failed = {format_path(path): reason for path, reason in sorted(self.failed.items())}
+        if self._journal is None:
+            return
+        self.report.unasked = self.report.segments - len(self.captions) - len(self.failed)
+        try:
+            if not self._tree.missing() and self.report.state != "refused":
+                self.trees.save(self._tree)
+                self._journal.append(_TOTAL, self.report.usage.to_dict())
+                self.report.state = "complete"
+        finally:
+            self._journal.close()
+
+    def refuse(self, reason: str) -> None:
+        """Gives the video up."""
+        self.report.state, self.report.reason, self.abandoned = "refused", reason, True
+
+    def _is_ready(self, path: Path) -> bool:
+        if path in self.captions or path in self.failed or self.captioner.needs_frames(len(path), self.grid.depth):
+            return False
+        if not self.captioner.needs_children(len(path), self.grid.depth):
+            return True
+        return all((*path, child) in self.captions for child in range(1, self.grid.width + 1))
+
+    def _recorded(self, path: Path) -> Any:
+        return self._journal.get(_key(path))
+
+    def _spent(self, path: Path) -> Usage:
+        value = self._recorded(path)
+        return Usage.from_dict(value["usage"]) if value is not None else Usage()
+
+
+def _key(path: Path) -> str:
+    return ",".join(map(str, path))
