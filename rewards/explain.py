@@ -53,6 +53,7 @@ def explain(breakdown: Breakdown, grid: TimeGrid, settings: VisitCostSettings | 
             spent += step.price
         units = min(units, cap - charged)
         charged += units
+        charge_in_words = _charge(step, units, raw_cost is not None, charged < cap)
         start, end = grid.interval(step.visit.path)
         accounts.append(
             VisitAccount(
@@ -62,25 +63,27 @@ def explain(breakdown: Breakdown, grid: TimeGrid, settings: VisitCostSettings | 
                 gain=step.gain,
                 price=step.price,
                 charge=0.0 if raw_cost is None or not units else weight * units,
-                reason=_reason(step, grid, units, raw_cost is not None),
+                reason=_what(step, grid) + ("" if settings is None else charge_in_words),
             )
         )
     return accounts
 
 
-def _reason(step: Step, grid: TimeGrid, units: float, charged: bool) -> str:
+def _what(step: Step, grid: TimeGrid) -> str:
     if step.wasted:
-        what = "asked this before" if step.visit.tool == VIDEO_QA else "opened it, or something inside it, before"
-    elif step.visit.tool == VIDEO_QA:
-        what = "looked into the clip: priced, never part of grounding"
-    elif step.gain > 0 and grid.is_leaf(step.visit.path):
-        what = f"holds {step.clue_seconds:.1f} s of clue, opened as finely as can be"
-    elif step.gain > 0:
-        what = f"holds {step.clue_seconds:.1f} s of clue, opened on level {len(step.visit.path)} of {grid.depth}"
-    else:
-        what = "holds no clue time"
-    if not charged:
-        return f"{what}; free: only right answers pay"
+        return "asked this before" if step.visit.tool == VIDEO_QA else "opened it, or something inside it, before"
+    if step.visit.tool == VIDEO_QA:
+        return "looked into the clip: priced, never part of grounding"
+    if step.gain == 0:
+        return "holds no clue time"
+    finest = grid.is_leaf(step.visit.path)
+    level = "as finely as can be" if finest else f"on level {len(step.visit.path)} of {grid.depth}"
+    return f"holds {step.clue_seconds:.1f} s of clue, opened {level}"
+
+
+def _charge(step: Step, units: float, right: bool, below_cap: bool) -> str:
+    if not right:
+        return "; free: only right answers pay"
     if units == 0:
-        return f"{what}; within the budget"
-    return f"{what}; {units:g} charged above the budget"
+        return "; within the budget" if below_cap else "; the cap is reached"
+    return f"; {units:g} charged, never free" if step.wasted else f"; {units:g} charged above the budget"

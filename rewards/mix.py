@@ -39,7 +39,7 @@ class RewardMix:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None = None) -> "RewardMix":
-        """Reads the `rewards:` section of a run's config; None gives the defaults.
+        """Reads the `reward:` section of a run's config; None gives the defaults.
 
         Keys: `answer: {weight}`, `grounding: {measure, weight}`, `visit_cost: {weight, budget, prices, cap, target,
         learning_rate, max_weight}`, `format: {weight, unparsable, out_of_turns, out_of_tokens, refused}`. What is left
