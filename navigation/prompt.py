@@ -31,6 +31,6 @@ def describe(tree: CaptionTree) -> str:
 
 
 def caption_line(grid: TimeGrid, path: Path, caption: str) -> str:
-    """One segment as policies read it: `[2, 5] 3:12-4:16 caption`."""
+    """One segment as policies read it: `3:12-4:16 [2, 5] caption`."""
     start, end = grid.interval(path)
-    return f"{format_path(path)} {clock(start)}-{clock(end)} {caption}"
+    return f"{clock(start)}-{clock(end)} {format_path(path)} {caption}"

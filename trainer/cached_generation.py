@@ -1,0 +1,199 @@
+"""Multi-turn sampling that keeps the key-value cache between turns and prefills a shared prompt once.
+
+`transformers.generate` starts every turn from nothing: each row's whole history is prefilled again, and a group's prompt
+once per row. Here each row owns a slice of one preallocated buffer. A later turn that begins with what a row has seen
+prefills its new tokens alone. Tested with transformers 5.17: relies on `Cache.update` and on models passing a 4-D mask
+through unchanged.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+
+Sampler = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+"""`(logits [n, vocabulary], row numbers [n], how many tokens the turn has so far) -> token ids [n]`."""
+
+
+class RaggedCache(Cache):
+    """Keys and values of `n` rows with lengths of their own, one `[n, heads, capacity, head size]` pair a layer.
+
+    `write_at` ([n, q]) says where the tokens of the coming forward pass go; attention sees the first `visible` places.
+    """
+
+    def __init__(self, layers: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        super().__init__(layers=[])
+        self.buffers = layers
+        self.write_at = torch.empty(0, 0, dtype=torch.long)
+        self.visible = 0
+
+    def update(self, key_states, value_states, layer_idx, *args, **kwargs):
+        keys, values = self.buffers[layer_idx]
+        rows = torch.arange(keys.shape[0], device=keys.device).unsqueeze(1)
+        keys[rows, :, self.write_at] = key_states.transpose(1, 2)
+        values[rows, :, self.write_at] = value_states.transpose(1, 2)
+        return keys[:, :, : self.visible], values[:, :, : self.visible]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self.visible
+
+    def select(self, rows: torch.Tensor, capacity: int) -> "RaggedCache":
+        """A copy of some rows with room for `capacity` tokens each."""
+        layers = []
+        for keys, values in self.buffers:
+            size = (len(rows), keys.shape[1], capacity, keys.shape[3])
+            pair = (keys.new_zeros(size), values.new_zeros(size))
+            kept = min(capacity, keys.shape[2])
+            for new, old in zip(pair, (keys, values), strict=True):
+                new[:, :, :kept] = old[rows, :, :kept]
+            layers.append(pair)
+        return RaggedCache(layers)
+
+
+SHRINK_BELOW = 0.6
+"""Share of rows still going below which the finished ones are left out of the batch."""
+
+
+@dataclass(slots=True)
+class _Row:
+    ids: list[int]
+    """All tokens of the row; all but the last have their keys in the cache."""
+
+
+class CachedGenerator:
+    """Samples turns for many conversations at once.
+
+    Args:
+        model: A decoder with `config.num_hidden_layers` attention layers; called as it is, in its current mode.
+        eos_token_ids: Tokens that end a turn; the ending token is part of the turn.
+    """
+
+    def __init__(self, model: PreTrainedModel, eos_token_ids: Sequence[int]) -> None:
+        self.model = model
+        self.eos = torch.tensor(sorted(set(eos_token_ids)), device=model.device)
+        self._rows: list[_Row] = []
+        self._cache: RaggedCache | None = None
+
+    def forget(self) -> None:
+        """Drops every kept row. Call it whenever the weights change."""
+        self._rows, self._cache = [], None
+
+    @torch.no_grad()
+    def generate(self, sequences: Sequence[Sequence[int]], most_new: Sequence[int], sample: Sampler) -> list[list[int]]:
+        """One turn for each sequence.
+
+        Args:
+            sequences: Token ids so far. A sequence that begins with a kept row's tokens continues that row.
+            most_new: Most tokens to sample for each; at least 1.
+            sample: Picks the next tokens.
+
+        Returns:
+            The new tokens of each, the ending token included; one that was cut has none.
+        """
+        matches = self.rows_of(sequences)
+        capacity = max(len(ids) + new for ids, new in zip(sequences, most_new, strict=True))
+        if matches is not None and self._cache is not None:
+            cache = self._cache.select(torch.tensor(matches, device=self.model.device), capacity)
+            known = [len(self._rows[row].ids) - 1 for row in matches]
+            logits = self._forward(cache, [ids[have:] for ids, have in zip(sequences, known, strict=True)], known)
+        else:
+            cache, logits = self._prefill(sequences, capacity)
+        turns = self._decode(cache, [len(ids) for ids in sequences], logits, most_new, sample)
+        self._cache = cache
+        self._rows = [_Row([*ids, *turn]) for ids, turn in zip(sequences, turns, strict=True)]
+        return turns
+
+    def rows_of(self, sequences: Sequence[Sequence[int]]) -> list[int] | None:
+        """For each sequence the kept row whose tokens it begins with; None if one has none."""
+        matches: list[int] = []
+        row = 0
+        for ids in sequences:
+            for candidate in (*range(row, len(self._rows)), *range(row)):
+                kept = self._rows[candidate].ids
+                if len(kept) <= len(ids) and kept[-1] == ids[len(kept) - 1] and list(ids[: len(kept)]) == kept:
+                    matches.append(candidate)
+                    row = candidate + 1
+                    break
+            else:
+                return None
+        return matches
+
+    def _prefill(self, sequences: Sequence[Sequence[int]], capacity: int) -> tuple[RaggedCache, torch.Tensor]:
+        """Prefills every distinct sequence once and copies it to the rows that share it."""
+        distinct = list(dict.fromkeys(tuple(ids) for ids in sequences))
+        number = {ids: index for index, ids in enumerate(distinct)}
+        rows = torch.tensor([number[tuple(ids)] for ids in sequences], device=self.model.device)
+        config = self.model.config
+        heads = config.num_key_value_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        longest = max(map(len, distinct))
+        shape = (len(distinct), heads, longest, size)
+        zeros = torch.zeros(shape, dtype=self.model.dtype, device=self.model.device)
+        cache = RaggedCache([(zeros.clone(), zeros.clone()) for _ in range(config.num_hidden_layers)])
+        logits = self._forward(cache, distinct, [0] * len(distinct))
+        return cache.select(rows, capacity), logits[rows]
+
+    def _forward(self, cache: RaggedCache, new: Sequence[Sequence[int]], known: Sequence[int]) -> torch.Tensor:
+        """Feeds each row its new tokens after its `known` ones; logits of each row's last token, [n, vocabulary]."""
+        device = self.model.device
+        counts = torch.tensor([len(ids) for ids in new], device=device)
+        starts = torch.tensor(known, device=device)
+        width = int(counts.max())
+        # A short row's surplus tokens land after its end, where the next tokens overwrite them before anyone looks.
+        padded = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in new], device=device)
+        places = starts.unsqueeze(1) + torch.arange(width, device=device)
+        capacity = cache.buffers[0][0].shape[2]
+        last = int((starts + counts).max())
+        hidden = self._step(cache, padded, places.clamp(max=capacity - 1), places, last)
+        final = hidden[torch.arange(len(new), device=device), counts - 1]
+        return self.model.get_output_embeddings()(final)
+
+    def _step(
+        self, cache: RaggedCache, ids: torch.Tensor, write_at: torch.Tensor, places: torch.Tensor, visible: int
+    ) -> torch.Tensor:
+        cache.write_at, cache.visible = write_at, visible
+        mask = torch.arange(visible, device=ids.device) <= places.unsqueeze(-1)
+        decoder = self.model.get_decoder()
+        return decoder(
+            input_ids=ids, attention_mask=mask.unsqueeze(1), position_ids=places, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+
+    def _decode(
+        self, cache: RaggedCache, lengths: list[int], logits: torch.Tensor, most_new: Sequence[int], sample: Sampler
+    ) -> list[list[int]]:
+        device = self.model.device
+        turns: list[list[int]] = [[] for _ in lengths]
+        room = torch.tensor(list(most_new), device=device)
+        places = torch.tensor(lengths, device=device)
+        rows = torch.arange(len(lengths), device=device)  # which conversation each row of `work` belongs to
+        going = torch.ones(len(lengths), dtype=torch.bool, device=device)
+        work = cache
+        for count in range(1, int(room.max()) + 1):
+            tokens = sample(logits, rows, count - 1)
+            for row, token, alive in zip(rows.tolist(), tokens.tolist(), going.tolist(), strict=True):
+                if alive:
+                    turns[row].append(token)
+            going = going & ~torch.isin(tokens, self.eos) & (room[rows] > count)
+            if not going.any():
+                break
+            if going.float().mean() < SHRINK_BELOW:
+                if work is not cache:
+                    self._write_back(cache, work, rows)
+                rows, tokens = rows[going], tokens[going]
+                going = going[going]
+                work = cache.select(rows, cache.buffers[0][0].shape[2])
+            # A finished row is fed on in place: what it writes lies after its last kept key.
+            position = places[rows].unsqueeze(1)
+            hidden = self._step(work, tokens.unsqueeze(1), position, position, int(position.max()) + 1)
+            logits = self.model.get_output_embeddings()(hidden[:, -1])
+            places[rows[going]] += 1
+        if work is not cache:
+            self._write_back(cache, work, rows)
+        return turns
+
+    @staticmethod
+    def _write_back(cache: RaggedCache, work: RaggedCache, rows: torch.Tensor) -> None:
+        for (keys, values), (new_keys, new_values) in zip(cache.buffers, work.buffers, strict=True):
+            keys[rows], values[rows] = new_keys, new_values

@@ -1,0 +1,61 @@
+"""Models and tokenizers from a Hub name or a local folder, under the one chat template."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from trl import ModelConfig, get_kbit_device_map, get_quantization_config
+
+from navigation import InputError
+from navigation.protocol import chat_template, response_template
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint with ClipScout's chat template on it.
+
+    Raises:
+        InputError: the tokenizer lacks Qwen's turn markers, which the template writes.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    for marker in ("<|im_start|>", "<|im_end|>"):
+        if len(tokenizer(marker, add_special_tokens=False)["input_ids"]) != 1:
+            raise InputError(name, "tokenizer", marker, "use a Qwen3 checkpoint: each turn marker must be one token")
+    tokenizer.eos_token = "<|im_end|>"
+    if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
+        tokenizer.pad_token = "<|endoftext|>"
+    tokenizer.chat_template = chat_template()
+    tokenizer.response_template = response_template()
+    return tokenizer
+
+
+def load_model(options: ModelConfig, attention: str | None = None) -> PreTrainedModel:
+    """The causal language model that `options` names; weights are read from safetensors only.
+
+    Raises:
+        InputError: `trust_remote_code` is on: no code of a checkpoint is ever run.
+    """
+    if options.trust_remote_code:
+        raise InputError("model options", "trust_remote_code", True, "leave it off: checkpoints run no code here")
+    dtype = options.dtype if options.dtype in ("auto", None) else getattr(torch, options.dtype)
+    quantization = get_quantization_config(options)
+    arguments: dict[str, Any] = {
+        "revision": options.model_revision, "dtype": dtype, "use_safetensors": True,
+        "attn_implementation": attention or options.attn_implementation,
+    }  # fmt: skip
+    if quantization is not None:
+        arguments |= {"quantization_config": quantization, "device_map": get_kbit_device_map()}
+    return AutoModelForCausalLM.from_pretrained(options.model_name_or_path, **arguments)
+
+
+def latest_checkpoint(folder: str | Path) -> Path | None:
+    """The newest complete `checkpoint-N` in a run's folder, or None.
+
+    One whose `trainer_state.json` is missing was interrupted while it was written and is passed over.
+    """
+    found = [
+        (int(path.name.rpartition("-")[2]), path)
+        for path in Path(folder).glob("checkpoint-*")
+        if path.name.rpartition("-")[2].isdigit() and (path / "trainer_state.json").is_file()
+    ]
+    return max(found)[1] if found else None

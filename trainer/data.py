@@ -1,0 +1,82 @@
+"""From a traces folder to what the trainers read, split by video."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets import Dataset
+
+from navigation import InputError, Question, Status, Trajectory, TreeStore, initial_messages, read_questions
+from navigation.tools import TOOLS
+
+
+def held_out(video_id: str, share: float) -> bool:
+    """Whether a video belongs to the held-out part: decided by its id alone, so that every stage agrees."""
+    digest = hashlib.sha256(f"held out: {video_id}".encode()).digest()
+    return int.from_bytes(digest[:8]) < share * 2**64
+
+
+@dataclass(frozen=True)
+class TracesFolder:
+    """A folder as `make traces` writes it: `questions.jsonl`, `trees/`, `trajectories.jsonl`.
+
+    Args:
+        folder: Where it is.
+        held_out_share: Share of videos kept from training, 0 to below 1.
+    """
+
+    folder: Path
+    held_out_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("questions.jsonl", "trees"):
+            if not (self.folder / name).exists():
+                raise InputError(self.folder, "data", name, "not there: make this folder with `make traces` first")
+        if not 0 <= self.held_out_share < 1:
+            raise InputError("config", "held_out_share", self.held_out_share, "give a share from 0 to below 1")
+
+    @property
+    def trees(self) -> TreeStore:
+        return TreeStore(self.folder / "trees", capacity=2000)
+
+    def questions(self, held: bool) -> list[Question]:
+        """Questions of the held-out videos, or of the others."""
+        every = read_questions(self.folder / "questions.jsonl")
+        return [question for question in every if held_out(question.video_id, self.held_out_share) == held]
+
+    def trajectories(self, held: bool) -> Iterable[Trajectory]:
+        """Trajectories that answer rightly, of the held-out videos or of the others."""
+        path = self.folder / "trajectories.jsonl"
+        if not path.is_file():
+            raise InputError(self.folder, "data", path.name, "not there: make this folder with `make traces` first")
+        with open(path, encoding="utf-8") as lines:
+            for line in lines:
+                trajectory = Trajectory.from_dict(json.loads(line))
+                right = trajectory.correct and trajectory.status is Status.ANSWERED
+                if right and held_out(trajectory.video_id, self.held_out_share) == held:
+                    yield trajectory
+
+    def sft_dataset(self, held: bool) -> Dataset:
+        """Rows of `messages` and `tools`, as `trl sft` takes them.
+
+        Raises:
+            InputError: no trajectory is left.
+        """
+        # JSON columns, because tool arguments differ in shape from call to call and Arrow has one type a column.
+        rows = [{"messages": trajectory.messages, "tools": TOOLS} for trajectory in self.trajectories(held)]
+        if not rows and not held:
+            raise InputError(self.folder, "trajectories.jsonl", 0, "no right trajectory of a training video is in it")
+        return Dataset.from_list(rows, on_mixed_types="use_json") if rows else Dataset.from_list([])
+
+    def rl_dataset(self, held: bool) -> Dataset:
+        """Rows of `prompt` and the question's columns, as GRPO takes them."""
+        return Dataset.from_list([rl_row(question) for question in self.questions(held)])
+
+
+def rl_row(question: Question) -> dict:
+    """A GRPO row. The environment reads `video_id` alone; the rewards read the rest."""
+    row = question.to_dict()
+    row["prompt"] = initial_messages(question)
+    return row
