@@ -49,6 +49,7 @@ class StubServer:
         self.latency, self.faults, self.hang, self.kinds, self.look = latency, faults, hang, tuple(kinds), look
         self._chance = random.Random(seed)
         self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task] = set()
         self.in_flight = 0
         self.stats: dict = {"requests": 0, "answered": 0, "most_in_flight": 0, "images": 0, "faults": Counter()}
         self.log: list[dict] = []
@@ -60,8 +61,13 @@ class StubServer:
 
     async def close(self) -> None:
         self._server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._connections.add(task)
         try:
             while request := await _read_request(reader):
                 method, path, body = request
@@ -72,10 +78,11 @@ class StubServer:
                 head = [f"HTTP/1.1 {status} -", "Content-Type: application/json", f"Content-Length: {len(content)}"]
                 writer.write("\r\n".join([*head, *headers, "", ""]).encode() + content)
                 await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            # Clients that die are what this server is there to be tried with.
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # Clients that die are what this server is there to be tried with; cancelled is closed.
             return
         finally:
+            self._connections.discard(task)
             writer.close()
 
     async def _get(self, path: str) -> tuple[int, list[str], bytes]:
@@ -94,7 +101,7 @@ class StubServer:
             if fault:
                 self.stats["faults"][fault] += 1
             texts, images = _contents(json.loads(body))
-            entry["prompt"] = " ".join(texts)[:120]
+            entry["texts"] = "\n".join(texts)
             caption = describe(texts, images, self.look)
             del body
             await asyncio.sleep(self.hang if fault == "timeout" else self.latency)

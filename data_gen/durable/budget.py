@@ -1,5 +1,7 @@
 """A limit on money that holds while many requests are out."""
 
+import asyncio
+
 from data_gen.durable.usage import Usage
 
 
@@ -25,20 +27,35 @@ class Budget:
     def __init__(self, limit: float | None = None, spent: float = 0.0) -> None:
         self.limit = limit
         self.spent = spent
-        self._aside = 0.0
+        self._aside: dict[int, float] = {}
+        self._tickets = 0
         self._dearest = 0.0
+        self._settled = asyncio.Event()
 
-    def reserve(self, estimate: float) -> float:
-        """Sets money aside for one request and returns how much; OutOfMoney if that much is not left."""
-        amount = self._dearest or estimate
-        if self.limit is not None and self.spent + self._aside + amount > self.limit:
-            spent, aside = f"{self.spent:.4f}", f"{self._aside:.4f}"
-            raise OutOfMoney(f"limit on money: {spent} of {self.limit:.4f} USD are spent, {aside} are in flight")
-        self._aside += amount
-        return amount
+    async def reserve(self, estimate: float) -> int:
+        """Sets money aside for one request and returns a ticket for `settle`.
 
-    def settle(self, reserved: float, cost: float) -> None:
+        Waits while only requests in flight are in the way, since they may turn out cheaper.
+
+        Raises:
+            OutOfMoney: nothing is in flight, and what is left is less than the request could cost.
+        """
+        while True:
+            amount = self._dearest or estimate
+            aside = sum(self._aside.values())
+            if self.limit is None or self.spent + aside + amount <= self.limit:
+                self._tickets += 1
+                self._aside[self._tickets] = amount
+                return self._tickets
+            if not self._aside:
+                spent = f"{self.spent:.4f} of {self.limit:.4f} USD are spent"
+                raise OutOfMoney(f"limit on money: {spent}, and the next request may cost {amount:.4f}")
+            self._settled.clear()
+            await self._settled.wait()
+
+    def settle(self, ticket: int, cost: float) -> None:
         """Replaces what was set aside by what the request cost."""
-        self._aside -= reserved
+        del self._aside[ticket]
         self.spent += cost
         self._dearest = max(self._dearest, cost)
+        self._settled.set()

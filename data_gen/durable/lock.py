@@ -58,9 +58,8 @@ def lock_file(handle: int, path: Path, what: str, who: str) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise InputError(
-            path, what, who, "wait for it to end or stop it; two at once would write the same files"
-        ) from None
+        mend = f"it is {who}. Wait for its end or stop it: two at once would write the same files"
+        raise InputError(path, what, "locked", mend) from None
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise InputError(path, what, str(error), "put this folder on a file system that can lock files") from None

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from data_gen.durable import Budget, OutOfMoney, PriceTable, Usage
@@ -33,18 +35,25 @@ def test_a_bad_table_is_refused(tmp_path, text):
         PriceTable(tmp_path / "p.yaml")
 
 
-def test_money_in_flight_is_set_aside():
+async def test_money_in_flight_is_set_aside():
     budget = Budget(limit=1.0)
-    first = budget.reserve(0.4)
-    budget.reserve(0.4)
-    with pytest.raises(OutOfMoney):
-        budget.reserve(0.4)
-    budget.settle(first, 0.1)
-    assert budget.spent == pytest.approx(0.1)
-    # The dearest request so far is the estimate from now on.
-    assert budget.reserve(0.4) == pytest.approx(0.1)
+    first, second = await budget.reserve(0.4), await budget.reserve(0.4)
+    third = asyncio.create_task(budget.reserve(0.4))
+    await asyncio.sleep(0)
+    assert not third.done()
+    budget.settle(first, 0.3)
+    await asyncio.wait_for(third, 1)
+    # Set aside are 0.4 and, the dearest request so far, 0.3; spent are 0.3: nothing is left.
+    fourth = asyncio.create_task(budget.reserve(0.1))
+    await asyncio.sleep(0)
+    assert not fourth.done()
+    budget.settle(second, 0.4)
+    budget.settle(third.result(), 0.3)
+    with pytest.raises(OutOfMoney, match=r"next request may cost 0\.4000"):
+        await fourth
+    assert budget.spent == pytest.approx(1.0)
 
 
-def test_money_of_earlier_runs_counts():
+async def test_money_of_earlier_runs_counts():
     with pytest.raises(OutOfMoney):
-        Budget(limit=1.0, spent=0.9).reserve(0.2)
+        await Budget(limit=1.0, spent=0.9).reserve(0.2)
