@@ -2,9 +2,9 @@
 
     python -m benchmarks.rewards [--episodes 2000] [--rounds 7]
 
-Every round scores the same episodes with every scorer in turn, so that a busy machine slows all of them alike. Rates are
-per second of this process's CPU time, one core. "One question" scores 16 rollouts of a question in a row, as GRPO does;
-"new questions" forgets what is known of a question's clues before every episode.
+Every round scores the same episodes with every scorer in turn, so that a busy machine slows all of them alike. Rates
+are per second of this process's CPU time, one core. "One question" scores 16 rollouts of a question in a row, as GRPO
+does; "new questions" forgets what is known of a question's clues before every episode.
 """
 
 import argparse

@@ -19,6 +19,7 @@ _NUMBER = re.compile(
     r"|(?:[0-9](?:_?[0-9])*)?\.[0-9](?:_?[0-9])*(?:[eE][+-]?[0-9](?:_?[0-9])*)?[jJ]?"
     r"|[0-9](?:_?[0-9])*\.?(?:[eE][+-]?[0-9](?:_?[0-9])*)?[jJ]?"
 )
+_SEGMENT = re.compile(r"\((?:(?:0|[1-9][0-9]{0,8}), ?){1,3}(?:0|[1-9][0-9]{0,8})\)")
 _NAME = re.compile(r"[^\W\d]\w*")
 _STRING = re.compile(r"([rRbBuU]{0,2})('''|\"\"\"|'|\")")
 _ESCAPE = re.compile(
@@ -39,6 +40,8 @@ def read_literal(text: str) -> Any:
     Raises:
         NotALiteral: anything else.
     """
+    if _SEGMENT.fullmatch(text):  # what nearly every call passes
+        return tuple(map(int, text[1:-1].split(",")))
     if len(text) > LONGEST or "\0" in text:
         raise NotALiteral
     reader = _Reader(text.replace("\r\n", "\r").replace("\n", "\r"))

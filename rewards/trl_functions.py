@@ -217,7 +217,7 @@ def _replayed(messages: Messages, video_id: str, trees: TreeStore) -> Navigation
             if isinstance(arguments, str):
                 try:
                     arguments = json.loads(arguments)
-                except (json.JSONDecodeError, RecursionError):
+                except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python converts
                     continue
             if function.get("name") not in _TOOL_NAMES or not isinstance(arguments, dict):
                 continue

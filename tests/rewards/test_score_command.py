@@ -17,8 +17,9 @@ def folder(tmp_path):
     write_jsonl(tmp_path / "questions.jsonl", [question.to_dict()])
     rows = [
         Trajectory(
-            id=f"{question.id}#{number}", question_id=question.id, video_id="v", messages=[], tools=[], prediction=letter,
-            correct=letter == "B", status=status, visits=[Visit("get_caption", (2, 1)), Visit("get_caption", path)],
+            id=f"{question.id}#{number}", question_id=question.id, video_id="v", messages=[], tools=[],
+            prediction=letter, correct=letter == "B", status=status,
+            visits=[Visit("get_caption", (2, 1)), Visit("get_caption", path)],
         ).to_dict()
         for number, (letter, status, path) in enumerate([
             ("B", Status.ANSWERED, (2, 1, 1)), ("A", Status.ANSWERED, (3,)), (None, Status.FAILED, (3,)),
