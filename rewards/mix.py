@@ -147,3 +147,11 @@ class RewardMix:
         from rewards.trl_functions import part_functions
 
         return part_functions(self, turns, tokens, weighted, replay)
+
+    def callbacks(self) -> list[Any]:
+        """Trainer callbacks that the mix needs: the one that steers the visit cost's weight, if it is steered."""
+        if not self.cost_weight.steered:
+            return []
+        from rewards.steering import steering_callback
+
+        return [steering_callback(self)]

@@ -47,8 +47,16 @@ def test_the_multiplier_brings_a_policy_that_answers_to_it_to_the_target() -> No
 def test_a_fixed_weight_stays_and_has_no_callback() -> None:
     mix = RewardMix()
     assert mix.cost_weight.update(99.0) == 0.03
+    assert mix.callbacks() == []
     with pytest.raises(InputError, match="target"):
         steering_callback(mix)
+
+
+def test_a_steered_mix_brings_its_callback() -> None:
+    mix = steered(weight=0.02)
+    (callback,) = mix.callbacks()
+    log(callback, 4.0)
+    assert mix.cost_weight.value == pytest.approx(0.03)
 
 
 def test_the_asynchronous_engine_refuses_a_steered_weight() -> None:
