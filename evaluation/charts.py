@@ -76,7 +76,7 @@ def accuracy_against_visits(
             axes.axhline(chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
             axes.annotate("chance", (1, chance), (-2, 3), color=MUTED, fontsize=9, **place)
-        _place_labels(figure, axes, labels, obstacles)
+        _place_labels(figure, axes, labels, obstacles, chance)
         if png is not None:
             figure.savefig(png, dpi=200, facecolor="white", metadata={"Software": None})
         return _svg(figure, "key")
@@ -142,10 +142,15 @@ def _error(value: float, interval: Sequence[float] | None) -> list[list[float]] 
 
 
 def _place_labels(
-    figure, axes, labels: Sequence[tuple[float, float, str, str]], obstacles: Sequence[tuple[float, float]]
+    figure,
+    axes,
+    labels: Sequence[tuple[float, float, str, str]],
+    obstacles: Sequence[tuple[float, float]],
+    line: float | None,
 ) -> None:
-    """Writes each label beside its point, where it covers no other label, no other point and no obstacle."""
+    """Writes each label beside its point, where it covers no other label or point, and least of obstacles and line."""
     figure.draw_without_rendering()
+    height = None if line is None else axes.transData.transform((0, line))[1]
     avoided = [axes.transData.transform(place) for place in obstacles]
     points = [axes.transData.transform((x, y)) for x, y, *_ in labels]
     taken: list[Any] = []
@@ -160,6 +165,7 @@ def _place_labels(
             around = box.padded(_MARKER_RADIUS)
             faults = sum(box.overlaps(other) for other in taken) + sum(around.contains(*point) for point in others)
             faults += 0.1 * sum(box.contains(*place) for place in avoided)
+            faults += 0.1 * (height is not None and box.y0 < height < box.y1)
             faults += 3 * (box.x0 < frame.x0 or box.x1 > frame.x1 + 4 or box.y0 < frame.y0 or box.y1 > frame.y1 + 8)
             if best is None or faults < best[0]:
                 if best is not None:

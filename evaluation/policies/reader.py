@@ -8,7 +8,7 @@ statement. Equal scores are settled by a seeded choice.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.policies.notes import Note, notes_read
@@ -27,6 +27,8 @@ _BACKGROUND = 0.1
 """Weight of a statement that does not fit the question: an option found anywhere beats one found nowhere."""
 _NEIGHBOUR = 0.5
 """What is left of a statement's fit one statement further on."""
+_ANCHOR = 0.8
+"""From which fit on, the best being 1, a statement may be what a question of order names."""
 _COARSER = 0.5
 """What a statement one level coarser is worth."""
 
@@ -64,15 +66,16 @@ def score_options(question: str, options: Sequence[str], notes: Sequence[Note], 
     spans = [time_span(option) for option in options]
     option_words = [words_of(option) for option in options]
     anchor_text, direction = anchor_of(question)
+    weights = WordWeights([statement for statements in levels.values() for statement in statements])
+    fits = _fits(words_of(anchor_text), words_of(question), levels, weights)
     scores = [0.0] * len(options)
     for level, statements in levels.items():
-        weights = WordWeights(statements)
-        fit = _fit(words_of(anchor_text), words_of(question), statements, weights)
+        fit = fits[level]
         scale = _COARSER ** (max(levels) - level)
         if all(span is not None for span in spans):
             found = [_span_score(span, statements, fit, duration) for span in spans if span is not None]
         else:
-            relevance = _relevance(fit, direction)
+            relevance = _relevance(statements, fit, direction)
             weighted = list(zip(statements, relevance, strict=True))
             found = [
                 max(weights.share(words, each.words) * weight for each, weight in weighted) for words in option_words
@@ -101,31 +104,39 @@ def anchor_of(question: str) -> tuple[str, int]:
     return (named if words_of(named) else question[: match.start()]), direction
 
 
-def _fit(
-    named: frozenset[str], question: frozenset[str], statements: Sequence[Statement], weights: WordWeights
-) -> list[float]:
-    """How well each statement fits what is named, given the rest of the question; the best is 1, unless none fits."""
-    shares = [
-        weights.share(named, statement.words) * (1 + weights.share(question, statement.words))
-        for statement in statements
-    ]
-    best = max(shares)
-    return [share / best for share in shares] if best > 0 else shares
+def _fits(
+    named: frozenset[str], question: frozenset[str], levels: Mapping[int, Sequence[Statement]], weights: WordWeights
+) -> dict[int, list[float]]:
+    """How well each statement fits what is named, given the rest of the question. The best of all levels is 1."""
+    shares = {
+        level: [weights.share(named, each.words) * (1 + weights.share(question, each.words)) for each in statements]
+        for level, statements in levels.items()
+    }
+    best = max((share for row in shares.values() for share in row), default=0.0)
+    return {level: [share / best for share in row] if best > 0 else row for level, row in shares.items()}
 
 
-def _relevance(fit: Sequence[float], direction: int) -> list[float]:
+def _relevance(statements: Sequence[Statement], fit: Sequence[float], direction: int) -> list[float]:
+    """What finding an option in each statement is worth."""
     if direction == 0:
         padded = [0.0, *fit, 0.0]
         near = [_NEIGHBOUR * max(padded[index], padded[index + 2]) for index in range(len(fit))]
         return [_BACKGROUND + max(own, beside) for own, beside in zip(fit, near, strict=True)]
     relevance = [_BACKGROUND] * len(fit)
     for anchor, value in enumerate(fit):
-        if value > 0.999:
-            for step in range(1, 9):
-                index = anchor + direction * step
-                if 0 <= index < len(fit):
-                    relevance[index] = max(relevance[index], _BACKGROUND + _NEIGHBOUR ** (step - 1))
+        if value > _ANCHOR:
+            index, worth = anchor, value
+            # Across a gap that was not read nobody knows what comes next.
+            while 0 <= index + direction < len(fit) and worth > 0.01 and _adjoin(statements, index, index + direction):
+                index += direction
+                relevance[index] = max(relevance[index], _BACKGROUND + worth)
+                worth *= _NEIGHBOUR
     return relevance
+
+
+def _adjoin(statements: Sequence[Statement], one: int, other: int) -> bool:
+    earlier, later = sorted((one, other))
+    return statements[later].start <= statements[earlier].end
 
 
 def _span_score(

@@ -61,6 +61,21 @@ def test_a_statement_that_goes_on_is_one_statement():
     assert best("What comes right after stirs soup?", ["stirs soup", "eats bread"], notes) == 1
 
 
+def test_what_follows_a_gap_that_was_not_read_does_not_follow():
+    apart = [note((1, 1), "a man feeds the dog"), note((3, 3), "a man reads a book"), note((1, 2), "a man sings")]
+    assert best("What comes right after feeding the dog?", ["reads a book", "sings"], apart) == 1
+    scores = score_options("What comes right after feeding the dog?", ["reads a book", "opens a door"], apart[:2], 90.0)
+    assert scores[0] < 0.2
+
+
+def test_reading_more_that_does_not_fit_leaves_a_fitting_overview_in_charge():
+    told = [note((1,), "washes the car; feeds the dog; reads a book"), note((2,), "sings a song")]
+    extra = [note((2, 1), "feeds himself and sings a song"), note((2, 2), "plants a tree")]
+    question, options = "What comes right after “feeds the dog”?", ["plants a tree", "reads a book"]
+    assert best(question, options, told) == 1
+    assert best(question, options, told + extra) == 1
+
+
 @pytest.mark.parametrize(
     ("question", "right"),
     [("When is the dog fed?", 1), ("When does the man wash the car?", 2)],
