@@ -1,0 +1,217 @@
+import asyncio
+import base64
+import json
+import logging
+
+import pytest
+
+from data_gen.durable import Budget, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
+from data_gen.durable.request_body import RequestBody
+from navigation import InputError
+
+GOOD = {"choices": [{"message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 2}}  # fmt: skip
+
+
+class Script:
+    """A server that gives prepared replies in turn: (status, headers, body), or `hang` or `drop`."""
+
+    def __init__(self, *replies):
+        self.replies, self.requests, self.at_once, self.most_at_once = list(replies), [], 0, 0
+
+    async def serve(self, reader, writer):
+        while line := await reader.readline():
+            assert line.startswith(b"POST /v1/chat/completions")
+            headers = {}
+            while (row := (await reader.readline()).strip()) != b"":
+                name, _, value = row.decode().partition(":")
+                headers[name.lower()] = value.strip()
+            body = await reader.readexactly(int(headers["content-length"]))
+            self.requests.append((headers, json.loads(body)))
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+            await asyncio.sleep(5 if reply == "hang" else 0.01)
+            self.at_once -= 1
+            if reply in ("hang", "drop"):
+                break
+            status, extra, content = reply
+            content = content if isinstance(content, bytes) else json.dumps(content).encode()
+            head = [f"HTTP/1.1 {status} X", "Content-Type: application/json", f"Content-Length: {len(content)}", *extra]
+            writer.write("\r\n".join([*head, "", ""]).encode() + content)
+        writer.close()
+
+
+@pytest.fixture
+async def scripted():
+    servers = []
+
+    async def start(*replies, **options):
+        script = Script(*replies)
+        server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
+        servers.append(server)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = EndpointSettings(url, "stub", **{"first_wait": 0.001, "longest_wait": 2.0, "attempts": 4, **options})
+        return script, settings
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+ASK = [{"role": "user", "content": "?"}]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (500, [], {}), (503, [], b"<html>"), (429, ["Retry-After: 0"], {}), (408, [], {}), "drop", "hang",
+        (200, [], b'{"choices": [{"mess'), (200, [], b"[1]"), (200, [], {"choices": []}), (200, [], {"choices": None}),
+        (200, [], {"choices": [{"message": {"content": 5}}]}),
+    ],
+    ids=["500", "503", "429", "408", "disconnect", "timeout", "half JSON", "a list", "no choice", "null", "no text"],
+)  # fmt: skip
+async def test_what_may_pass_is_asked_again(scripted, bad):
+    script, settings = await scripted(bad, bad, (200, [], GOOD), timeout=0.3)
+    async with Endpoint(settings) as endpoint:
+        completion = await endpoint.chat(ASK, max_tokens=5, temperature=0.5)
+    assert completion.text == "yes"
+    assert completion.attempts == len(script.requests) == completion.usage.requests == 3
+    assert completion.usage.prompt_tokens == 10
+    assert script.requests[0][1] == {"model": "stub", "messages": ASK, "max_tokens": 5, "temperature": 0.5}
+    assert script.requests[2][1] == script.requests[0][1]
+
+
+async def test_attempts_end_with_the_last_reason(scripted):
+    script, settings = await scripted((500, [], {"error": {"message": "out of memory"}}), attempts=3)
+    async with Endpoint(settings) as endpoint:
+        with pytest.raises(EndpointFailed, match=r"HTTP 500: .*out of memory") as caught:
+            await endpoint.chat(ASK, max_tokens=5)
+    assert len(script.requests) == caught.value.attempts == caught.value.usage.unanswered == 3
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_request_that_cannot_pass_is_asked_once(scripted, status):
+    script, settings = await scripted((status, [], {"error": {"message": "too long"}}))
+    async with Endpoint(settings) as endpoint:
+        with pytest.raises(EndpointFailed, match="too long"):
+            await endpoint.chat(ASK, max_tokens=5)
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_refused_key_or_model_ends_everything(scripted, status):
+    script, settings = await scripted((status, [], {"error": {"message": "no"}}))
+    async with Endpoint(settings) as endpoint:
+        for _ in range(2):
+            with pytest.raises(EndpointDown, match=str(status)):
+                await endpoint.chat(ASK, max_tokens=5)
+    assert len(script.requests) == 1
+
+
+async def test_a_used_up_quota_is_no_rate_limit(scripted):
+    quota = {"error": {"message": "quota", "code": "insufficient_quota"}}
+    script, settings = await scripted((429, [], quota))
+    async with Endpoint(settings) as endpoint:
+        with pytest.raises(EndpointDown):
+            await endpoint.chat(ASK, max_tokens=5)
+    assert len(script.requests) == 1
+
+
+async def test_a_rate_limit_holds_all_requests_back_for_as_long_as_it_says(scripted):
+    script, settings = await scripted((429, ["Retry-After: 0.4"], {}), (200, [], GOOD))
+    clock = asyncio.get_running_loop().time
+    async with Endpoint(settings) as endpoint:
+        first = asyncio.create_task(endpoint.chat(ASK, max_tokens=5))
+        while len(script.requests) < 1 or script.at_once:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
+        begun = clock()
+        await endpoint.chat(ASK, max_tokens=5)
+        assert clock() - begun > 0.25
+        await first
+
+
+async def test_an_unacceptable_reply_is_asked_again_and_paid(scripted):
+    empty = {**GOOD, "choices": [{"message": {"content": " "}}]}
+    _, settings = await scripted((200, [], empty), (200, [], GOOD))
+
+    def accept(completion):
+        if not completion.text:
+            raise Unacceptable("empty")
+
+    async with Endpoint(settings) as endpoint:
+        completion = await endpoint.chat(ASK, max_tokens=5, accept=accept)
+    assert completion.usage.completion_tokens == 4
+    assert completion.usage.usd == pytest.approx(2 * (10 * 0.5 + 2 * 2.0) / 1e6)
+    assert endpoint.budget.spent == pytest.approx(completion.usage.usd)
+
+
+async def test_no_more_requests_at_once_than_allowed(scripted):
+    script, settings = await scripted((200, [], GOOD), in_flight=3)
+    async with Endpoint(settings) as endpoint:
+        await asyncio.gather(*(endpoint.chat(ASK, max_tokens=5) for _ in range(20)))
+    assert script.most_at_once == 3
+
+
+async def test_failures_in_a_row_count_as_down(scripted):
+    script, settings = await scripted((500, [], {}), attempts=1, down_after=3)
+    async with Endpoint(settings) as endpoint:
+        for _ in range(3):
+            with pytest.raises(EndpointFailed):
+                await endpoint.chat(ASK, max_tokens=5)
+        with pytest.raises(EndpointDown, match="3 answers in a row failed, the last one by: HTTP 500"):
+            await endpoint.chat(ASK, max_tokens=5)
+    assert len(script.requests) == 3
+
+
+async def test_the_key_is_sent_and_never_told(scripted, monkeypatch, caplog):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-1234")
+    caplog.set_level(logging.DEBUG)
+    script, settings = await scripted((400, [], {"error": {"message": "bad key sk-secret-1234"}}))
+    async with Endpoint(settings) as endpoint:
+        with pytest.raises(EndpointFailed) as caught:
+            await endpoint.chat(ASK, max_tokens=5)
+    assert script.requests[0][0]["authorization"] == "Bearer sk-secret-1234"
+    assert "sk-secret" not in str(caught.value)
+    assert "Bearer sk-secret" not in caplog.text
+
+
+async def test_images_arrive_as_data_urls(scripted):
+    script, settings = await scripted((500, [], {}), (200, [], GOOD))
+    jpegs = [bytes(range(256)) * 700, b"", b"ab"]
+    content = [{"type": "text", "text": 'ü "q" jpeg-0'}] + [
+        {"type": "image_url", "image_url": {"url": jpeg}} for jpeg in jpegs
+    ]
+    async with Endpoint(settings) as endpoint:
+        completion = await endpoint.chat([{"role": "user", "content": content}], max_tokens=5)
+    assert completion.usage.images == 3
+    parts = script.requests[1][1]["messages"][0]["content"]
+    assert parts[0] == content[0]
+    for jpeg, part in zip(jpegs, parts[1:], strict=True):
+        head, _, data = part["image_url"]["url"].partition(",")
+        assert head == "data:image/jpeg;base64"
+        assert base64.b64decode(data, validate=True) == jpeg
+
+
+async def test_body_length_is_what_is_sent():
+    body = RequestBody({"a": b"12345", "b": ["ü", {"c": b"x" * 100_000}], "lone": "\ud800"})
+    assert len(body) == len(b"".join([piece async for piece in body.stream()]))
+
+
+def test_a_limit_without_a_price_is_refused():
+    with pytest.raises(InputError, match="add a price"):
+        Endpoint(EndpointSettings("http://localhost", "nobody-knows"), budget=Budget(1.0))
+
+
+@pytest.mark.parametrize(
+    ("url", "mend"), [("localhost:8000", "give an address"), ("http://key@host/v1", "OPENAI_API_KEY"), ("", "address")]
+)
+def test_bad_addresses_are_refused(url, mend):
+    with pytest.raises(InputError, match=mend):
+        EndpointSettings(url, "m")
+
+
+def test_a_bare_address_gains_the_version():
+    assert EndpointSettings("http://h:1", "m").base_url == "http://h:1/v1"
+    assert EndpointSettings("http://h:1/api/v3/", "m").base_url == "http://h:1/api/v3"

@@ -1,0 +1,109 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_gen.captions.step import CaptionStep
+from data_gen.durable import executor_logs, make_executor, run_step
+from navigation import InputError
+
+
+class CountingStep:
+    """Writes one file a rank."""
+
+    def __init__(self, out):
+        self.out = out
+
+    def run(self, data=None, rank=0, world_size=1):
+        (Path(self.out) / f"{rank}-{world_size}").write_text(str(os.getpid()))
+
+
+def test_one_local_task_runs_in_this_process(tmp_path):
+    run_step("local", CountingStep(tmp_path), 1, tmp_path / "logs")
+    assert (tmp_path / "0-1").read_text() == str(os.getpid())
+    assert not (tmp_path / "logs").exists()
+
+
+def test_logs_are_kept_apart_by_settings(tmp_path):
+    assert executor_logs(tmp_path, {"a": 1}) != executor_logs(tmp_path, {"a": 2})
+    assert executor_logs(tmp_path, {"a": 1}) == executor_logs(tmp_path, {"a": 1})
+
+
+@pytest.mark.parametrize(("kind", "options"), [("cloud", {}), ("local", {"partition": "x"}), ("slurm", {})])
+def test_what_cannot_run_is_refused(tmp_path, kind, options):
+    with pytest.raises(InputError, match="executor"):
+        make_executor(kind, CaptionStep(None), 2, tmp_path, **options)
+
+
+def test_slurm_writes_a_script_that_runs_every_rank(tmp_path):
+    """As far as it goes without a Slurm: the script, and the pickled step that its tasks load."""
+    executor = make_executor(
+        "slurm", CaptionStep(None), 7, tmp_path, partition="cpu", time="01:00:00", venv_path="/venv/bin/activate",
+        workers=3, job_name="captions",
+    )  # fmt: skip
+    script = executor.get_launch_file_contents(executor.get_sbatch_args(7), "launch_pickled_pipeline x.pik")
+    for line in ("--array=0-6%3", "--partition=cpu", "--time=01:00:00", "source /venv/bin/activate", "--requeue"):
+        assert line in script
+    assert executor.get_incomplete_ranks() == list(range(7))
+    import dill
+
+    loaded = dill.loads(dill.dumps(executor))
+    assert type(loaded.pipeline[0]).__module__ == "data_gen.captions.step"
+
+
+def test_ray_is_built_without_a_cluster(tmp_path):
+    """As far as it goes without Ray: the executor takes our options and pickles."""
+    import dill
+
+    executor = make_executor("ray", CaptionStep(None), 4, tmp_path, cpus_per_task=2, workers=2)
+    assert (executor.world_size, executor.workers) == (4, 2)
+    assert dill.loads(dill.dumps(executor)).tasks == 4
+
+
+def test_datatrove_markers_do_not_skip_work(tmp_path):
+    executor = make_executor("local", CaptionStep(None), 1, tmp_path / "logs")
+    executor.mark_rank_as_completed(0)
+    assert not executor.is_rank_completed(0)
+    json.dumps(str(executor.logging_dir.path))
+
+
+WORKERS = """
+import sys, time
+import multiprocess
+from data_gen.durable import stop_when_orphaned
+
+def work(number):
+    stop_when_orphaned()
+    import os
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    with multiprocess.get_context("forkserver").Pool(2) as pool:
+        pool.map(work, [0, 1], chunksize=1)
+"""
+
+
+def test_workers_die_with_the_process_that_started_them(tmp_path):
+    (tmp_path / "workers.py").write_text(WORKERS)
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "workers.py")], stdout=subprocess.PIPE, text=True)
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    assert all(Path(f"/proc/{pid}").exists() for pid in workers)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    end = time.monotonic() + 10
+    while any(alive(pid) for pid in workers) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not any(alive(pid) for pid in workers)
+
+
+def alive(pid):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
