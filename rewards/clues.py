@@ -1,8 +1,8 @@
 """Clue intervals as exact time: merged, clipped to the video, and measured segment by segment."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from navigation import Path, TimeGrid
 
@@ -23,37 +23,73 @@ def merge(intervals: Sequence[Sequence[float]], duration: float) -> tuple[tuple[
     return tuple(merged)
 
 
+class Place(NamedTuple):
+    """Where a segment lies, whatever the question.
+
+    Attributes:
+        start: Its begin in seconds.
+        stop: Its end in seconds.
+        fineness: Leaf length / its length.
+        above: The segments that hold it, the nearest first.
+    """
+
+    start: float
+    stop: float
+    fineness: float
+    above: tuple[Path, ...]
+
+
+class Places(dict[Path, Place]):
+    """Places of a grid's segments, each worked out when it is first asked for.
+
+    Raises:
+        InputError: asked for a path outside the grid.
+    """
+
+    def __init__(self, grid: TimeGrid) -> None:
+        self.grid = grid
+
+    def __missing__(self, path: Path) -> Place:
+        start, stop = self.grid.interval(path)
+        above = tuple(path[:level] for level in range(len(path) - 1, 0, -1))
+        place = self[path] = Place(start, stop, float(self.grid.width) ** (len(path) - self.grid.depth), above)
+        return place
+
+
+@lru_cache(maxsize=512)
+def places_of(grid: TimeGrid) -> Places:
+    """The `Places` that every question about a video shares."""
+    return Places(grid)
+
+
 class ClueTime:
-    """How many seconds of a question's clues each segment of a grid holds.
+    """A question's clues on a grid.
 
     Args:
         intervals: Clue intervals in seconds; may overlap, touch or reach past the end.
         grid: The grid that segments are addressed on.
+
+    Attributes:
+        merged: Their union inside the video, disjoint and in order.
+        total: Its length in seconds.
+        places: The grid's segments.
     """
 
     def __init__(self, intervals: Sequence[Sequence[float]], grid: TimeGrid) -> None:
         self.grid = grid
         self.merged = merge(intervals, grid.duration)
         self.total = sum(end - begin for begin, end in self.merged)
-        self._begins = [begin for begin, _ in self.merged]
-        self._known: dict[Path, tuple[float, float]] = {}
+        self.places = places_of(grid)
 
-    def measure(self, path: Path) -> tuple[float, float]:
-        """`(clue seconds inside the segment, its length in seconds)`.
-
-        Raises:
-            InputError: `path` lies outside the grid.
-        """
-        found = self._known.get(path)
-        if found is None:
-            start, stop = self.grid.interval(path)
-            inside = 0.0
-            for begin, end in self.merged[max(0, bisect_right(self._begins, start) - 1) :]:
-                if begin >= stop:
-                    break
-                inside += max(0.0, min(end, stop) - max(begin, start))
-            found = self._known[path] = (inside, stop - start)
-        return found
+    def within(self, start: float, stop: float) -> float:
+        """Clue seconds in `[start, stop]`. Exactly 0 where no clue is."""
+        inside = 0.0
+        for begin, end in self.merged:
+            if begin >= stop:
+                break
+            if end > start:
+                inside += (end if end < stop else stop) - (begin if begin > start else start)
+        return inside
 
 
 @lru_cache(maxsize=4096)

@@ -23,13 +23,12 @@ def coverage(visits: Sequence[Visit], clues: ClueTime) -> float | None:
     if clues.total == 0.0:
         return None
     opened = opened_paths(visits)
-    width, depth = clues.grid.width, clues.grid.depth
     parts = []
     for path in opened:
         # The weights along one branch telescope: each opened segment adds what it is finer than the next above it.
-        above = next((level for level in range(len(path) - 1, 0, -1) if path[:level] in opened), None)
-        weight = float(width) ** (len(path) - depth) - (0.0 if above is None else float(width) ** (above - depth))
-        parts.append(weight * clues.measure(path)[0])
+        start, stop, fineness, parents = clues.places[path]
+        above = next((clues.places[parent].fineness for parent in parents if parent in opened), 0.0)
+        parts.append((fineness - above) * clues.within(start, stop))
     return min(1.0, math.fsum(parts) / clues.total)
 
 
@@ -65,8 +64,8 @@ def f1_of_segments(opened: Set[Path], clues: ClueTime) -> float | None:
         return None
     both, lengths = [], [clues.total]
     for path in opened:
-        if not any(path[:level] in opened for level in range(1, len(path))):
-            inside, length = clues.measure(path)
-            both.append(inside)
-            lengths.append(length)
+        start, stop, _, parents = clues.places[path]
+        if opened.isdisjoint(parents):
+            both.append(clues.within(start, stop))
+            lengths.append(stop - start)
     return min(1.0, 2 * math.fsum(both) / math.fsum(lengths))

@@ -14,6 +14,8 @@ DEEPEST = 90
 
 _SPACE = re.compile(r"(?:[ \t\f]|\\\r)*(?:#[^\r]*)?")
 _EMPTY_LINES = re.compile(r"(?:[ \t\f]*(?:#[^\r]*)?\r)*")
+_LEADING_LINES = re.compile(r"(?:\\\r|[ \t\f]*(?:#[^\r]*)?\r)*")
+_INDENT = re.compile(r"(?:[ \t\f]*\f)?[ \t]")
 _NUMBER = re.compile(
     r"0[xX](?:_?[0-9a-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+"
     r"|(?:[0-9](?:_?[0-9])*)?\.[0-9](?:_?[0-9])*(?:[eE][+-]?[0-9](?:_?[0-9])*)?[jJ]?"
@@ -58,10 +60,10 @@ class _Reader:
         self.text, self.at, self.depth = text, 0, 0
 
     def whole(self) -> Any:
-        lines = _EMPTY_LINES.match(self.text)
+        lines = _LEADING_LINES.match(self.text)
         assert lines is not None
         self.at = lines.end()
-        if self.at and self.text[self.at : self.at + 1] in (" ", "\t"):  # Python calls this an unexpected indent
+        if self.at and _INDENT.match(self.text, self.at):  # Python calls this an unexpected indent
             raise NotALiteral
         items, comma, _ = self.items("")
         self.peek()
@@ -87,7 +89,7 @@ class _Reader:
         values: list[Any] = []
         kinds: list[str] = []
         comma = False
-        while (head := self.peek()) and head != closing:
+        while (head := self.peek()) and head not in (closing, "\r"):
             kind, value = self.expression()
             values.append(value)
             kinds.append(kind)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RewardMix:
-    """Weighted parts of the reward. Picklable; holds no torch.
+    """Weighted parts of the reward. Picklable; holds no torch. `parts` names those that are switched on, in order.
 
     | status | answer | grounding | visit_cost | format |
     |---|---|---|---|---|
@@ -36,6 +36,11 @@ class RewardMix:
         self.settings = settings or Settings()
         cost = self.settings.visit_cost
         self.cost_weight = SteeredWeight(cost or VisitCostSettings(weight=0.0))
+        self.parts = tuple(name for name in PARTS if getattr(self.settings, name) is not None)
+        self._weights = {
+            name: getattr(self.settings, name).weight * (-1 if name in ("visit_cost", "format") else 1)
+            for name in self.parts
+        }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None = None) -> "RewardMix":
@@ -51,23 +56,11 @@ class RewardMix:
         return cls(Settings.from_config(config))
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of the parts that are switched on, in the order of `trl_functions`."""
-        return tuple(name for name in PARTS if getattr(self.settings, name) is not None)
-
-    @property
     def weights(self) -> dict[str, float]:
         """Signed weight by part as it stands now: cost and format are negative."""
-        settings = self.settings
-        weights: dict[str, float] = {}
-        if settings.answer is not None:
-            weights["answer"] = settings.answer.weight
-        if settings.grounding is not None:
-            weights["grounding"] = settings.grounding.weight
-        if settings.visit_cost is not None:
+        weights = dict(self._weights)
+        if "visit_cost" in weights:
             weights["visit_cost"] = -self.cost_weight.value
-        if settings.format is not None:
-            weights["format"] = -settings.format.weight
         return weights
 
     def score(

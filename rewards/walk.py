@@ -75,7 +75,7 @@ def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], 
     fineness: dict[Path, float] = {}  # of useful visits
     fresh: list[Path] = []
     steps: list[Step] = []
-    total, width, depth = clues.total, clues.grid.width, clues.grid.depth
+    total, places, within = clues.total, clues.places, clues.within
     for visit in visits:
         path, price = visit.path, prices.get(visit.tool)
         if price is None:
@@ -84,19 +84,20 @@ def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], 
         seconds = gain = 0.0
         if visit.tool == GET_CAPTION:
             captions += 1
-            seconds = clues.measure(path)[0]
+            start, stop, own, parents = places[path]
+            seconds = within(start, stop)
             wasted = path in opened
             if not wasted:
                 opened.add(path)
                 fresh.append(path)
-                above = 0.0
-                for level in range(len(path) - 1, 0, -1):
-                    parent = path[:level]
-                    opened.add(parent)
-                    if above == 0.0:
-                        above = fineness.get(parent, 0.0)
+                opened.update(parents)
                 if seconds > 0.0:
-                    own = fineness[path] = float(width) ** (len(path) - depth)
+                    above = 0.0
+                    for parent in parents:
+                        if parent in fineness:
+                            above = fineness[parent]
+                            break
+                    fineness[path] = own
                     gain = (own - above) * seconds / total
                     useful += 1
                     earned += gain

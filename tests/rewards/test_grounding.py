@@ -58,6 +58,11 @@ def segment_cells(grid: TimeGrid, path: Path) -> set[int]:
     return set(range(low, high))
 
 
+def seconds_in(time: ClueTime, path: Path) -> float:
+    place = time.places[path]
+    return time.within(place.start, place.stop)
+
+
 def brute_coverage(grid: TimeGrid, clue: set[int], opened: list[Path]) -> float:
     finest = dict.fromkeys(clue, 0.0)
     for path in opened:
@@ -86,9 +91,9 @@ def test_measures_equal_a_discretisation_of_time(scene: tuple[TimeGrid, Interval
     opened = [visit.path for visit in walk if visit.tool == GET_CAPTION]
     assert time.total == pytest.approx(len(clue))
     for path in opened:
-        inside, length = time.measure(path)
-        assert inside == pytest.approx(len(segment_cells(grid, path) & clue), abs=1e-9)
-        assert length == pytest.approx(len(segment_cells(grid, path)))
+        start, stop, _, _ = time.places[path]
+        assert time.within(start, stop) == pytest.approx(len(segment_cells(grid, path) & clue), abs=1e-9)
+        assert stop - start == pytest.approx(len(segment_cells(grid, path)))
     if not clue:
         assert interval_f1(walk, time) is coverage(walk, time) is navigation_f1(walk, time) is None
         return
@@ -121,7 +126,7 @@ def test_what_tells_nothing_new_never_raises_a_measure(scene, data) -> None:
     assume(time.total > 0)
     opened = [visit.path for visit in walk if visit.tool == GET_CAPTION]
     extra = data.draw(paths(grid))
-    misses = time.measure(extra)[0] == 0
+    misses = seconds_in(time, extra) == 0
     late = any(path[: len(extra)] == extra for path in opened)
     assume(misses or late)
     longer = [*walk, Visit(GET_CAPTION, extra)]
@@ -140,7 +145,7 @@ def test_a_child_does_not_launder_a_wrong_segment(grid: TimeGrid, data) -> None:
     leaf = grid.path(data.draw(st.integers(0, grid.width**grid.depth - 1)), grid.depth)
     time = ClueTime([grid.interval(leaf)], grid)
     walk = data.draw(visits(grid))
-    wide = [path for path in grid.paths() if not grid.is_leaf(path) and time.measure(path)[0] == 0]
+    wide = [path for path in grid.paths() if not grid.is_leaf(path) and seconds_in(time, path) == 0]
     wrong = data.draw(st.sampled_from(wide))
     child = (*wrong, data.draw(st.integers(1, grid.width)))
     before = [*walk, Visit(GET_CAPTION, wrong)]
@@ -201,5 +206,5 @@ def test_touching_at_a_boundary_is_no_overlap() -> None:
         start, stop = grid.interval(path)
         time = ClueTime([(start, stop)], grid)
         following = grid.path(grid.index(path) + 1, 3)
-        assert time.measure(following)[0] == 0
+        assert seconds_in(time, following) == 0
         assert interval_f1([Visit(GET_CAPTION, path)], time) == 1
