@@ -24,7 +24,7 @@ def write_summary(
         "policies": dict(policies),
         "seconds": round(seconds, 3),
         "seed": seed,
-        "interval": f"{LEVEL:.0%} {METHOD}",
+        "interval": f"{100 * LEVEL:.0f} % intervals, {METHOD}",
     }
     write_json(path, summary)
     return summary

@@ -10,6 +10,7 @@ WIDTH = 540.0
 _LEFT, _TOP = 58.0, 26.0
 _BAND, _LANE, _GAP = 24.0, 22.0, 8.0
 _BADGE = 17.0
+_NARROWEST = 4.0
 _MOST_CELLS = 128
 """Rows of more cells show the grid of the finest level that has no more."""
 
@@ -93,7 +94,8 @@ def walk_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Seque
         for number, visit in here:
             start, end = grid.interval(visit.path)
             hit = any(begin < end and finish > start for begin, finish in clues)
-            x, width = _LEFT + start * scale, max(1.5, (end - start) * scale)
+            width = max(_NARROWEST, (end - start) * scale)
+            x = min(_LEFT + (start + end) / 2 * scale - width / 2, WIDTH - 8 - width)
             if all(cell.x != x or cell.y != y for cell in cells):
                 cells.append(Cell(x, y, width, hit, f"{number}. {_title(tree, visit)}"))
             placed.append((x + width / 2, number, hit, visit.tool == VIDEO_QA))
