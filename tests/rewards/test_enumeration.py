@@ -6,10 +6,13 @@ one of each kind is scored. `test_symmetry_loses_no_total` checks that against e
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from pathlib import Path
 
 import pytest
+import yaml
 
-from navigation import GET_CAPTION, VIDEO_QA, Path, Question, Status, TimeGrid, Visit
+from navigation import GET_CAPTION, VIDEO_QA, Question, Status, TimeGrid, Visit
+from navigation import Path as Address
 from rewards import RewardMix
 
 LEAF = 9.0
@@ -20,7 +23,7 @@ def small_grid(width: int, depth: int) -> TimeGrid:
     return TimeGrid(LEAF * width**depth, width, depth)
 
 
-def clue_inside(grid: TimeGrid, path: Path, clues: Sequence[Interval]) -> tuple[Interval, ...]:
+def clue_inside(grid: TimeGrid, path: Address, clues: Sequence[Interval]) -> tuple[Interval, ...]:
     """What a segment holds of the clues, relative to its begin: equal for segments that symmetry can swap."""
     start, stop = grid.interval(path)
     parts = ((max(begin, start) - start, min(end, stop) - start) for begin, end in clues)
@@ -38,7 +41,7 @@ class Walks:
         opened = {visit.path for visit in visits}
         touched = {path[:level] for path in opened for level in range(1, len(path) + 1)}
 
-        def below(parent: Path) -> Iterator[Path]:
+        def below(parent: Address) -> Iterator[Address]:
             fresh: set[tuple[Interval, ...]] = set()
             for child in range(1, self.grid.width + 1):
                 path = (*parent, child)
@@ -73,15 +76,15 @@ def total(mix: RewardMix, grid: TimeGrid, question: Question, visits: Sequence[V
     return value
 
 
-def captions(*paths: Path) -> tuple[Visit, ...]:
+def captions(*paths: Address) -> tuple[Visit, ...]:
     return tuple(Visit(GET_CAPTION, path) for path in paths)
 
 
-def leaves_of(grid: TimeGrid, paths: Sequence[Path]) -> set[Path]:
+def leaves_of(grid: TimeGrid, paths: Sequence[Address]) -> set[Address]:
     return {leaf for leaf in grid.paths(grid.depth) for path in paths if leaf[: len(path)] == path}
 
 
-def is_coarse_to_fine(visits: Sequence[Visit], right: set[Path]) -> bool:
+def is_coarse_to_fine(visits: Sequence[Visit], right: set[Address]) -> bool:
     """Only captions; every visit holds a leaf that is needed, and none comes after itself or what it holds."""
     paths = [visit.path for visit in visits]
     return all(visit.tool == GET_CAPTION for visit in visits) and all(
@@ -101,7 +104,7 @@ MIXES = {
     "interval_f1, steered": {"grounding": {"measure": "interval_f1"}, **STEERED},
 }
 
-Case = tuple[list[tuple[Path, float, float]], list[Path], list[str]]
+Case = tuple[list[tuple[Address, float, float]], list[Address], list[str]]
 NAVIGATION, INTERVAL = list(MIXES)[:2], list(MIXES)[2:]
 
 # name: (segments with the share of each that is clue, the shortest right walk, the configs it is shortest for)
@@ -126,7 +129,7 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
-def clues_of(grid: TimeGrid, parts: Sequence[tuple[Path, float, float]]) -> list[Interval]:
+def clues_of(grid: TimeGrid, parts: Sequence[tuple[Address, float, float]]) -> list[Interval]:
     clues = []
     for path, low, high in parts:
         start, stop = grid.interval(path)
@@ -208,6 +211,21 @@ def test_every_depth_and_width_up_to_three() -> None:
                     value = total(mix, grid, question, visits)
                     assert value <= most + 1e-9
                     assert value < most - 1e-9 or is_coarse_to_fine(visits, {leaf})
+
+
+def test_every_shipped_config_prefers_the_shortest_right_walk() -> None:
+    """The reproduction of the official score aside, and whatever else a config switches off."""
+    grid = small_grid(3, 3)
+    question = ask(grid, [grid.interval((2, 2, 2))])
+    for file in sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml")):
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config = values.get("reward") if isinstance(values, dict) else None
+        if config is None or (config.get("grounding") or {}).get("measure") == "official":
+            continue
+        mix = RewardMix.from_config(config)
+        most = total(mix, grid, question, captions((2, 2, 2)))
+        for visits in Walks(grid, question.clue_intervals).up_to(3):
+            assert total(mix, grid, question, visits) <= most + 1e-9, file
 
 
 def test_the_official_score_is_best_for_repeating() -> None:

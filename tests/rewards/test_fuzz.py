@@ -74,8 +74,8 @@ def mutated(rng: random.Random) -> str:
             text = text[:begin] + rng.choice(INJECTED) + text[begin:]
         text = text[:20_000]
     if rng.random() < 0.002:
-        text = (rng.choice(INJECTED) + rng.choice(("", part))) * 1_000_000
-        text = text[:1_000_000] + rng.choice(("", "<answer>B</answer>"))
+        part = rng.choice(INJECTED) + rng.choice(("", part))
+        text = part * (1_000_000 // len(part)) + rng.choice(("", "<answer>B</answer>"))
     return text
 
 
