@@ -3,18 +3,19 @@
 import io
 
 import av
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from PIL import Image
 
 _ROTATIONS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
-_UNSPECIFIED = 2
+_MATRICES = {int(matrix): matrix for matrix in Colorspace}
+_FULL_RANGE = int(ColorRange.JPEG)
 
 
 class JpegMaker:
     """Makes JPEGs of one size and quality.
 
-    The frame is scaled, converted to RGB by its own colour matrix (BT.709 for unmarked frames of 720 lines and more),
-    and turned as its display matrix says.
+    The frame is scaled, converted to RGB by its own colour matrix and range (unmarked frames are BT.709 from 720 lines
+    on, else BT.601), and turned as its display matrix says.
 
     Args:
         side: Longest side in px. Smaller frames stay as they are.
@@ -24,21 +25,36 @@ class JpegMaker:
 
     def __init__(self, side: int, quality: int, pixel_aspect: float = 1.0) -> None:
         self.side, self.quality, self.pixel_aspect = side, quality, pixel_aspect
-        # One per size: it keeps its scaling tables as long as the sizes stay the same.
-        self._scaler = VideoReformatter()
+        # One each per size: they keep their tables as long as the sizes stay the same.
+        self._scaler, self._converter = VideoReformatter(), VideoReformatter()
 
     def make(self, frame: av.VideoFrame) -> bytes:
+        return self.encode(self.image(frame))
+
+    def image(self, frame: av.VideoFrame) -> Image.Image:
+        """The frame in its final size and orientation, mode RGBX."""
         width, height = frame.width * max(1.0, self.pixel_aspect), frame.height / min(1.0, self.pixel_aspect)
         scale = min(1.0, self.side / max(width, height))
-        unmarked_hd = frame.colorspace == _UNSPECIFIED and frame.height >= 720
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        matrix = _MATRICES.get(int(frame.colorspace))
+        if matrix is None:
+            matrix = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
+        # Scaled as YUV and then converted, by swscale's fast path for equal sizes: 2.6 times cheaper than both at once.
+        # Four bytes a pixel, because Pillow takes such a buffer without copying it.
         scaled = self._scaler.reformat(
-            frame, max(1, round(width * scale)), max(1, round(height * scale)), "rgb24",
-            src_colorspace=Colorspace.ITU709 if unmarked_hd else None, interpolation=Interpolation.AREA, threads=1,
+            frame, width, height, "yuv420p", matrix, matrix, Interpolation.AREA,
+            ColorRange.JPEG if int(frame.color_range) == _FULL_RANGE else ColorRange.MPEG, ColorRange.MPEG, threads=1,
         )  # fmt: skip
-        image = scaled.to_image()
+        pixels = self._converter.reformat(
+            scaled, format="rgb0", src_colorspace=matrix, src_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.FAST_BILINEAR, threads=1,
+        )  # fmt: skip
+        plane = pixels.planes[0]
+        image = Image.frombuffer("RGBX", (width, height), plane, "raw", "RGBX", plane.line_size, 1)
         turn = _ROTATIONS.get(round(frame.rotation) % 360)
-        if turn is not None:
-            image = image.transpose(turn)
+        return image if turn is None else image.transpose(turn)
+
+    def encode(self, image: Image.Image) -> bytes:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=self.quality)
         return buffer.getvalue()
