@@ -21,7 +21,7 @@ POLICY_NAMES = tuple(_CLASSES)
 _NOT_OPTIONS = {"questions", "trees", "overview", "_indices"}
 
 
-def make_policy(name: str, trees: TreeStore, questions: Sequence[Question], seed: int = 0, **options: Any) -> Policy:
+def make_policy(name: str, /, trees: TreeStore, questions: Sequence[Question], seed: int = 0, **options: Any) -> Policy:
     """A policy by name. Only what is asked for is imported, so that rules need no torch.
 
     Args:
@@ -30,7 +30,7 @@ def make_policy(name: str, trees: TreeStore, questions: Sequence[Question], seed
         questions: With answers and clues; handed to the expert and to no other.
         seed: For everything random.
         **options: The policy's own settings: `visits` of random, uniform and retrieval, `wander` of the expert,
-            `checkpoint` and `temperature` of the local model.
+            `checkpoint`, `temperature` and `name` (what results call it) of the local model.
 
     Raises:
         InputError: an unknown name or an option that the policy does not have.

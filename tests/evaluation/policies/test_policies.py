@@ -116,3 +116,8 @@ def test_an_unknown_option_lists_the_options(trees):
 def test_a_bad_number_of_visits_is_refused(visits, trees):
     with pytest.raises(InputError, match="at least 0"):
         make_policy("uniform", trees, [], visits=visits)
+
+
+def test_a_policy_s_own_name_is_an_option_like_any_other(trees):
+    with pytest.raises(InputError, match="options are: seed, visits"):
+        make_policy("uniform", trees, [], name="mine")
