@@ -1,0 +1,103 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_gen.captions import read_subtitles
+from data_gen.captions.prompts import PROMPTS, Prompts
+from data_gen.captions.subtitles import find_subtitles
+from data_gen.captions.words import clean_caption, thinned, without_repeats
+from navigation import InputError, Line
+
+
+@pytest.mark.parametrize(
+    ("reply", "limit", "caption"),
+    [
+        ("  A man\n\nwalks. ", 5, "A man walks."),
+        ("<think>hm</think>A man walks.", 5, "A man walks."),
+        ("<think>never ends", 5, ""),
+        ("One two three. Four five six.", 4, "One two three."),
+        ("One. two three four five six seven", 6, "One. two three four five six …"),
+        ("", 5, ""),
+    ],
+)
+def test_clean_caption(reply, limit, caption):
+    assert clean_caption(reply, limit) == caption
+
+
+@given(st.text(), st.integers(1, 20))
+def test_no_caption_is_longer_than_its_limit(reply, limit):
+    assert len(clean_caption(reply, limit).removesuffix(" …").split()) <= limit
+
+
+def test_rolling_captions_are_said_once():
+    assert without_repeats(["so", "so we", "so we go", "we go", "home", "home", " "]) == ["so we go", "home"]
+
+
+@given(st.lists(st.text("ab ", min_size=1), max_size=12), st.integers(1, 20))
+def test_thinned_keeps_order_and_limit(texts, limit):
+    kept = thinned(texts, limit)
+    assert sum(len(text.split()) for text in kept) <= limit
+    if sum(len(text.split()) for text in texts) <= limit and len(texts) > 1:
+        assert kept == texts
+
+
+def test_thinned_spreads_evenly():
+    assert thinned(["a", "b", "c", "d", "e"], 3) == ["a", "c", "e"]
+
+
+SRT = (
+    "1\r\n00:00:01,500 --> 00:00:02,000\r\n<i>Hi</i> &amp; {\\an8}bye\r\nsecond row\r\n\r\n"
+    "2\r\n01:00:00,000 --> 01:00:01,000\r\nlate\r\n"
+)
+VTT = (
+    "WEBVTT\n\nNOTE no cue\n\nid\n00:01.500 --> 00:02.000 align:start\n<c.x>Hi</c> &amp; bye\nsecond row\n\n"
+    "1:00:00.000 --> 1:00:01.000\nlate\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("text", [SRT, VTT], ids=["srt", "vtt"])
+def test_both_subtitle_formats(tmp_path, text, encoding):
+    (tmp_path / "a.srt").write_bytes(text.encode(encoding))
+    assert read_subtitles(tmp_path / "a.srt") == [Line(1.5, 2.0, "Hi & bye second row"), Line(3600.0, 3601.0, "late")]
+
+
+def test_old_encodings_are_read(tmp_path):
+    (tmp_path / "a.srt").write_bytes("1\n00:00:01,0 --> 00:00:02,0\ncafé\n".encode("cp1252"))
+    assert read_subtitles(tmp_path / "a.srt")[0].text == "café"
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\0\1\2 -->"])
+def test_what_is_no_subtitle_file_is_refused(tmp_path, data):
+    (tmp_path / "a.srt").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.srt"):
+        read_subtitles(tmp_path / "a.srt")
+
+
+def test_subtitles_beside_the_video(tmp_path):
+    video = tmp_path / "talk.one.mp4"
+    (tmp_path / "talk.two.srt").touch()
+    (tmp_path / "talk.srt").touch()
+    assert find_subtitles(video) is None
+    (tmp_path / "talk.one.en.vtt").touch()
+    assert find_subtitles(video).name == "talk.one.en.vtt"
+    (tmp_path / "talk.one.srt").touch()
+    assert find_subtitles(video).name == "talk.one.srt"
+
+
+def test_shipped_prompts_and_their_hash(tmp_path):
+    shipped = Prompts.load()
+    for name in ("caption_frames.txt", "caption_children.txt"):
+        (tmp_path / name).write_bytes((PROMPTS / name).read_bytes())
+    assert Prompts.load(tmp_path).sha256 == shipped.sha256
+    (tmp_path / "caption_frames.txt").write_text("Describe $frame_count frames in $words words for $$5.")
+    assert Prompts.load(tmp_path).sha256 != shipped.sha256
+    assert Prompts.load(tmp_path).frames.substitute(frame_count=2, words=3) == "Describe 2 frames in 3 words for $5."
+
+
+@pytest.mark.parametrize("text", ["$nobody", "100 $"])
+def test_a_prompt_with_an_unknown_place_is_refused(tmp_path, text):
+    (tmp_path / "caption_frames.txt").write_text(text)
+    (tmp_path / "caption_children.txt").write_text("x")
+    with pytest.raises(InputError, match=r"caption_frames\.txt: places"):
+        Prompts.load(tmp_path)
