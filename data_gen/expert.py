@@ -17,6 +17,7 @@ from navigation.errors import InputError
 from navigation.grid import TimeGrid, format_path
 
 _WORD = re.compile(r"[^\W\d_]+")
+_NUMBERED = re.compile(r"([^\W\d_]+) (\d+)\b")
 _RELATIONS = frozenset({"after", "before", "first", "last", "until", "while", "following", "previous"})
 _STOPWORDS = frozenset(
     "a an and are as at be by did do does during for from has have he her his in into is it its of on or she some that "
@@ -79,8 +80,8 @@ class Expert:
             return Reply(assistant_message("Make sure.", calls=[(VIDEO_QA, arguments)]))
         if step.detour:
             return Reply(assistant_message(f"{backtrack}Maybe here.", calls=[(GET_CAPTION, arguments)]))
-        words = seen.new_words(step.path)
-        reasoning = f"{backtrack}Look for {' '.join(words)} there" if words else f"{backtrack}Look closer."
+        quotes = seen.quotes(step.path)
+        reasoning = f"{backtrack}Look for {quotes} there" if quotes else f"{backtrack}Look closer."
         return Reply(assistant_message(reasoning, calls=[(GET_CAPTION, arguments)]))
 
     def plan(self, question: Question, grid: TimeGrid, sample: int = 0) -> list[Step]:
@@ -127,14 +128,23 @@ class _Seen:
             word for word in dict.fromkeys(_words(question.question)) if word not in _STOPWORDS or word in _RELATIONS
         ]
 
-    def new_words(self, path: Path) -> list[str]:
-        """Question words that the ancestor's caption holds and no earlier reasoning named, relations included, at most 4."""
-        caption = self._caption_above(path)
-        said, held = set(_words(self._said)), set(_words(caption))
-        found = [word for word in self._keywords if word in held and word not in said]
+    def quotes(self, path: Path) -> str:
+        """The question's words that the nearest shown caption above `path` holds and no earlier reasoning named.
+
+        Each comes with the number that the caption gives it, the first one else with its segment's own number; words
+        of order ("after") come too where parts are numbered. At most four words.
+        """
+        address, caption = self._caption_above(path)
+        said = set(_words(self._said))
+        numbers = dict(_NUMBERED.findall(caption.lower()))
+        found = [word for word in self._keywords if word in _words(caption) and word not in said]
         if not found:
-            return []
-        return [word for word in self._keywords if word in found or (word in _RELATIONS and len(path) > 2)][:4]
+            return ""
+        if found[0] not in numbers and address:
+            numbers[found[0]] = str(address[-1])
+        relations = _RELATIONS if any(word in numbers for word in found) and len(path) > 2 else frozenset()
+        chosen = [word for word in self._keywords if word in found or word in relations][:4]
+        return " ".join(f"{word} {numbers[word]}" if word in numbers else word for word in chosen)
 
     def query(self) -> str:
         return " ".join(self._keywords[-2:])
@@ -142,18 +152,19 @@ class _Seen:
     def conclusion(self) -> str:
         option = self._question.options["ABCDEFGHIJKLMNOPQRSTUVWXYZ".index(self._question.answer)]
         if self._replies and option.lower() in self._replies[-1].lower():
-            return f"It says {option}"
+            return f"It says {option} {self._question.answer}"
         return "That settles it."
 
-    def _caption_above(self, path: Path) -> str:
-        """The shown line of the nearest ancestor of `path`."""
+    def _caption_above(self, path: Path) -> tuple[Path, str]:
+        """The nearest shown ancestor of `path` and its caption."""
         shown = self._prompt.splitlines() + [line for reply in self._replies for line in reply.splitlines()]
         for level in range(len(path) - 1, 0, -1):
             address = f" {format_path(path[:level])} "
             for line in reversed(shown):
-                if address in line:
-                    return line
-        return ""
+                _, found, caption = line.partition(address)
+                if found:
+                    return path[:level], caption
+        return (), ""
 
 
 def _words(text: str) -> list[str]:

@@ -51,6 +51,14 @@ class RaggedCache(Cache):
             layers.append(pair)
         return RaggedCache(layers)
 
+    @classmethod
+    def join(cls, caches: Sequence["RaggedCache"]) -> "RaggedCache":
+        """The rows of several caches of one capacity, one after the other."""
+        if len(caches) == 1:
+            return caches[0]
+        columns = zip(*(cache.buffers for cache in caches), strict=True)
+        return cls([(torch.cat([k for k, _ in pairs]), torch.cat([v for _, v in pairs])) for pairs in columns])
+
 
 SHRINK_BELOW = 0.6
 """Share of rows still going below which the finished ones are left out of the batch."""
@@ -92,33 +100,50 @@ class CachedGenerator:
         Returns:
             The new tokens of each, the ending token included; one that was cut has none.
         """
-        matches = self.rows_of(sequences)
         capacity = max(len(ids) + new for ids, new in zip(sequences, most_new, strict=True))
-        if matches is not None and self._cache is not None:
-            cache = self._cache.select(torch.tensor(matches, device=self.model.device), capacity)
-            known = [len(self._rows[row].ids) - 1 for row in matches]
-            logits = self._forward(cache, [ids[have:] for ids, have in zip(sequences, known, strict=True)], known)
-        else:
-            cache, logits = self._prefill(sequences, capacity)
+        matches = self.rows_of(sequences)
+        kept = [index for index, row in enumerate(matches) if row is not None]
+        fresh = [index for index, row in enumerate(matches) if row is None]
+        pieces = []
+        if kept:
+            rows = [row for row in matches if row is not None]
+            pieces.append(self._extend([sequences[index] for index in kept], rows, capacity))
+        if fresh:
+            pieces.append(self._prefill([sequences[index] for index in fresh], capacity))
+        cache = RaggedCache.join([cache for cache, _ in pieces])
+        logits = torch.cat([logits for _, logits in pieces])
+        order = [*kept, *fresh]
+        if order != sorted(order):
+            back = torch.tensor(order, device=self.model.device).argsort()
+            cache, logits = cache.select(back, capacity), logits[back]
         turns = self._decode(cache, [len(ids) for ids in sequences], logits, most_new, sample)
         self._cache = cache
         self._rows = [_Row([*ids, *turn]) for ids, turn in zip(sequences, turns, strict=True)]
         return turns
 
-    def rows_of(self, sequences: Sequence[Sequence[int]]) -> list[int] | None:
-        """For each sequence the kept row whose tokens it begins with; None if one has none."""
-        matches: list[int] = []
+    def rows_of(self, sequences: Sequence[Sequence[int]]) -> list[int | None]:
+        """For each sequence the kept row whose tokens it begins with, or None. A row may serve several sequences."""
+        matches: list[int | None] = []
         row = 0
         for ids in sequences:
+            found = None
+            # Rows mostly come back in their order: the next one is tried first.
             for candidate in (*range(row, len(self._rows)), *range(row)):
                 kept = self._rows[candidate].ids
                 if len(kept) <= len(ids) and kept[-1] == ids[len(kept) - 1] and list(ids[: len(kept)]) == kept:
-                    matches.append(candidate)
-                    row = candidate + 1
+                    found, row = candidate, candidate + 1
                     break
-            else:
-                return None
+            matches.append(found)
         return matches
+
+    def _extend(
+        self, sequences: Sequence[Sequence[int]], rows: Sequence[int], capacity: int
+    ) -> tuple[RaggedCache, torch.Tensor]:
+        """Takes kept rows and feeds each what its sequence adds."""
+        assert self._cache is not None
+        cache = self._cache.select(torch.tensor(rows, device=self.model.device), capacity)
+        known = [len(self._rows[row].ids) - 1 for row in rows]
+        return cache, self._forward(cache, [ids[have:] for ids, have in zip(sequences, known, strict=True)], known)
 
     def _prefill(self, sequences: Sequence[Sequence[int]], capacity: int) -> tuple[RaggedCache, torch.Tensor]:
         """Prefills every distinct sequence once and copies it to the rows that share it."""

@@ -46,10 +46,10 @@ class CachedRolloutTrainer(GRPOTrainer):
         ):
             generator = self._cached_generator(model)
             rows = generator.rows_of(prompt_ids)
-            if rows is None:
-                self._prompt_lengths = [len(ids) for ids in prompt_ids]
-            else:
-                self._prompt_lengths = [self._prompt_lengths[row] for row in rows]
+            # A prompt is no continuation of any row; a later turn always is, in a rollout that kept all its rows.
+            self._prompt_lengths = [
+                len(ids) if row is None else self._prompt_lengths[row] for ids, row in zip(prompt_ids, rows, strict=True)
+            ]
             # The completion budget is the whole episode's: everything after the first prompt counts.
             budgets = [
                 max(1, self.max_completion_length - len(ids) + prompt)

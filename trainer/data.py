@@ -1,6 +1,5 @@
 """From a traces folder to what the trainers read, split by video."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,13 +8,8 @@ from pathlib import Path
 from datasets import Dataset
 
 from navigation import InputError, Question, Status, Trajectory, TreeStore, initial_messages, read_questions
+from navigation.split import held_out
 from navigation.tools import TOOLS
-
-
-def held_out(video_id: str, share: float) -> bool:
-    """Whether a video belongs to the held-out part: decided by its id alone, so that every stage agrees."""
-    digest = hashlib.sha256(f"held out: {video_id}".encode()).digest()
-    return int.from_bytes(digest[:8]) < share * 2**64
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from trl import GRPOConfig, GRPOTrainer, ModelConfig, get_peft_config
 from navigation import EnvironmentFactory, InputError
 from navigation.protocol import template_hash
 from rewards import RewardMix
+from rewards.steering import steering_callback
 from trainer.arguments import GRPOArguments
 from trainer.cached_rollout import CachedRolloutTrainer
 from trainer.checkpoint import load_model, load_tokenizer
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data_args, training_args, model_args = parse((GRPOArguments, GRPOConfig, ModelConfig), arguments)
     check(training_args, model_args)
     mix = RewardMix.from_config(data_args.reward)
-    functions, weights = mix.trl_functions()
+    functions, weights = mix.trl_functions(
+        turns=training_args.max_tool_calling_iterations + 1, tokens=training_args.max_completion_length
+    )
     training_args.reward_weights = weights
     tokenizer = load_tokenizer(model_args.model_name_or_path)
     traces = data_args.traces
@@ -50,11 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
         return
+    callbacks = [MetricsLog(training_args.output_dir)]
+    if mix.cost_weight.steered:
+        callbacks.append(steering_callback(mix))
     kind = CachedRolloutTrainer if data_args.cached_rollouts else GRPOTrainer
     trainer = kind(
         model=load_model(model_args), args=training_args, train_dataset=questions, reward_funcs=functions,
         processing_class=tokenizer, environment_factory=EnvironmentFactory(trees),
-        peft_config=get_peft_config(model_args), callbacks=[MetricsLog(training_args.output_dir), *mix.callbacks()],
+        peft_config=get_peft_config(model_args), callbacks=callbacks,
     )  # fmt: skip
     train(trainer, training_args.resume_from_checkpoint)
 

@@ -17,8 +17,9 @@ from navigation.protocol import chat_template, response_template
 from navigation.tools import TOOLS
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-# A word takes its trailing space along, a digit the punctuation of an address: what belongs together stands side by side.
-_PIECE = r"\d+:\d\d(?::\d\d)?-\d+:\d\d(?::\d\d)? ?\[?|\p{Lu}\. |\p{L}+ ?|\d(?:, |\] | )?|[^\p{L}\d]+"
+# A word or digit takes the space before it along, a digit also the bracket or comma after it: what belongs together in a
+# caption stands side by side, and a word is the same token wherever it stands.
+_PIECE = r"\d+:\d\d(?::\d\d)?-\d+:\d\d(?::\d\d)?(?: \[)?|\p{Lu}\.| ?\d[,\]]?| ?\p{L}+|[^\p{L}\d ]+| "
 _HOLE = "\ue000"
 
 
