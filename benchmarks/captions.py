@@ -154,7 +154,7 @@ MEASURES = {"pass": one_pass, "reopen": reopen, "decode": decode, "encode": enco
 
 
 def measured(arguments: list[str]) -> dict:
-    """Runs this module in a child process: what it printed, its CPU seconds (user + system), wall time and peak memory."""
+    """Runs this module in a child process: what it printed, its CPU seconds, wall time and peak memory."""
     begun = time.monotonic()
     command = [sys.executable, "-m", "benchmarks.captions", *arguments]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})

@@ -97,8 +97,8 @@ class RunReport:
             lines.append(f"stopped: {self.stopped}")
         for video in self.videos:
             lines += [f"{video.video_id}: {warning}" for warning in video.warnings]
-            if video.state == "refused":
-                lines.append(f"{video.video_id} refused: {video.reason}")
+            if video.reason:
+                lines.append(f"{video.video_id} {video.state}: {video.reason}")
             lines += [f"{video.video_id} {path} failed: {reason}" for path, reason in video.failed.items()]
             if video.unasked:
                 lines.append(f"{video.video_id}: {video.unasked} of {video.segments} segments not asked")

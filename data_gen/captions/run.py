@@ -132,7 +132,9 @@ class CaptionRun:
         self._underway.add(each)
         try:
             try:
-                if not self.stopped:
+                if self.stopped:
+                    each.job.report.reason = "not begun"
+                else:
                     await self._in_thread(self._prepare, each.job)
                     self._begin(each)
                     await self._in_thread(self._decode, each)

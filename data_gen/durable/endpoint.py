@@ -235,12 +235,14 @@ class Endpoint:
     async def _once(self, body: RequestBody, accept: Callable | None) -> Completion | _Wasted:
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         try:
-            response: httpx.Response = await self._client.post(
-                "/chat/completions", cast_to=httpx.Response, content=_Pieces(body), options={"headers": headers}
-            )
+            # httpx's own timeout is one of silence; a server that sends a byte now and then would never reach it.
+            async with asyncio.timeout(self.settings.timeout):
+                response: httpx.Response = await self._client.post(
+                    "/chat/completions", cast_to=httpx.Response, content=_Pieces(body), options={"headers": headers}
+                )
         except openai.APIStatusError as error:
             return self._refused(error)
-        except openai.APITimeoutError:
+        except (openai.APITimeoutError, TimeoutError):
             return _Wasted(f"no complete reply within {self.settings.timeout:g} s")
         except (openai.APIConnectionError, httpx.HTTPError) as error:
             return _Wasted(f"connection failed: {self._clean(str(error.__cause__ or error) or type(error).__name__)}")

@@ -138,11 +138,12 @@ def index_video(path: str | Path, accept_damaged: bool = False) -> VideoIndex:
 
 
 def _read_packets(container, stream) -> _Packets:
-    read = _Packets()
+    # AVI knows no presentation times: what stands in their place is wrong where frames are reordered.
+    read = _Packets(all_stamped=container.format.name != "avi")
     try:
         for packet in container.demux(stream):
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if packet.size == 0 and stamp is None:
+            stamp = packet.pts if read.all_stamped and packet.pts is not None else packet.dts
+            if packet.size == 0:
                 continue
             read.count += 1
             read.all_stamped &= packet.pts is not None
@@ -155,6 +156,12 @@ def _read_packets(container, stream) -> _Packets:
                 read.keyframes.append(stamp)
     except av.error.FFmpegError as error:
         read.ended_by = error.strerror
+    if not read.pts and read.count:
+        # A raw stream without any times: its frames follow each other at its rate.
+        rate = stream.average_rate or stream.guessed_rate or 25
+        read.newest_ticks = max(1, round(1 / rate / stream.time_base))
+        read.pts.extend(number * read.newest_ticks for number in range(read.count))
+        read.all_stamped = False
     return read
 
 

@@ -215,3 +215,19 @@ def test_bad_addresses_are_refused(url, mend):
 def test_a_bare_address_gains_the_version():
     assert EndpointSettings("http://h:1", "m").base_url == "http://h:1/v1"
     assert EndpointSettings("http://h:1/api/v3/", "m").base_url == "http://h:1/api/v3"
+
+
+async def test_a_reply_that_drips_is_given_up():
+    async def drip(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with Endpoint(EndpointSettings(url, "stub", attempts=1, timeout=0.2)) as endpoint:
+        with pytest.raises(EndpointFailed, match=r"within 0\.2 s"):
+            await endpoint.chat(ASK, max_tokens=5)
+    server.close()

@@ -33,9 +33,12 @@ def expected_number(ticks, time, base=0.001, first=0):
         (".mp4", "libx264", {"x264-params": "open-gop=1:bframes=3"}),
         (".mkv", "libx264", {"bf": "2"}),
         (".mp4", "libx264", {"tune": "zerolatency"}),
+        (".mp4", "libx264", {"flags": "+ildct+ilme", "x264-params": "tff=1"}),
+        (".mp4", "libx264", {"x264-params": "intra-refresh=1"}),
+        (".flv", "libx264", {"bf": "2"}),
         (".webm", "libvpx-vp9", {"cpu-used": "8", "deadline": "realtime"}),
     ],
-    ids=["pyramid", "open-gop", "mkv", "no-b-frames", "vp9"],
+    ids=["pyramid", "open-gop", "mkv", "no-b-frames", "interlaced", "refresh", "flv", "vp9"],
 )
 def test_frames_asked_are_frames_delivered(tmp_path, ticks, suffix, codec, options):
     path = tmp_path / f"clip{suffix}"
@@ -129,3 +132,19 @@ def test_time_base_of_a_transport_stream(tmp_path):
     for segment in segment_frames(index, TimeGrid(index.duration, 2, 2), SMALL):
         numbers = [read_number(jpeg) for jpeg in segment.jpegs]
         assert numbers == [expected_number(even_ticks(200), time) for time in segment.asked]
+
+
+@pytest.mark.parametrize(("name", "codec", "options"), [
+    ("a.avi", "libx264", {"bf": "2"}), ("b.avi", "mpeg4", {"bf": "2"}), ("a.h264", "libx264", {"bf": "2"}),
+    ("a.mpg", "mpeg2video", {"bf": "2"}), ("a.wmv", "wmv2", {}),
+    ("a.mov", "libx265", {"x265-params": "log-level=none"}),
+])  # fmt: skip
+def test_containers_and_codecs(tmp_path, name, codec, options):
+    """AVI and raw streams carry no presentation times: their frames are counted."""
+    ticks = range(0, 120)
+    write_numbered_clip(tmp_path / name, ticks, time_base=Fraction(1, 25), codec=codec, options=options)
+    index = index_video(tmp_path / name)
+    assert index.duration == pytest.approx(4.8)
+    for segment in segment_frames(index, TimeGrid(index.duration, 3, 2), SMALL):
+        numbers = [read_number(jpeg) for jpeg in segment.jpegs]
+        assert numbers == [expected_number(ticks, time, base=0.04) for time in segment.asked]

@@ -1,3 +1,4 @@
+import struct
 from fractions import Fraction
 
 import av
@@ -54,6 +55,17 @@ def test_no_duration_in_the_header(clip, tmp_path):
     assert index.duration == pytest.approx(8.0, abs=0.05)
     assert "no duration in the header" in index.warnings[0]
     assert sum(1 for _ in segment_frames(index, TimeGrid(index.duration, 2, 1))) == 2
+
+
+def test_a_longer_duration_in_a_matroska_header_is_told(tmp_path):
+    write_numbered_clip(tmp_path / "a.mkv", [40 * number for number in range(200)])
+    data = bytearray((tmp_path / "a.mkv").read_bytes())
+    place = data.index(b"\x44\x89\x88") + 3
+    data[place : place + 8] = struct.pack(">d", 60_000.0)
+    (tmp_path / "a.mkv").write_bytes(data)
+    index = index_video(tmp_path / "a.mkv")
+    assert index.duration == pytest.approx(8.0)
+    assert index.warnings == ("the header says 60.0 s; its frames last 8.0 s",)
 
 
 @pytest.mark.parametrize(
