@@ -4,9 +4,10 @@ import re
 
 from navigation.question import LETTERS
 
-_TAG = re.compile(r"<answer>(.{0,400}?)</answer>", re.DOTALL | re.IGNORECASE)
-_THINK_END = re.compile(r".*</think>", re.DOTALL | re.IGNORECASE)
-_LETTER = re.compile(r"\s*(?:option\s+)?[(\[]?\s*([A-Za-z])\s*(?:[)\].:,]|$)", re.IGNORECASE)
+_TAG = re.compile(r"<answer>((?:(?!<answer>).){0,400}?)</answer>", re.DOTALL | re.IGNORECASE)
+_THINK = re.compile(r"<(/?)think>", re.ASCII | re.IGNORECASE)
+# Possessive: a megabyte of blanks is read once.
+_LETTER = re.compile(r"\s*+(?:(?i:option)\s++)?[(\[]?\s*+([A-Za-z])\s*+(?:[)\].:,]|$)")
 _LONGEST = 20_000
 
 
@@ -17,12 +18,14 @@ def read_answer(content: str, option_count: int) -> str | None:
     `(B)`, `b.`, `B. text` and `Option B` read as B. Letters outside the options do not count. Reasoning does not count.
 
     Args:
-        content: What the assistant wrote; only its last 20,000 characters are looked at.
+        content: What the assistant wrote; only the last 20,000 characters after the reasoning are read.
         option_count: How many letters are valid.
     """
-    text = _THINK_END.sub("", content[-_LONGEST:])
-    if "<think>" in text.lower():
+    # Looked for in the whole message, however long: what follows an unclosed `<think>` is reasoning too.
+    marks = list(_THINK.finditer(content))
+    if marks and not marks[-1].group(1):
         return None
+    text = content[marks[-1].end() if marks else 0 :][-_LONGEST:]
     tags = _TAG.findall(text)
     match = _LETTER.match(tags[-1] if tags else text)
     if match is None:

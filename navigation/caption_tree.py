@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
-from navigation.errors import InputError
+from navigation.errors import InputError, is_number
 from navigation.grid import Path, TimeGrid
 
 
@@ -43,13 +43,20 @@ class CaptionTree:
         """Reads the JSON record of DESIGN: `{video_id, duration, width, depth, segments: [{path, caption, …}]}`.
 
         Raises:
-            InputError: a missing key, a path outside the grid, a segment given twice or not at all.
+            InputError: a missing key, a value of the wrong kind, a path outside the grid, or a segment given twice.
         """
         if not isinstance(record, Mapping):
             raise InputError(source, "record", record, "give a JSON object")
         for key in ("video_id", "duration", "width", "depth", "segments"):
             if key not in record:
                 raise InputError(source, key, None, "every caption tree needs this key")
+        if not isinstance(record["video_id"], str) or not record["video_id"]:
+            raise InputError(source, "video_id", record["video_id"], "give a text that is not empty")
+        if not isinstance(record["segments"], list):
+            raise InputError(source, "segments", record["segments"], "give a list of objects with path and caption")
+        made_by = record.get("made_by")
+        if made_by is not None and not isinstance(made_by, Mapping):
+            raise InputError(source, "made_by", made_by, "give an object, or leave it out")
         try:
             grid = TimeGrid(record["duration"], record["width"], record["depth"])
         except InputError as error:
@@ -66,10 +73,7 @@ class CaptionTree:
             if not isinstance(segment.get("caption"), str):
                 raise InputError(source, f"segments[{number}].caption", segment.get("caption"), "give a text")
             captions[path] = segment["caption"]
-        lines = tuple(
-            Line(float(line["start"]), float(line["end"]), str(line["text"])) for line in record.get("lines") or ()
-        )
-        return cls(record["video_id"], grid, captions, dict(record.get("made_by") or {}), lines)
+        return cls(record["video_id"], grid, captions, dict(made_by or {}), _read_lines(record.get("lines"), source))
 
     @classmethod
     def load(cls, path: str | FilePath) -> "CaptionTree":
@@ -77,8 +81,8 @@ class CaptionTree:
         try:
             with open(path, encoding="utf-8") as file:
                 record = json.load(file)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(path, "file", str(error), "make this caption tree again: it is not complete JSON") from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(path, "file", str(error), "make this tree again: it is not complete JSON") from None
         return cls.from_dict(record, path)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,8 +106,28 @@ class CaptionTree:
     def lines_in(self, path: Path) -> list[Line]:
         """Lines that share time with a segment, in time order."""
         start, end = self.grid.interval(path)
-        return [line for line in self.lines if line.start < end and line.end > start or start <= line.start < end]
+        return [line for line in self.lines if (line.start < end and line.end > start) or start <= line.start < end]
 
     @cached_property
     def top_level(self) -> tuple[Path, ...]:
         return tuple(self.grid.paths(1))
+
+
+def _read_lines(lines: object, source: str | FilePath) -> tuple[Line, ...]:
+    if lines is None:
+        return ()
+    if not isinstance(lines, list):
+        raise InputError(source, "lines", lines, "give a list of objects with start, end and text")
+    read = []
+    for number, line in enumerate(lines):
+        if not isinstance(line, Mapping):
+            raise InputError(source, f"lines[{number}]", line, "give an object with start, end and text")
+        for key in ("start", "end"):
+            if not is_number(line.get(key)):
+                raise InputError(source, f"lines[{number}].{key}", line.get(key), "give seconds")
+        if line["start"] > line["end"]:
+            raise InputError(source, f"lines[{number}].end", line["end"], f"give at least its start ({line['start']})")
+        if not isinstance(line.get("text"), str):
+            raise InputError(source, f"lines[{number}].text", line.get("text"), "give a text")
+        read.append(Line(float(line["start"]), float(line["end"]), line["text"]))
+    return tuple(read)

@@ -6,6 +6,7 @@ from typing import Any
 from navigation.caption_tree import CaptionTree
 from navigation.errors import InputError
 from navigation.grid import Path, format_path
+from navigation.markup import without_markup
 from navigation.prompt import caption_line, describe
 from navigation.tools import GET_CAPTION, VIDEO_QA, parse_path
 from navigation.trajectory import Visit
@@ -17,8 +18,8 @@ class NavigationEnvironment:
     """One episode's state: which video, and every call made so far.
 
     The public methods besides `reset` are the tools (the shape TRL's `environment_factory` expects). A bad call returns
-    a text that tells the policy what would be right, and never raises. Knows nothing of tokens, models, answers or clues:
-    `reset` takes a whole question row and keeps the video id alone.
+    a text that tells the policy what would be right, and never raises. Knows nothing of tokens, models, answers or
+    clues: `reset` takes a whole question row and keeps the video id alone.
 
     Args:
         trees: Where caption trees come from.
@@ -42,8 +43,8 @@ class NavigationEnvironment:
         video_id = question_row.get("video_id")
         if not isinstance(video_id, str):
             raise InputError("question row", "video_id", video_id, "give the id of the video the question asks about")
+        self._tree, self._visits, self._refusals, self._read = None, [], [], set()
         self._tree = self._trees[video_id]
-        self._visits, self._refusals, self._read = [], [], set()
         return describe(self._tree)
 
     def get_caption(self, segment: list[int]) -> str:
@@ -85,8 +86,9 @@ class NavigationEnvironment:
             )
         if path not in self._read:
             return self._refuse(f"Error: read the caption first: get_caption({format_path(path)}).")
+        answer = self._answerer.answer(self._current, path, query)
         self._visits.append(Visit(VIDEO_QA, path, query))
-        return self._answerer.answer(self._current, path, query)
+        return without_markup(answer)
 
     @property
     def _current(self) -> CaptionTree:
@@ -107,6 +109,7 @@ class NavigationEnvironment:
         return path, ""
 
     def _refuse(self, text: str) -> str:
+        text = without_markup(text)
         self._refusals.append(text)
         return text
 
@@ -133,4 +136,4 @@ def refusals_of(environment: NavigationEnvironment) -> list[str]:
 
 
 def _short(path: Path) -> str:
-    return format_path(path) if max(path) < 10_000 else "with such large numbers"
+    return format_path(path) if all(-10_000 < child < 10_000 for child in path) else "with such large numbers"

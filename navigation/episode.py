@@ -3,11 +3,12 @@
 import asyncio
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from navigation.environment import NavigationEnvironment, refusals_of, visits_of
-from navigation.policy import Policy, Task
+from navigation.policy import Policy, Reply, Task
 from navigation.prompt import initial_messages
 from navigation.question import Question
 from navigation.status import Status, read_outcome
@@ -31,11 +32,19 @@ class Limits:
 
 
 async def run(
-    policy: Policy, environment: NavigationEnvironment, question: Question, limits: Limits | None = None, sample: int = 0
+    policy: Policy,
+    environment: NavigationEnvironment,
+    question: Question,
+    limits: Limits | None = None,
+    sample: int = 0,
 ) -> Trajectory:
     """Plays one question to its end. A policy that fails ends its episode as `failed`; it does not raise.
 
     Cancelling stops at once and leaves no record.
+
+    Raises:
+        InputError: the video has no caption tree.
+        Exception: whatever the `video_qa` answerer raises: the world failed, and the episode says nothing.
     """
     limits = limits or Limits()
     begun = time.monotonic()
@@ -47,9 +56,7 @@ async def run(
     truncated, error = False, None
     while turns < limits.turns:
         try:
-            reply = await policy.reply(task, messages)
-        except asyncio.CancelledError:
-            raise
+            reply = _checked(await policy.reply(task, messages))
         except Exception as failure:  # a policy is foreign code: what it raises is a datum of this episode
             error = f"{type(failure).__name__}: {failure}"
             break
@@ -68,29 +75,44 @@ async def run(
     if error is not None:
         status, prediction = Status.FAILED, None
     return Trajectory(
-        id=f"{question.id}#{sample}", question_id=question.id, video_id=question.video_id, messages=messages, tools=TOOLS,
-        prediction=prediction, correct=prediction == question.answer, status=status, visits=visits_of(environment),
-        refused=len(refusals_of(environment)), turns=turns, prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens, seconds=time.monotonic() - begun, error=error,
+        id=f"{question.id}#{sample}", question_id=question.id, video_id=question.video_id,
+        messages=messages, tools=TOOLS, prediction=prediction, correct=prediction == question.answer,
+        status=status, visits=visits_of(environment), refused=len(refusals_of(environment)), turns=turns,
+        prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, seconds=time.monotonic() - begun, error=error,
     )  # fmt: skip
 
 
-def _execute(environment: NavigationEnvironment, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"role": "tool", "name": _name(call), "content": _call(environment, call)} for call in calls]
+def _checked(reply: object) -> Reply:
+    if not isinstance(reply, Reply):
+        raise TypeError(f"a policy returns a Reply, not {type(reply).__name__}")
+    if not isinstance(reply.message, dict) or reply.message.get("role") != "assistant":
+        raise TypeError("a policy's message is a dict of role assistant")
+    if not isinstance(reply.message.get("tool_calls") or [], (list, tuple)):
+        raise TypeError("tool_calls is a list")
+    return reply
 
 
-def _name(call: dict[str, Any]) -> str:
-    return str((call.get("function") or {}).get("name"))
+def _execute(environment: NavigationEnvironment, calls: Sequence[object]) -> list[dict[str, Any]]:
+    functions = [_function(call) for call in calls]
+    return [
+        {"role": "tool", "name": str(function.get("name")), "content": _call(environment, function)}
+        for function in functions
+    ]
 
 
-def _call(environment: NavigationEnvironment, call: dict[str, Any]) -> str:
-    arguments = (call.get("function") or {}).get("arguments")
+def _function(call: object) -> Mapping[str, Any]:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    return function if isinstance(function, Mapping) else {}
+
+
+def _call(environment: NavigationEnvironment, function: Mapping[str, Any]) -> str:
+    arguments = function.get("arguments")
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or nested too deep
             arguments = None
-    name = _name(call)
+    name = str(function.get("name"))
     if name not in TOOL_NAMES:
         return environment._refuse(f"Error: no tool {name[:40]!r}; there are {' and '.join(TOOL_NAMES)}.")
     if not isinstance(arguments, dict):

@@ -1,6 +1,8 @@
 """One error for bad input: it says which file, which field, what was found and what would be right."""
 
+import math
 from pathlib import Path
+from typing import TypeGuard
 
 
 class InputError(ValueError):
@@ -14,7 +16,10 @@ class InputError(ValueError):
     """
 
     def __init__(self, source: str | Path, field: str, value: object, mend: str) -> None:
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except ValueError:  # an integer of more digits than Python writes
+            shown = f"a very large {type(value).__name__}"
         if len(shown) > 80:
             shown = shown[:77] + "..."
         self.source, self.field, self.value, self.mend = str(source), field, value, mend
@@ -22,3 +27,13 @@ class InputError(ValueError):
 
     def __reduce__(self):
         return type(self), (self.source, self.field, self.value, self.mend)
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value from a data file is a finite number that a float can hold; booleans are not."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a JSON integer may have hundreds of digits
+        return False

@@ -1,11 +1,10 @@
 """The time grid: where every segment of a caption tree begins and ends. Nothing else computes boundaries."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from navigation.errors import InputError
+from navigation.errors import InputError, is_number
 
 Path: TypeAlias = tuple[int, ...]
 """Address of a segment: 1-based child numbers from the top level down."""
@@ -18,7 +17,11 @@ def default_width(duration: float, minimum: int = 4) -> int:
     """Children per segment for a video of `duration` seconds: ``clamp(round((duration / 16) ** (1/3)), minimum, 8)``.
 
     Source: LongVideo-R1's released caption generation; MLVU uses ``minimum=3``.
+
+    Raises:
+        InputError: duration not positive and finite.
     """
+    _check_duration(duration)
     return min(8, max(minimum, round((duration / LEAF_SECONDS) ** (1 / 3))))
 
 
@@ -42,6 +45,11 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def _check_duration(duration: object) -> None:
+    if not is_number(duration) or duration <= 0:
+        raise InputError("time grid", "duration", duration, "give the video's length in seconds, above 0")
+
+
 @dataclass(frozen=True, slots=True)
 class TimeGrid:
     """Equal nested division of `[0, duration]` seconds into `depth` levels of `width` children each.
@@ -55,8 +63,8 @@ class TimeGrid:
     depth: int = 3
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.duration, (int, float)) and math.isfinite(self.duration) and self.duration > 0):
-            raise InputError("time grid", "duration", self.duration, "give the video's length in seconds, above 0")
+        _check_duration(self.duration)
+        object.__setattr__(self, "duration", float(self.duration))
         for name, least in (("width", 2), ("depth", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -66,7 +74,12 @@ class TimeGrid:
     def for_duration(cls, duration: float, minimum_width: int = 4, depth: int | str = 3) -> "TimeGrid":
         """The published shape for a video of `duration` seconds; `depth="auto"` adds levels until leaves last 16 s."""
         width = default_width(duration, minimum_width)
-        return cls(duration, width, auto_depth(duration, width) if depth == "auto" else int(depth))
+        if depth == "auto":
+            # The width is checked first: one child a segment would never reach 16 s.
+            depth = auto_depth(duration, cls(duration, width).width)
+        if not isinstance(depth, int):
+            raise InputError("time grid", "depth", depth, 'give a whole number or "auto"')
+        return cls(duration, width, depth)
 
     @property
     def leaf_length(self) -> float:
@@ -96,7 +109,15 @@ class TimeGrid:
         return index
 
     def path(self, index: int, level: int) -> Path:
-        """Inverse of `index`: the segment at 0-based position `index` of 1-based `level`."""
+        """Inverse of `index`: the segment at 0-based position `index` of 1-based `level`.
+
+        Raises:
+            InputError: no such level, or no such position on it.
+        """
+        if not 1 <= level <= self.depth:
+            raise InputError("time grid", "level", level, f"give a level from 1 to {self.depth}")
+        if not 0 <= index < self.width**level:
+            raise InputError("time grid", "index", index, f"give a position from 0 to {self.width**level - 1}")
         digits = []
         for _ in range(level):
             index, digit = divmod(index, self.width)
@@ -122,24 +143,27 @@ class TimeGrid:
         level = self.depth if level is None else level
         if not 0 <= time <= self.duration:
             raise InputError("time grid", "time", time, f"give seconds between 0 and {self.duration}")
-        count = self.width**level
-        index = min(count - 1, int(time / self.duration * count))
-        # Division and multiplication round differently; the interval has the last word.
-        if time < self.interval(self.path(index, level))[0]:
-            index -= 1
-        elif index + 1 < count and time >= self.interval(self.path(index + 1, level))[0]:
-            index += 1
-        return self.path(index, level)
+        # The last segment that has begun. Searched among the boundaries themselves: dividing by the duration rounds
+        # differently from multiplying by it. A fraction of equal value is the same float on every level.
+        first, last = 0, self.width**level - 1
+        count = last + 1
+        while first < last:
+            middle = (first + last + 1) // 2
+            if self.boundary(middle, count) <= time:
+                first = middle
+            else:
+                last = middle - 1
+        return self.path(first, level)
 
     def overlapping(self, begin: float, end: float, level: int | None = None) -> list[Path]:
-        """Segments of `level` (default: leaf) that share time with `[begin, end]`; a point has the one that holds it."""
+        """Segments of `level` (default: leaf) that share time with `[begin, end]`; a point has the one holding it."""
         level = self.depth if level is None else level
         begin, end = max(0.0, begin), min(self.duration, end)
         if begin > end:
             return []
         first = self.index(self.path_at(begin, level))
         last = self.index(self.path_at(end, level))
-        if last > first and self.interval(self.path(last, level))[0] >= end:
+        while last > first and self.interval(self.path(last, level))[0] >= end:
             last -= 1
         return [self.path(index, level) for index in range(first, last + 1)]
 

@@ -44,7 +44,9 @@ class Policy(Protocol):
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply: ...
 
 
-def assistant_message(reasoning: str, content: str = "", calls: Sequence[tuple[str, dict[str, Any]]] = ()) -> dict[str, Any]:
+def assistant_message(
+    reasoning: str, content: str = "", calls: Sequence[tuple[str, dict[str, Any]]] = ()
+) -> dict[str, Any]:
     """An assistant turn in the Hugging Face conversational shape, reasoning kept."""
     message: dict[str, Any] = {"role": "assistant", "reasoning_content": reasoning, "content": content}
     if calls:

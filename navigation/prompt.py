@@ -4,13 +4,14 @@ from typing import Any
 
 from navigation.caption_tree import CaptionTree
 from navigation.grid import Path, TimeGrid, clock, format_path
+from navigation.markup import without_markup
 from navigation.question import LETTERS, PublicQuestion, Question
 
 SYSTEM = (
     "You answer a multiple-choice question about a video by walking its caption tree. Every segment splits into equal "
-    "parts, numbered from 1: [2] is on the top level, [2, 5] is its fifth part. get_caption opens one segment; video_qa "
-    "asks about a segment of the last level whose caption you have read. Open as few segments as you can. Think before "
-    "each step, and stop as soon as you know: end with <answer>LETTER</answer>."
+    "parts, numbered from 1: [2] is on the top level, [2, 5] is its fifth part. get_caption opens one segment; "
+    "video_qa asks about a segment of the last level whose caption you have read. Open as few segments as you can. "
+    "Think before each step, and stop as soon as you know: end with <answer>LETTER</answer>."
 )
 
 
@@ -19,18 +20,19 @@ def initial_messages(question: Question | PublicQuestion) -> list[dict[str, Any]
     options = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False))
     return [
         {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": f"{question.question}\n{options}\n"},
+        {"role": "user", "content": without_markup(f"{question.question}\n{options}\n")},
     ]
 
 
 def describe(tree: CaptionTree) -> str:
     """The text that `reset` returns: the tree's shape and the captions of its top level."""
     grid = tree.grid
-    header = f"\nThe video lasts {clock(grid.duration)}. Its tree has {grid.depth} levels; segments split into {grid.width}.\n"
-    return header + "\n".join(caption_line(grid, path, tree.captions.get(path, "")) for path in tree.top_level)
+    shape = f"Its tree has {grid.depth} levels; segments split into {grid.width}."
+    lines = (caption_line(grid, path, tree.captions.get(path, "")) for path in tree.top_level)
+    return f"\nThe video lasts {clock(grid.duration)}. {shape}\n" + "\n".join(lines)
 
 
 def caption_line(grid: TimeGrid, path: Path, caption: str) -> str:
     """One segment as policies read it: `3:12-4:16 [2, 5] caption`."""
     start, end = grid.interval(path)
-    return f"{clock(start)}-{clock(end)} {format_path(path)} {caption}"
+    return without_markup(f"{clock(start)}-{clock(end)} {format_path(path)} {caption}")

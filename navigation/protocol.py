@@ -1,4 +1,7 @@
-"""How transcripts become text and back: native Qwen3 tool calling. One template for SFT, GRPO, evaluation and serving."""
+"""How transcripts become text and back: native Qwen3 tool calling.
+
+One template for SFT, GRPO, evaluation and serving.
+"""
 
 import hashlib
 import json
@@ -14,7 +17,7 @@ def chat_template() -> str:
 
 
 def response_template() -> dict[str, Any]:
-    """How transformers reads reasoning, tool calls and content back from generated text (`tokenizer.response_template`)."""
+    """How `tokenizer.parse_response` reads reasoning, tool calls and content back from generated text."""
     return json.loads((_FOLDER / "qwen3_response.json").read_text(encoding="utf-8"))
 
 

@@ -1,13 +1,12 @@
 """A multiple-choice question about one video, with its ground truth."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from navigation.errors import InputError
+from navigation.errors import InputError, is_number
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -55,6 +54,8 @@ class Question:
         Raises:
             InputError: a missing key, an answer outside the options, or a bad interval, named.
         """
+        if not isinstance(row, Mapping):
+            raise InputError(source, "question", row, "give a JSON object")
         for key in ("id", "video_id", "question", "options", "answer", "duration"):
             if key not in row:
                 raise InputError(source, key, None, "every question needs this key")
@@ -70,16 +71,22 @@ class Question:
         if len(row["answer"]) != 1 or row["answer"] not in letters:
             raise InputError(source, "answer", row["answer"], f"give one of the letters {letters}")
         duration = row["duration"]
-        if not _is_number(duration) or duration <= 0:
+        if not is_number(duration) or duration <= 0:
             raise InputError(source, "duration", duration, "give the video's length in seconds, above 0")
         clues = []
-        for pair in row.get("clue_intervals") or ():
-            if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(map(_is_number, pair)):
+        pairs = row.get("clue_intervals")
+        if pairs is not None and not isinstance(pairs, (list, tuple)):
+            raise InputError(source, "clue_intervals", pairs, "give a list of [begin, end] pairs in seconds")
+        for pair in pairs or ():
+            if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(map(is_number, pair)):
                 raise InputError(source, "clue_intervals", pair, "give pairs of seconds: [begin, end]")
             begin, end = float(pair[0]), float(pair[1])
             if not 0 <= begin <= end <= duration:
                 raise InputError(source, "clue_intervals", pair, f"give 0 <= begin <= end <= duration ({duration})")
             clues.append((begin, end))
+        for key in ("source", "kind"):
+            if not isinstance(row.get(key, ""), str):
+                raise InputError(source, key, row[key], "give a text, or leave it out")
         return cls(
             id=row["id"], video_id=row["video_id"], question=row["question"], options=tuple(options),
             answer=row["answer"], clue_intervals=tuple(clues), duration=float(duration),
@@ -99,7 +106,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class SkippedRow:
-    """A source row that could not become a record, and why. `reason` is a short fixed phrase, so that it can be counted."""
+    """A source row that could not become a record, and why.
+
+    `reason` is a short fixed phrase, so that it can be counted.
+    """
 
     id: str
     reason: str
@@ -110,21 +120,19 @@ class SkippedRow:
         return {"id": self.id, "reason": self.reason, "detail": self.detail}
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def read_questions(path: str | Path) -> Iterator[Question]:
     """Reads a JSONL file of questions, one at a time.
 
     Raises:
         InputError: with the file and line number.
     """
-    with open(path, encoding="utf-8") as lines:
+    with open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise InputError(f"{path}:{number}", "line", line.strip(), f"give one JSON object ({error})") from None
+                    row = json.loads(line.decode("utf-8-sig"))
+                # Not UTF-8, not JSON, an integer of thousands of digits, or brackets nested too deep to read.
+                except (ValueError, RecursionError) as error:
+                    found = line.decode(errors="replace").strip()
+                    raise InputError(f"{path}:{number}", "line", found, f"give one JSON object ({error})") from None
                 yield Question.from_dict(row, f"{path}:{number}")

@@ -27,8 +27,8 @@ def read_outcome(
 ) -> tuple[Status, str | None]:
     """Status and predicted letter of a finished transcript.
 
-    Only the last message counts, and only if the assistant wrote it: an answer tag in a caption, in a tool's reply or in
-    the reasoning is no answer.
+    Only the last message counts, and only if the assistant wrote it: an answer tag in a caption, in a tool's reply or
+    in the reasoning is no answer.
 
     Args:
         messages: The transcript; what precedes the last message does not matter.
@@ -41,8 +41,9 @@ def read_outcome(
     if last.get("role") != "assistant":
         return Status.OUT_OF_TOKENS if turns_left or truncated else Status.OUT_OF_TURNS, None
     if last.get("tool_calls"):
-        return Status.OUT_OF_TOKENS if turns_left else Status.OUT_OF_TURNS, None
-    letter = read_answer(last.get("content") or "", option_count)
+        return Status.OUT_OF_TOKENS if turns_left or truncated else Status.OUT_OF_TURNS, None
+    content = last.get("content")
+    letter = read_answer(content, option_count) if isinstance(content, str) else None
     if letter is not None:
         return Status.ANSWERED, letter
     return (Status.OUT_OF_TOKENS if truncated else Status.UNPARSABLE), None

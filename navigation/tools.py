@@ -17,7 +17,7 @@ def parse_path(segment: object) -> Path | None:
     `[2, 5]`, `(2, 5)`, `"[2, 5]"` and `3` are read; floats, booleans, nested lists and negative numbers are not.
     """
     if isinstance(segment, str):
-        match = _WRITTEN_PATH.fullmatch(segment[:400])
+        match = _WRITTEN_PATH.fullmatch(segment) if len(segment) <= 400 else None
         return tuple(int(number) for number in match.group(1).split(",")) if match else None
     if isinstance(segment, int) and not isinstance(segment, bool):
         return (segment,)
@@ -45,6 +45,7 @@ TOOLS: list[dict[str, Any]] = [
                 },
                 "required": ["segment"],
             },
+            "return": {"type": "string"},
         },
     },
     {
@@ -64,6 +65,7 @@ TOOLS: list[dict[str, Any]] = [
                 },
                 "required": ["segment", "query"],
             },
+            "return": {"type": "string"},
         },
     },
 ]

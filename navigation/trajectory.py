@@ -1,9 +1,11 @@
 """A recorded episode: what was said, what was opened, how it ended and what it cost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path as FilePath
 from typing import Any
 
+from navigation.errors import InputError
 from navigation.grid import Path
 from navigation.status import Status
 
@@ -23,8 +25,18 @@ class Visit:
         return record
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "Visit":
-        return cls(record["tool"], tuple(record["path"]), record.get("query"))
+    def from_dict(cls, record: Mapping[str, Any], source: str | FilePath = "visit") -> "Visit":
+        """Reads one record.
+
+        Raises:
+            InputError: no tool, or no path of whole numbers.
+        """
+        if not isinstance(record, Mapping) or not isinstance(record.get("tool"), str):
+            raise InputError(source, "visits", record, "give objects with tool and path")
+        path = record.get("path")
+        if not isinstance(path, (list, tuple)) or not path or not all(type(child) is int for child in path):
+            raise InputError(source, "visits", record, "give path as a list of whole numbers")
+        return cls(record["tool"], tuple(path), record.get("query"))
 
 
 @dataclass(slots=True)
@@ -62,10 +74,25 @@ class Trajectory:
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "Trajectory":
-        values = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+    def from_dict(cls, record: Mapping[str, Any], source: str | FilePath = "trajectory") -> "Trajectory":
+        """Reads one record; keys of other programs are left out.
+
+        Raises:
+            InputError: a missing key, an unknown status, or messages, tools or visits that are no list.
+        """
+        if not isinstance(record, Mapping):
+            raise InputError(source, "trajectory", record, "give a JSON object")
+        for each in fields(cls):
+            if each.name not in record and each.default is MISSING and each.default_factory is MISSING:
+                raise InputError(source, each.name, None, "every trajectory needs this key")
+        for key in ("messages", "tools", "visits"):
+            if not isinstance(record[key], list):
+                raise InputError(source, key, record[key], "give a list")
+        if record["status"] not in list(Status):
+            raise InputError(source, "status", record["status"], f"give one of {', '.join(Status)}")
+        values = {each.name: record[each.name] for each in fields(cls) if each.name in record}
         values["status"] = Status(record["status"])
-        values["visits"] = [Visit.from_dict(visit) for visit in record["visits"]]
+        values["visits"] = [Visit.from_dict(visit, source) for visit in record["visits"]]
         return cls(**values)
 
 

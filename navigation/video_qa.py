@@ -7,7 +7,10 @@ from navigation.grid import Path
 
 
 class ClipAnswerer(Protocol):
-    """Answers a free-form query about one leaf of a video. Picklable."""
+    """Answers a free-form query about one leaf of a video. Picklable.
+
+    What it raises (an endpoint that gave up, say) reaches whoever runs the episode; the call is no visit then.
+    """
 
     def answer(self, tree: CaptionTree, path: Path, query: str) -> str: ...
 
