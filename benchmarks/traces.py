@@ -1,0 +1,199 @@
+"""Teacher trajectories a minute against a local stub, with durability on, and how near that is to the ideal.
+
+    python -m benchmarks.traces [--walks 400] [--in-flight 8 32 128] [--latency 0.3] [--rounds 3]
+    python -m benchmarks.traces --clips [--minutes 10 60]
+
+Every walk has seven turns over captions of about 100 words: six calls and the answer. `--clips` makes one of the calls
+a `video_qa`, answered from 16 frames decoded out of generated H.264 clips (640x360, keyframe every 10 s), the walks
+divided among the clips. The stub runs in another process on the same cores. The ideal is in_flight / (turns · latency)
+walks a second, one request after another for ever; with `video_qa` one more request. CPU and peak memory are those of
+the process that runs the teacher. A busy machine slows all of it: the best and the median of the rounds are given.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from navigation import (
+    GET_CAPTION,
+    VIDEO_QA,
+    CaptionTree,
+    Question,
+    Reply,
+    Task,
+    TimeGrid,
+    TreeStore,
+    answer_message,
+    assistant_message,
+    write_jsonl,
+)
+
+TURNS = 7
+WORDS = ("the", "man", "woman", "dog", "car", "street", "walks", "talks", "holds", "opens", "red", "blue", "kitchen")
+
+
+class SevenTurns:
+    """A rule policy: five captions, then a sixth or a `video_qa` on the last leaf, then the right answer."""
+
+    name = "seven turns"
+
+    def __init__(self, answers: dict[str, str], clips: bool) -> None:
+        self.answers, self.clips = answers, clips
+
+    async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
+        turn = sum(message["role"] == "assistant" for message in messages)
+        thought = "The captions so far speak of the kitchen and of the street, so the next part may show it. " * 2
+        if turn == TURNS - 1:
+            return Reply(answer_message(thought, self.answers[task.question.id]))
+        chance = random.Random(task.question.id)
+        leaf = tuple(chance.randint(1, task.grid.width) for _ in range(3))
+        paths = [leaf[:2], (*leaf[:2], leaf[2] % task.grid.width + 1), (leaf[0], leaf[1] % task.grid.width + 1)]
+        paths += [(leaf[0] % task.grid.width + 1, 1), leaf, (leaf[0] % task.grid.width + 1, 1, 1)]
+        if self.clips and turn == TURNS - 2:
+            query = f"Which colour has the door? ({task.question.id})"
+            return Reply(assistant_message(thought, calls=[(VIDEO_QA, {"segment": list(leaf), "query": query})]))
+        return Reply(assistant_message(thought, calls=[(GET_CAPTION, {"segment": list(paths[turn])})]))
+
+
+def make_corpus(folder: Path, walks: int, videos: dict[str, float]) -> list[Question]:
+    """Questions over generated trees of 100-word captions."""
+    trees = TreeStore(folder / "trees")
+    for video_id, duration in videos.items():
+        grid, chance = TimeGrid.for_duration(duration), random.Random(video_id)
+        captions = {path: " ".join(chance.choices(WORDS, k=chance.randint(80, 120))) for path in grid.paths()}
+        trees.save(CaptionTree(video_id, grid, captions))
+    names = list(videos)
+    questions = [
+        Question(
+            f"bench/{number}", names[number % len(names)], f"Number {number}: which colour has the door?",
+            ("red", "blue", "green", "white"), "B", ((1.0, 5.0),), videos[names[number % len(names)]],
+        )
+        for number in range(walks)
+    ]  # fmt: skip
+    write_jsonl(folder / "questions.jsonl", (question.to_dict() for question in questions))
+    return questions
+
+
+async def serve(folder: Path, latency: float, clips: bool) -> None:
+    from data_gen.teacher.stub import TeacherStub
+    from navigation import read_questions
+
+    questions = list(read_questions(folder / "questions.jsonl"))
+    policy = SevenTurns({question.id: question.answer for question in questions}, clips)
+    server = TeacherStub(questions, TreeStore(folder / "trees", 2000), policy, latency=latency)
+    print(await server.start(), flush=True)
+    await asyncio.Event().wait()
+
+
+def measure(folder: Path, url: str, in_flight: int, tasks: int, videos: Path | None) -> dict[str, Any]:
+    """One run in this process; the folder's earlier run is removed."""
+    import resource
+
+    from data_gen.durable import EndpointSettings
+    from data_gen.teacher import Pace, TeacherJob, TeacherSettings, teach_questions
+
+    shutil.rmtree(folder / ".run", ignore_errors=True)
+    settings = TeacherSettings("stub", clip_model="stub" if videos else "")
+    endpoint = EndpointSettings(url, "stub", in_flight)
+    pace = Pace(in_flight, 4 * in_flight, in_flight)
+    clip_endpoint = endpoint if videos else None
+    job = TeacherJob(folder, settings, endpoint, tasks, videos, clip_endpoint, pace=pace)
+    report = teach_questions(job, quiet=True)
+    if not report.complete or set(report.ends) != {"right"}:
+        raise RuntimeError(f"the run is not what it should be: {report.to_dict()}")
+    use = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        "seconds": report.seconds, "walks": report.walks, "requests": report.usage.requests,
+        "cpu": sum(each.ru_utime + each.ru_stime for each in use),
+        "mb": max(each.ru_maxrss for each in use) / 1024,
+    }  # fmt: skip
+
+
+def rounds(options: argparse.Namespace, in_flight: int, videos: dict[str, float], files: Path | None) -> list[dict]:
+    """Runs in fresh processes against a fresh stub."""
+    made = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_corpus(folder, options.walks, videos)
+        clips = ["--clips"] if files else []
+        command = [sys.executable, "-m", "benchmarks.traces"]
+        serving = [*command, "--serve", str(folder), "--latency", str(options.latency), *clips]
+        with subprocess.Popen(serving, stdout=subprocess.PIPE, text=True) as stub:
+            try:
+                url = stub.stdout.readline().strip()
+                for _ in range(options.rounds):
+                    one = [*command, "--measure", str(folder), "--url", url, "--in-flight", str(in_flight)]
+                    one += ["--tasks", str(options.tasks), *(["--videos", str(files)] if files else [])]
+                    output = subprocess.run(one, check=True, stdout=subprocess.PIPE, text=True).stdout
+                    made.append(json.loads(output.splitlines()[-1]))
+            finally:
+                stub.terminate()
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--walks", type=int, default=400)
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[8, 32, 128])
+    parser.add_argument("--latency", type=float, default=0.3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tasks", type=int, default=1, help="processes")
+    parser.add_argument("--clips", action="store_true", help="one video_qa a walk, from generated clips")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[10, 60])
+    for hidden in ("--serve", "--measure", "--videos"):
+        parser.add_argument(hidden, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(serve(options.serve, options.latency, options.clips))
+        return
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.url, options.in_flight[0], options.tasks, options.videos)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        files = None
+        videos = {f"talk-{number}": 1800.0 for number in range(20)}
+        if options.clips:
+            from benchmarks.captions import make_video
+
+            files, videos = Path(name), {}
+            for minutes in options.minutes:
+                clip = make_video(minutes)
+                os.symlink(clip, files / clip.name)
+                videos[clip.stem] = minutes * 60.0
+        show(options, videos, files)
+
+
+def show(options: argparse.Namespace, videos: dict[str, float], files: Path | None) -> None:
+    what = "one video_qa each" if files else "captions only"
+    table = Table(
+        title=f"{options.walks} walks of {TURNS} turns, {options.latency} s a reply, {what}, {options.rounds} rounds"
+    )
+    for column in ("in flight", "walks/min best", "median", "ideal", "best/ideal", "CPU-s a walk", "peak MB"):
+        table.add_column(column, justify="right")
+    for in_flight in options.in_flight:
+        made = rounds(options, in_flight, videos, files)
+        rates = [60 * each["walks"] / each["seconds"] for each in made]
+        ideal = 60 * in_flight / ((TURNS + bool(files)) * options.latency)
+        cpu = median(each["cpu"] / each["walks"] for each in made)
+        table.add_row(
+            str(in_flight), f"{max(rates):,.0f}", f"{median(rates):,.0f}", f"{ideal:,.0f}",
+            f"{max(rates) / ideal:.2f}", f"{cpu:.4f}", f"{max(each['mb'] for each in made):.0f}",
+        )  # fmt: skip
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Requests that are paid for once: every finished one is in the journal, and is read from there when it comes again."""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from data_gen.durable import Completion, EndpointDown, EndpointFailed, Journal, OutOfMoney, Usage
+from data_gen.teacher.endpoint_group import EndpointGroup
+
+
+class Stopped(Exception):
+    """The run asks for nothing more: the endpoint is down or the money is used up."""
+
+
+class CallCache:
+    """Chat completions by key. A key belongs to one place in one walk; what it was asked is checked by a digest.
+
+    Args:
+        endpoint: Who is asked.
+        journal: Where finished replies and the cost of failed ones are kept.
+    """
+
+    def __init__(self, endpoint: EndpointGroup, journal: Journal) -> None:
+        self.endpoint, self.journal = endpoint, journal
+        self.stopped = ""
+        self.usage = Usage()
+        """Of this run's requests."""
+        self.earlier = Usage()
+        """Of requests that an earlier run paid for."""
+        self.reused = 0
+        for key in journal:
+            self.earlier += Usage.from_dict(journal[key]["usage"])
+        endpoint.budget.spent += self.earlier.usd
+
+    async def chat(
+        self,
+        key: str,
+        messages: list[dict[str, Any]],
+        max_tokens: int,
+        accept: Callable[[Completion], None] | None = None,
+        **parameters: Any,
+    ) -> tuple[dict[str, Any], Usage]:
+        """The reply, from the journal or the endpoint: `{content, reasoning, finish_reason}`, and what it took.
+
+        What it took includes failed attempts of earlier runs.
+
+        Raises:
+            EndpointFailed: this request failed for good; the next run asks it again.
+            Stopped: no request is sent any more.
+        """
+
+        async def given() -> list[dict[str, Any]]:
+            return messages
+
+        return await self.chat_lazily(key, given, max_tokens, accept, **parameters)
+
+    async def chat_lazily(
+        self,
+        key: str,
+        make_messages: Callable[[], Awaitable[list[dict[str, Any]]]],
+        max_tokens: int,
+        accept: Callable[[Completion], None] | None = None,
+        **parameters: Any,
+    ) -> tuple[dict[str, Any], Usage]:
+        """As `chat`, for messages that are dear to make: they are made only if the journal has no reply."""
+        found = self.journal.get(key)
+        if found is not None and "content" in found:
+            self.reused += 1
+            return found, Usage.from_dict(found["usage"])
+        if self.stopped:
+            raise Stopped(self.stopped)
+        before = Usage.from_dict(found["usage"]) if found else Usage()
+        try:
+            completion = await self.endpoint.chat(await make_messages(), max_tokens, accept, **parameters)
+        except (EndpointFailed, EndpointDown, OutOfMoney) as error:
+            self.usage += error.usage
+            if error.usage.requests:
+                self.journal.append(key, {"usage": (before + error.usage).to_dict()})
+            if isinstance(error, EndpointFailed):
+                raise
+            self.stopped = self.stopped or str(error)
+            raise Stopped(self.stopped) from None
+        self.usage += completion.usage
+        message = completion.message
+        record = {
+            "content": message.get("content") or "",
+            "reasoning": _text(message.get("reasoning_content") or message.get("reasoning")),
+            "finish_reason": completion.finish_reason,
+            "usage": (before + completion.usage).to_dict(),
+        }
+        self.journal.append(key, record)
+        return record, before + completion.usage
+
+
+class Fingerprint:
+    """A running digest of a transcript: each message is hashed once, however often the transcript is sent."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._count = 0
+
+    def of(self, messages: list[dict[str, Any]]) -> str:
+        """Digest of all messages; those given before must be the same."""
+        for message in messages[self._count :]:
+            self._digest.update(json.dumps(message, sort_keys=True).encode())
+        self._count = len(messages)
+        return self._digest.hexdigest()[:16]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,143 @@
+"""One walk of a teacher: a policy with a private transcript, in which malformed replies and hints stay."""
+
+from typing import Any
+
+from data_gen.durable import EndpointFailed, Usage
+from data_gen.teacher.calls import CallCache, Fingerprint, Stopped
+from data_gen.teacher.ends import STATUS_OF, End
+from data_gen.teacher.hints import hint_message, hints
+from data_gen.teacher.prompt import CORRECTION, PROTOCOL, tool_reply
+from data_gen.teacher.protocol import Step, read_step
+from data_gen.teacher.settings import TeacherSettings
+from navigation import Question, Reply, Task, Trajectory, answer_message, assistant_message
+
+
+class _Ended(Exception):
+    """The walk is over before its answer."""
+
+
+class TeacherEpisode:
+    """The policy of one walk. It knows the truth, as the one who gives hints, and shows none of it.
+
+    The episode loop sees readable calls and the last answer. A malformed reply is answered by a correction, a wrong
+    answer by the next hint; both exchanges are in the private transcript only, so they never reach the saved messages.
+
+    Args:
+        question: With answer and clue intervals.
+        settings: Of the run.
+        calls: Who is asked.
+        sample: Which of several walks of the question this is.
+    """
+
+    name = "teacher"
+
+    def __init__(self, question: Question, settings: TeacherSettings, calls: CallCache, sample: int = 0) -> None:
+        self.question, self.settings, self.calls, self.sample = question, settings, calls, sample
+        self.end: End | None = None
+        self.reason = ""
+        self.stopped = False
+        self.usage = Usage()
+        self.rounds = self.malformed = self.hints_given = self.wrong = self.dropped = 0
+        self._in_row = 0
+        self._private: list[dict[str, Any]] = []
+        self._read = 0
+        self._hints: list[str] | None = None
+        self._fingerprint = Fingerprint()
+
+    async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
+        self._take_in(messages)
+        if self._hints is None:
+            self._hints = hints(self.question, task.grid, self.settings.hints)
+        used = Usage()
+        while True:
+            step, usage = await self._ask()
+            used += usage
+            if step is None:
+                continue
+            if not step.letter:
+                message = assistant_message(step.reasoning, calls=[(step.tool, dict(step.arguments or {}))])
+                break
+            if step.letter == self.question.answer or self.hints_given == len(self._hints):
+                self.end = End.RIGHT if step.letter == self.question.answer else End.WRONG
+                message = answer_message(step.reasoning, step.letter)
+                break
+            self.wrong += 1
+            self._say("user", hint_message(step.letter, self._hints[self.hints_given]))
+            self.hints_given += 1
+        return Reply(message, used.prompt_tokens, used.completion_tokens)
+
+    async def _ask(self) -> tuple[Step | None, Usage]:
+        """One request; None if its reply was malformed."""
+        self._check_limits()
+        key = f"{self.question.id}#{self.sample}/{self.rounds}/{self._fingerprint.of(self._private)}"
+        try:
+            record, usage = await self.calls.chat(
+                key, self._private, self.settings.max_tokens, temperature=self.settings.temperature, seed=self.sample
+            )
+        except EndpointFailed as error:
+            self.usage += error.usage
+            self._finish(End.FAILED, error.reason)
+        except Stopped as error:
+            self.stopped = True
+            raise _Ended(str(error)) from None
+        self.rounds += 1
+        self.usage += usage
+        step = read_step(record["content"], len(self.question.options), record["reasoning"])
+        if isinstance(step, Step):
+            self._in_row = 0
+            self.dropped += step.dropped
+            self._say("assistant", step.text())
+            return step, usage
+        self.malformed += 1
+        self._in_row += 1
+        cut = record["finish_reason"] == "length"
+        reason = f"it was cut after {self.settings.max_tokens} tokens" if cut else step.reason
+        if self._in_row == self.settings.malformed:
+            self._finish(End.MALFORMED, f"{self._in_row} malformed replies in a row, the last one: {reason}")
+        # An empty assistant turn is refused by some servers.
+        self._say("assistant", record["content"][:4000] or "(empty)")
+        self._say("user", CORRECTION.format(reason=reason))
+        return None, usage
+
+    def _check_limits(self) -> None:
+        settings = self.settings
+        if self.rounds >= settings.rounds:
+            self._finish(End.OUT_OF_ROUNDS, f"no answer within {settings.rounds} rounds")
+        if settings.tokens is not None and self.usage.completion_tokens >= settings.tokens:
+            self._finish(End.OUT_OF_TOKENS, f"no answer within {settings.tokens} completion tokens")
+        if settings.usd is not None and self.usage.usd >= settings.usd:
+            self._finish(End.OUT_OF_MONEY, f"no answer for {settings.usd} USD")
+
+    def _finish(self, end: End, reason: str) -> None:
+        self.end, self.reason = end, reason
+        raise _Ended(reason)
+
+    def _take_in(self, messages: list[dict[str, Any]]) -> None:
+        """Adds to the private transcript what the loop added: the prompt at first, then the tools' replies."""
+        for message in messages[self._read :]:
+            if message["role"] == "system":
+                self._say("system", message["content"] + PROTOCOL)
+            elif message["role"] == "user":
+                self._say("user", message["content"])
+            elif message["role"] == "tool":
+                self._say("user", tool_reply(message["content"]))
+        self._read = len(messages)
+
+    def _say(self, role: str, content: str) -> None:
+        self._private.append({"role": role, "content": content})
+
+    def complete(self, trajectory: Trajectory) -> Trajectory:
+        """Adds to the loop's record what only the teacher's side knows."""
+        end = self.end or End.FAILED
+        trajectory.status = STATUS_OF[end]
+        trajectory.error = self.reason or trajectory.error
+        trajectory.prompt_tokens, trajectory.completion_tokens = self.usage.prompt_tokens, self.usage.completion_tokens
+        # Time spent depends on the machine; without it a resumed run writes what an unbroken one writes.
+        trajectory.seconds = 0.0
+        trajectory.teacher = {
+            "model": self.settings.model, "end": end.value, "hints": self.hints_given, "rounds": self.rounds,
+            "malformed": self.malformed, "wrong_answers": self.wrong, "dropped_calls": self.dropped,
+            "prompt_tokens": self.usage.prompt_tokens, "completion_tokens": self.usage.completion_tokens,
+            "usd": self.usage.usd,
+        }  # fmt: skip
+        return trajectory

@@ -1,0 +1,128 @@
+"""Many walks at once over one endpoint, each finished one in a journal."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TextIO
+
+from data_gen.durable import EndpointFailed, Journal, Progress
+from data_gen.teacher.calls import CallCache, Stopped
+from data_gen.teacher.ends import End
+from data_gen.teacher.episode import TeacherEpisode
+from data_gen.teacher.report_counts import RunReport
+from data_gen.teacher.settings import TeacherSettings
+from navigation import ClipAnswerer, InputError, Limits, NavigationEnvironment, Question, TreeStore, run
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast and with how much memory; nothing here changes a walk.
+
+    Args:
+        in_flight: Requests at once; the endpoint's own ceiling.
+        walks: Walks under way at once. More than requests, so that the last ones do not leave the endpoint idle.
+        tool_threads: Threads that execute tool calls; as many `video_qa` calls wait at once.
+    """
+
+    in_flight: int = 64
+    walks: int = 256
+    tool_threads: int = 64
+
+
+class TeacherRun:
+    """Walks all questions and goes on where an earlier run ended.
+
+    Args:
+        trees: Caption trees.
+        calls: The endpoint behind its journal.
+        walks: Journal of finished walks, by `question_id#sample`.
+        settings: Of the walks.
+        answerer: Who answers `video_qa`; default: the trees' timed lines.
+        pace: Limits.
+        stream: Where to show how far it is.
+    """
+
+    def __init__(
+        self,
+        trees: TreeStore,
+        calls: CallCache,
+        walks: Journal,
+        settings: TeacherSettings,
+        answerer: ClipAnswerer | None = None,
+        pace: Pace | None = None,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.trees, self.calls, self.walks, self.settings = trees, calls, walks, settings
+        self.answerer, self.pace = answerer, pace or Pace()
+        self.report = RunReport()
+        self.progress = Progress("walks", self._detail, stream)
+        self._limits = Limits(turns=settings.rounds)
+
+    async def run(self, questions: Iterable[Question]) -> RunReport:
+        """Walks every question `samples` times; returns when each walk has ended, failed or been left."""
+        begun = time.monotonic()
+        waiting = []
+        for question in questions:
+            for sample in range(self.settings.samples):
+                self.report.walks += 1
+                if f"{question.id}#{sample}" not in self.walks:
+                    waiting.append((question, sample))
+        self.report.finished = self.report.walks - len(waiting)
+        self.progress.expect(self.report.walks)
+        self.progress.resume(self.report.finished)
+        pool = ThreadPoolExecutor(self.pace.tool_threads, "tool")
+        asyncio.get_running_loop().set_default_executor(pool)
+        queue = iter(waiting)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.pace.walks, len(waiting))):
+                group.create_task(self._work(queue))
+        self.report.left = self.report.walks - self.report.finished - len(self.report.failed)
+        self.report.stopped = self.calls.stopped
+        self.report.usage, self.report.earlier = self.calls.usage, self.calls.earlier
+        self.report.reused = self.calls.reused
+        self.report.seconds = time.monotonic() - begun
+        self.progress.close()
+        return self.report
+
+    async def _work(self, queue: Iterator[tuple[Question, int]]) -> None:
+        environment = NavigationEnvironment(self.trees, self.answerer)
+        for question, sample in queue:
+            if self.calls.stopped:
+                return
+            await self._walk(environment, question, sample)
+
+    async def _walk(self, environment: NavigationEnvironment, question: Question, sample: int) -> None:
+        episode = TeacherEpisode(question, self.settings, self.calls, sample)
+        try:
+            trajectory = await run(episode, environment, question, self._limits, sample)
+        except Stopped:
+            return
+        except (InputError, EndpointFailed, OSError) as error:
+            self._fail(question, sample, str(error))
+            return
+        if episode.stopped:
+            return
+        if episode.end is None:
+            # The loop's own limits are wider than the teacher's: only an error in the policy leads here.
+            raise RuntimeError(f"{trajectory.id}: {trajectory.error or 'the walk ended without a reason'}")
+        trajectory = episode.complete(trajectory)
+        if episode.end is End.FAILED:
+            self._fail(question, sample, episode.reason)
+            return
+        record = trajectory.to_dict()
+        del record["tools"]  # the same in all walks; put back when they are written out
+        self.walks.append(trajectory.id, record)
+        self.report.ends[episode.end.value] += 1
+        self.report.finished += 1
+        self.progress.advance()
+
+    def _fail(self, question: Question, sample: int, reason: str) -> None:
+        self.report.failed.append({"id": f"{question.id}#{sample}", "video_id": question.video_id, "reason": reason})
+
+    def _detail(self) -> str:
+        usage = self.calls.usage + self.calls.earlier
+        failed = [f"{len(self.report.failed)} failed"] if self.report.failed else []
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        return ", ".join([*failed, f"{tokens:,} tokens", f"{usage.usd:.4f} USD"])
