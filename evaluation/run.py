@@ -12,6 +12,7 @@ from evaluation.metrics import summarise
 from evaluation.policies import make_policy
 from evaluation.summary import read_summary, write_summary
 from navigation import EnvironmentFactory, InputError, Limits, Question, TreeStore, read_questions
+from navigation.split import held_out
 
 if TYPE_CHECKING:
     from rewards import RewardMix
@@ -29,6 +30,7 @@ def evaluate_corpus(
     limits: Limits | None = None,
     mix: "RewardMix | None" = None,
     limit: int | None = None,
+    held_out_share: float = 0.0,
     **options: Any,
 ) -> dict[str, Any]:
     """Plays a policy on a corpus folder's questions and writes `out/summary.json` beside its trajectories.
@@ -46,6 +48,7 @@ def evaluate_corpus(
         limits: Of each episode.
         mix: Scores each episode; default: the default mix.
         limit: Only the first questions of the file.
+        held_out_share: Only questions of the videos that this share holds out from training; 0 takes all.
         **options: The policy's settings, see `make_policy`.
 
     Returns:
@@ -54,7 +57,7 @@ def evaluate_corpus(
     Raises:
         InputError: a missing file or tree, a bad option, or an `out` that holds other results.
     """
-    asked = _questions(Path(questions), limit)
+    asked = _questions(Path(questions), limit, held_out_share)
     store = TreeStore(trees)
     if not store.folder.is_dir():
         raise InputError(store.folder, "trees", str(trees), "give the folder of caption trees that `make traces` wrote")
@@ -75,14 +78,18 @@ def evaluate_corpus(
     return write_summary(path, {policy: summarise(trajectories, asked, seed)}, seconds, seed)
 
 
-def _questions(path: Path, limit: int | None) -> list[Question]:
+def _questions(path: Path, limit: int | None, held_out_share: float) -> list[Question]:
     if not path.is_file():
         raise InputError(
             path, "questions", str(path), "give the questions.jsonl that `make questions` or `make traces` wrote"
         )
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise InputError("evaluate", "limit", limit, "give a whole number of at least 1")
-    questions = list(read_questions(path))
+    questions = [
+        question
+        for question in read_questions(path)
+        if not held_out_share or held_out(question.video_id, held_out_share)
+    ]
     if not questions:
         raise InputError(path, "questions", [], "this file holds no question")
     return questions[:limit]

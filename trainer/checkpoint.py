@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from trl import ModelConfig, get_kbit_device_map, get_quantization_config
+from trl import ModelConfig, get_quantization_config
 
 from navigation import InputError
 from navigation.protocol import chat_template, response_template
@@ -30,21 +31,16 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 def load_model(options: ModelConfig, attention: str | None = None) -> PreTrainedModel:
-    """The causal language model that `options` names; weights are read from safetensors only.
-
-    Raises:
-        InputError: `trust_remote_code` is on: no code of a checkpoint is ever run.
-    """
-    if options.trust_remote_code:
-        raise InputError("model options", "trust_remote_code", True, "leave it off: checkpoints run no code here")
+    """The causal language model that `options` names; weights are read from safetensors only, and no code."""
     dtype = options.dtype if options.dtype in ("auto", None) else getattr(torch, options.dtype)
     quantization = get_quantization_config(options)
     arguments: dict[str, Any] = {
         "revision": options.model_revision, "dtype": dtype, "use_safetensors": True,
+        "trust_remote_code": False,
         "attn_implementation": attention or options.attn_implementation,
     }  # fmt: skip
     if quantization is not None:
-        arguments |= {"quantization_config": quantization, "device_map": get_kbit_device_map()}
+        arguments |= {"quantization_config": quantization, "device_map": {"": PartialState().local_process_index}}
     return AutoModelForCausalLM.from_pretrained(options.model_name_or_path, **arguments)
 
 

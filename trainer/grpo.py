@@ -20,6 +20,7 @@ from trainer.checkpoint import load_model, load_tokenizer
 from trainer.config import parse
 from trainer.grpo_checks import check
 from trainer.metrics_log import MetricsLog
+from trainer.progress import quiet_unless_watched
 from trainer.run import describe_run, train
 
 
@@ -32,6 +33,7 @@ def first_by_hash(dataset: Dataset, count: int | None) -> Dataset:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    quiet_unless_watched()
     data_args, training_args, model_args = parse((GRPOArguments, GRPOConfig, ModelConfig), arguments)
     check(training_args, model_args)
     mix = RewardMix.from_config(data_args.reward)

@@ -16,6 +16,7 @@ from trainer.arguments import DataArguments
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.config import parse
 from trainer.metrics_log import MetricsLog
+from trainer.progress import quiet_unless_watched
 from trainer.run import describe_run, train
 
 
@@ -47,6 +48,7 @@ def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, longest: int 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    quiet_unless_watched()
     data_args, training_args, model_args = parse((DataArguments, SFTConfig, ModelConfig), arguments)
     tokenizer = load_tokenizer(model_args.model_name_or_path)
     traces = data_args.traces
@@ -61,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     describe_run("sft", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
         return
+    # The rows come tokenized with their masks, which trl folds into the labels; the option asks for raw messages.
+    training_args.assistant_only_loss = False
     trainer = SFTTrainer(
         model=load_model(model_args), args=training_args, train_dataset=training, eval_dataset=evaluation,
         processing_class=tokenizer, peft_config=get_peft_config(model_args),

@@ -1,0 +1,78 @@
+# ClipScout. `make help` lists what there is.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+LAUNCH ?= launch/accelerate/cpu.yaml
+CORPUS ?= small_world
+OUT ?= runs/$(CORPUS)
+POLICY ?= retrieval
+SFT_CONFIG ?= configs/sft/tiny_cpu.yaml
+RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet torch==2.13.0
+	DS_BUILD_OPS=0 $(BIN)/pip install --quiet -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps -e .
+	touch $@
+
+setup: $(VENV)/.installed ## make the virtual environment with the tested versions
+
+demo: setup ## the whole road on the small world: walks, SFT, GRPO, evaluation, report (ARGS="--seed 1 --out runs/demo-1")
+	$(BIN)/clipscout demo $(ARGS)
+
+test: setup ## the test suite without the slow ones
+	$(BIN)/pytest -q -m "not slow"
+
+test-all: setup ## every test
+	$(BIN)/pytest -q
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+questions: setup ## questions and caption trees of a corpus: CORPUS=goalstep DATA=folder OUT=folder
+	$(BIN)/clipscout questions --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+traces: setup ## a corpus with the expert's walks, ready for `make sft`: CORPUS=… DATA=… OUT=…
+	$(BIN)/clipscout traces --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+sft: setup ## supervised fine-tuning: SFT_CONFIG=configs/sft/….yaml LAUNCH=launch/accelerate/….yaml ARGS="--flag value"
+	$(BIN)/accelerate launch --config_file $(LAUNCH) -m trainer.sft --config $(SFT_CONFIG) $(ARGS)
+
+rl: setup ## GRPO: RL_CONFIG=configs/grpo/….yaml LAUNCH=… ARGS=…
+	$(BIN)/accelerate launch --config_file $(LAUNCH) -m trainer.grpo --config $(RL_CONFIG) $(ARGS)
+
+eval: setup ## one policy on a corpus: POLICY=retrieval CORPUS=nextgqa DATA=folder OUT=folder
+	$(BIN)/clipscout eval --policy $(POLICY) --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+report: setup ## write the demo's report again from its files
+	$(BIN)/clipscout report $(ARGS)
+
+captions: setup ## caption trees of a folder of videos: VIDEOS=folder OUT=folder CAPTION_URL=http://… MODEL=name
+	$(BIN)/clipscout captions $(VIDEOS) $(OUT) $(if $(CAPTION_URL),--url $(CAPTION_URL)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+doctor: setup ## what this machine has, what is missing, how to mend it
+	$(BIN)/clipscout doctor
+
+bench-rewards: setup ## episodes scored a second, against the released score
+	$(BIN)/python -m benchmarks.rewards $(ARGS)
+
+bench-captions: setup ## CPU-seconds and memory of the caption pass, against reopening a segment at a time
+	$(BIN)/python -m benchmarks.captions $(ARGS)
+
+bench-navigation: setup ## what opening a tree and a call cost
+	$(BIN)/python -m benchmarks.navigation $(ARGS)
+
+clean: ## delete the demo run and caches, keep the virtual environment
+	rm -rf runs/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,176 @@
+"""The whole road in one command: each stage is the command a user would type, and is skipped when it is done."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from clipscout.tables import policy_table
+from navigation import InputError, Question, Trajectory, TreeStore, read_questions, write_json
+from navigation.split import held_out
+
+CONFIGS = Path("configs")
+CONSOLE = Console()
+PLAYERS: dict[str, dict[str, Any]] = {
+    "expert": {"policy": "expert"},
+    "exhaustive": {"policy": "exhaustive"},
+    "retrieval": {"policy": "retrieval", "visits": 4},
+    "uniform": {"policy": "uniform", "visits": 4},
+    "random": {"policy": "random", "visits": 4},
+    "base": {"policy": "local", "checkpoint": "base"},
+    "sft": {"policy": "local", "checkpoint": "sft"},
+    "grpo": {"policy": "local", "checkpoint": "grpo"},
+}
+
+
+def run_demo(out: Path, seed: int) -> None:
+    """Walks, base, SFT, GRPO, evaluation of every player on the same held-out questions, summary and report.
+
+    A stage that finished is not run again; a training stage that was killed goes on from its last checkpoint, an
+    evaluation from its last episode.
+
+    Raises:
+        InputError: `out` holds a run of another seed, or a stage failed.
+    """
+    if not CONFIGS.is_dir():
+        raise InputError(Path.cwd(), "configs", "not there", "run the demo from the root of the repository")
+    out.mkdir(parents=True, exist_ok=True)
+    _same_settings(out, {"seed": seed, "wander": _demo("wander")})
+    begun = time.monotonic()
+    traces, share = out / "traces", str(_demo("held_out_share"))
+    clipscout = [sys.executable, "-m", "clipscout.main"]
+    stages: list[tuple[str, list[str]]] = [
+        ("walks", [*clipscout, "traces", "--corpus", "small_world", "--out", str(traces), "--seed", str(seed),
+                   "--wander", str(_demo("wander"))]),
+        ("base", [sys.executable, "-m", "trainer.tiny_base", "--config", str(CONFIGS / "model/tiny.yaml"),
+                  "--data", str(traces), "--output_dir", str(out / "base"), "--seed", str(seed)]),
+        ("sft", _training("sft", traces, out / "base", out / "sft", seed, share)),
+        ("grpo", _training("grpo", traces, out / "sft", out / "grpo", seed, share)),
+    ]  # fmt: skip
+    for name, player in PLAYERS.items():
+        options = [f"--{key}={out / value if key == 'checkpoint' else value}" for key, value in player.items()]
+        stages.append((
+            f"evaluate {name}",
+            [*clipscout, "eval", "--traces", str(traces), "--held-out-share", share, "--seed", str(seed),
+             "--limit", str(_demo("questions")), "--out", str(out / "eval" / name), *options],
+        ))  # fmt: skip
+    for number, (name, command) in enumerate(stages, 1):
+        _stage(out, f"{number}/{len(stages) + 1} {name}", name, command)
+    CONSOLE.rule(f"{len(stages) + 1}/{len(stages) + 1} report")
+    summary = _summary(out, seed)
+    write_json(out / "summary.json", summary)
+    path = write_demo_report(out)
+    policy_table(summary["policies"])
+    CONSOLE.print(f"{out / 'summary.json'}\n{path}\nthis call took {time.monotonic() - begun:.0f} s", highlight=False)
+
+
+def write_demo_report(out: Path) -> Path:
+    """Writes `report.html` from a finished run's files."""
+    from evaluation.journal import read_trajectories
+    from evaluation.report import write_report
+    from trainer.metrics_log import read_metrics
+
+    if not (out / "summary.json").is_file():
+        raise InputError(out, "summary.json", "not there", "run `make demo` first")
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    questions = {question.id: question for question in _held_out_questions(out)}
+    played = {name: {t.question_id: t for t in read_trajectories(out / "eval" / name / "trajectories.jsonl")}
+              for name in ("expert", "sft", "grpo")}  # fmt: skip
+    sft, grpo = (yaml.safe_load((CONFIGS / stage / "tiny_cpu.yaml").read_text()) for stage in ("sft", "grpo"))
+    stats = json.loads((out / "traces" / "stats.json").read_text(encoding="utf-8"))
+    base = json.loads((out / "base" / "tiny_base.json").read_text(encoding="utf-8"))
+    facts = {
+        "corpus": f"small world: {stats['videos']} generated videos of {stats['duration_seconds']['median']:.0f} s, "
+        f"{stats['segments'] // stats['trees']} segments each, {stats['questions']} questions",
+        "walks": f"{stats['walks']['trajectories']} by the scripted expert, {stats['walks']['mean_visits']} visits each",
+        "model": f"Qwen3 of {base['parameters']:,} parameters, vocabulary {base['vocabulary']}",
+        "SFT": f"{sft['max_steps']} steps of {sft['per_device_train_batch_size']} walks, learning rate {sft['learning_rate']}",
+        "GRPO": f"{grpo['max_steps']} steps of {grpo['per_device_train_batch_size']} episodes, "
+        f"{grpo['num_generations']} a question, learning rate {grpo['learning_rate']}",
+        "evaluation": f"{summary['policies']['grpo']['n']} questions of held-out videos, one sample each, temperature 1",
+        "seed": str(summary["seed"]),
+    }  # fmt: skip
+    curves = {stage: read_metrics(out / stage / "metrics.jsonl") for stage in ("sft", "grpo")}
+    path = out / "report.html"
+    write_report(
+        path, summary, curves, _walks(played, questions), questions, TreeStore(out / "traces" / "trees"), facts
+    )
+    return path
+
+
+def _walks(
+    played: dict[str, dict[str, Trajectory]], questions: dict[str, Question]
+) -> list[tuple[str, Trajectory]]:
+    """One question of each kind, the first whose SFT walk is right and of about the mean length, by both models."""
+    typical = sum(len(t.visits) for t in played["sft"].values()) / len(played["sft"])
+    shown: list[tuple[str, Trajectory]] = []
+    for kind in sorted({question.kind for question in questions.values()}):
+        of_kind = [t for t in played["sft"].values() if t.correct and questions[t.question_id].kind == kind]
+        if not of_kind:
+            continue
+        chosen = min(of_kind, key=lambda t: (abs(len(t.visits) - typical), t.question_id)).question_id
+        shown += [(name, played[name][chosen]) for name in ("sft", "grpo")]
+    return shown
+
+
+def _held_out_questions(out: Path) -> list[Question]:
+    share = float(_demo("held_out_share"))
+    every = read_questions(out / "traces" / "questions.jsonl")
+    return [question for question in every if held_out(question.video_id, share)][: _demo("questions")]
+
+
+def _demo(key: str) -> Any:
+    return yaml.safe_load((CONFIGS / "demo.yaml").read_text(encoding="utf-8"))[key]
+
+
+def _training(stage: str, traces: Path, start: Path, output: Path, seed: int, share: str) -> list[str]:
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
+    return [
+        *launch, "-m", f"trainer.{stage}", "--config", str(CONFIGS / stage / "tiny_cpu.yaml"), "--data", str(traces),
+        "--model_name_or_path", str(start), "--output_dir", str(output), "--seed", str(seed),
+        "--held_out_share", share,
+    ]  # fmt: skip
+
+
+def _stage(out: Path, title: str, name: str, command: Sequence[str]) -> None:
+    """Runs a stage unless its marker says that this very command finished."""
+    marker = out / "done" / f"{name.replace(' ', '_')}.json"
+    if marker.is_file() and json.loads(marker.read_text())["command"] == list(command[1:]):
+        CONSOLE.print(f"{title}: done before", highlight=False)
+        return
+    CONSOLE.rule(title)
+    begun = time.monotonic()
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise InputError(
+            "demo", name, f"exit code {code}", "see its last words above; run the demo again to go on from here"
+        )
+    write_json(marker, {"command": list(command[1:]), "seconds": round(time.monotonic() - begun, 1)})
+
+
+def _summary(out: Path, seed: int) -> dict[str, Any]:
+    policies = {}
+    for name in PLAYERS:
+        summary = json.loads((out / "eval" / name / "summary.json").read_text(encoding="utf-8"))
+        (policies[name],) = summary["policies"].values()
+    stages = {path.stem: json.loads(path.read_text())["seconds"] for path in sorted((out / "done").glob("*.json"))}
+    return {"policies": policies, "seconds": round(sum(stages.values()), 1), "seed": seed, "stage_seconds": stages}
+
+
+def _same_settings(out: Path, settings: dict[str, Any]) -> None:
+    path = out / "demo.json"
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before != settings:
+            raise InputError(out, "settings", before, f"asked for {settings}: give another folder, or `make clean` first")
+    elif any(out.iterdir()):
+        raise InputError(out, "folder", "not empty", "give an empty folder for the demo")
+    write_json(path, settings)
+
+

@@ -1,0 +1,141 @@
+"""The `clipscout` command: what the Make targets call."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clipscout.captions import captions
+from clipscout.score import score
+from clipscout.tree import tree
+from navigation import InputError
+
+app = typer.Typer(help="Answer questions about hours of video while looking at little of it.", no_args_is_help=True)
+app.command()(captions)
+app.command()(score)
+app.add_typer(tree, name="tree")
+Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus as downloaded; generated corpora need none.")]
+
+
+@app.command()
+def questions(
+    corpus: Annotated[str, typer.Option(help="goalstep, nextgqa, hirest, cgbench, mlvu or small_world.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    data: Folder = None,
+    seed: int = 0,
+    limit: Annotated[int | None, typer.Option(help="Keep at most this many questions.")] = None,
+) -> None:
+    """Questions, caption trees and skipped rows of a corpus."""
+    from data_gen.traces import write_questions
+    from navigation import write_json
+
+    stats = write_questions(corpus, data, out, seed, limit)
+    write_json(out / "stats.json", stats)
+    _show(stats)
+
+
+@app.command()
+def traces(
+    corpus: Annotated[str, typer.Option(help="goalstep, nextgqa, hirest or small_world.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    data: Folder = None,
+    seed: int = 0,
+    limit: Annotated[int | None, typer.Option(help="Keep at most this many questions.")] = None,
+    wander: Annotated[float, typer.Option(help="Chance of each further detour of the expert.")] = 0.4,
+) -> None:
+    """A corpus with the scripted expert's walks: ready for `make sft`."""
+    from data_gen.traces import write_traces
+
+    _show(write_traces(corpus, data, out, seed, limit, wander))
+
+
+@app.command("tiny-base")
+def tiny_base(config: Path = Path("configs/model/tiny.yaml")) -> None:
+    """A small base model and tokenizer, where no pretrained weights are at hand."""
+    from trainer.tiny_base import main as build
+
+    build(["--config", str(config)])
+
+
+@app.command("eval")
+def evaluate(
+    policy: Annotated[str, typer.Option(help="random, uniform, exhaustive, retrieval, closed_book, expert, local, …")],
+    out: Annotated[Path, typer.Option(help="Folder of results.")],
+    corpus: Annotated[str | None, typer.Option(help="Corpus to load from --data.")] = None,
+    data: Folder = None,
+    traces: Annotated[Path | None, typer.Option(help="A traces folder instead of a corpus.")] = None,
+    held_out_share: Annotated[float, typer.Option(help="Only the held-out videos of this share; 0 takes all.")] = 0.0,
+    checkpoint: Annotated[str | None, typer.Option(help="For --policy local: folder or Hub name.")] = None,
+    visits: Annotated[int | None, typer.Option(help="Visits of random, uniform and retrieval.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the local model.")] = None,
+    turns: Annotated[int, typer.Option(help="Most assistant messages an episode.")] = 15,
+    seed: int = 0,
+    limit: Annotated[int | None, typer.Option(help="At most this many questions.")] = None,
+    concurrency: int = 64,
+) -> None:
+    """One policy's accuracy, visits and cost on a corpus or a traces folder."""
+    from clipscout.tables import policy_table
+    from data_gen.traces import write_questions
+    from evaluation.run import evaluate_corpus
+    from navigation import Limits
+
+    if (corpus is None) == (traces is None):
+        raise InputError("command line", "--corpus/--traces", corpus or traces, "give one of the two")
+    if corpus is not None:
+        traces = out / "corpus"
+        if not (traces / "questions.jsonl").is_file():
+            write_questions(corpus, data, traces, seed)
+    assert traces is not None
+    given = {"checkpoint": checkpoint, "visits": visits, "temperature": temperature}
+    summary = evaluate_corpus(
+        traces / "questions.jsonl", traces / "trees", policy, out, seed=seed, concurrency=concurrency,
+        limits=Limits(turns=turns), limit=limit, held_out_share=held_out_share,
+        **{name: value for name, value in given.items() if value is not None},
+    )  # fmt: skip
+    policy_table(summary["policies"])
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+    seed: int = 0,
+) -> None:
+    """The whole road on the small world: walks, SFT, GRPO, evaluation, report. Goes on where it stopped."""
+    from clipscout.demo import run_demo
+
+    run_demo(out, seed)
+
+
+@app.command()
+def report(out: Annotated[Path, typer.Option(help="Folder of a demo run.")] = Path("runs/demo")) -> None:
+    """Writes the report of a demo run again from its files."""
+    from clipscout.demo import write_demo_report
+
+    print(write_demo_report(out))
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine has, what is missing, and how to mend it. Exit code 1 if something must be mended."""
+    from clipscout.doctor import examine
+
+    raise typer.Exit(examine())
+
+
+def _show(stats: dict) -> None:
+    print(json.dumps(stats, ensure_ascii=False, indent=1))
+
+
+def main() -> None:
+    """Runs the command; bad input ends with one line and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
