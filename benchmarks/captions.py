@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=16, help="of the overlap measure")
     parser.add_argument("--latency", type=float, default=5.0, help="of the overlap measure")
     parser.add_argument(
-        "--size", default="160x90", help="of the overlap measure's video: cheap, so that the endpoint limits"
+        "--size", default="160x96", help="of the overlap measure's video: cheap, so that the endpoint limits"
     )
     parser.add_argument("--tasks", type=int, default=1, help="processes of the overlap measure")
     parser.add_argument("--journal", action="store_true", help="measure the journal instead")

@@ -1,0 +1,76 @@
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from clipscout.captions import captions
+from navigation import TreeStore
+
+REAL = Path(__file__).resolve().parents[3] / "../shared/data/videos"
+SMALL = ["--model", "stub", "--frames", "2,3,4", "--sides", "64,48,32", "--minimum-width", "2", "--quiet"]
+
+app = typer.Typer()
+app.command()(captions)
+
+
+async def command(*arguments):
+    return await asyncio.to_thread(CliRunner().invoke, app, [str(argument) for argument in arguments])
+
+
+async def test_exit_codes_and_last_words(stubs, clips, tmp_path):
+    server, address = await stubs()
+    out = tmp_path / "out"
+    missing = await command(clips, out, "--url", address, *SMALL, "--check")
+    assert missing.exit_code == 1
+    assert "0 complete, 2 incomplete" in missing.output
+    done = await command(clips, out, "--url", address, *SMALL)
+    assert done.exit_code == 0
+    assert "2 complete, 0 incomplete, 0 refused; 28 captions" in done.output
+    assert (await command(clips, out, "--url", address, *SMALL, "--check")).exit_code == 0
+    changed = await command(clips, out, "--url", address, *SMALL, "--quality", "90")
+    assert changed.exit_code == 2
+    assert "frames.quality: 75 before, 90 now" in changed.output
+    assert server.stats["requests"] == 28
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mend"),
+    [
+        (["--model", "m"], "http://localhost:8000/v1"), (["--url", "http://h"], "give the name of the model"),
+        (["--url", "http://h", "--model", "m", "--frames", "many"], "whole numbers"),
+        (["--url", "http://h", "--model", "m", "--executor", "cloud"], "local, slurm, ray"),
+        (["--url", "http://h", "--model", "m", "--max-usd", "1"], "add a price"),
+        (["--captioner", "annotations"], "JSONL file"),
+    ],
+)  # fmt: skip
+async def test_wrong_commands_say_what_would_be_right(clips, tmp_path, arguments, mend):
+    result = await command(clips, tmp_path / "out", *arguments, "--quiet")
+    assert result.exit_code == 2
+    assert mend in " ".join(result.output.split())
+
+
+async def test_failures_are_listed_and_the_code_is_one(stubs, clips, tmp_path):
+    _, address = await stubs(faults=1.0, kinds=["empty"])
+    result = await command(clips, tmp_path / "out", "--url", address, *SMALL, "--attempts", "1")
+    assert result.exit_code == 1
+    assert "one [1] failed: empty caption" in result.output
+    assert list((tmp_path / "out").glob("*.json")) == []
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no shared videos here")
+async def test_the_real_clips_go_through(stubs, tmp_path):
+    server, address = await stubs(look=2)
+    out = tmp_path / "out"
+    result = await command(REAL, out, "--url", address, "--model", "stub", "--frames", "4,6,8", "--quiet")
+    assert result.exit_code == 0, result.output
+    trees = {tree.video_id: tree for tree in TreeStore(out)}
+    assert sorted(trees) == ["bottle-detection", "one-by-one-person-detection"]
+    assert trees["bottle-detection"].grid.duration == pytest.approx(39.85, abs=0.05)
+    assert trees["one-by-one-person-detection"].grid.duration == pytest.approx(139.4, abs=0.05)
+    assert all(tree.missing() == [] and tree.grid.segment_count == 84 for tree in trees.values())
+    assert server.stats["images"] == 2 * (4 * 8 + 16 * 6 + 64 * 4)
+    usage = json.loads((out / ".run" / "report.json").read_text())["usage"]
+    assert usage["usd"] > 0
