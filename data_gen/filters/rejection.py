@@ -1,0 +1,200 @@
+"""Which walks are fit to learn from, and why the others are not."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from data_gen.filters.leaks import find_leaks
+from data_gen.filters.near_duplicates import NearDuplicates
+from navigation import InputError, Question, Status, Trajectory, TreeStore, repeats
+from navigation.grid import TimeGrid
+
+KEEP = ("first", "shortest", "all")
+"""Which right walks of a question are kept: the first one, the one with fewest visits, or all."""
+
+REASONS = (
+    "not_answered", "wrong", "closed_book", "ungrounded", "repeats", "void_turns", "leak_hint", "leak_retracted",
+    "leak_unseen", "copied", "near_duplicate", "not_chosen",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FilterSettings:
+    """What is dropped.
+
+    Args:
+        keep: One of `KEEP`.
+        repeats: Drop walks that repeat a visit.
+        void_turns: Drop walks with a refused call.
+        ungrounded: Drop right answers that touched no clue; `closed_book` ones opened nothing at all.
+        leaks: Drop hinted walks whose reasoning gives the hint away.
+        copied: Drop answers whose option stands word for word in the question, and no other option does.
+        near_duplicates: Threshold of `NearDuplicates`; None to keep them.
+    """
+
+    keep: str = "all"
+    repeats: bool = True
+    void_turns: bool = True
+    ungrounded: bool = True
+    leaks: bool = True
+    copied: bool = True
+    near_duplicates: float | None = 0.9
+
+    def __post_init__(self) -> None:
+        if self.keep not in KEEP:
+            raise InputError("filter", "keep", self.keep, f"give one of {', '.join(KEEP)}")
+        if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
+            raise InputError("filter", "near_duplicates", self.near_duplicates, "give a share above 0, at most 1")
+
+
+@dataclass(slots=True)
+class FilterReport:
+    """Counts of a filtering.
+
+    Args:
+        walks: Walks seen.
+        kept: Walks kept.
+        dropped: By the first reason, in the order of `REASONS`; sums with `kept` to `walks`.
+        found: By every reason that holds, so that a walk may count several times.
+        right: Walks with the right answer.
+        closed_book: Right walks that touched no clue, those that opened nothing included. Questions without clue
+            intervals count only if nothing was opened.
+        grounding_known: Right walks whose question has clue intervals.
+    """
+
+    walks: int = 0
+    kept: int = 0
+    dropped: Counter = field(default_factory=Counter)
+    found: Counter = field(default_factory=Counter)
+    right: int = 0
+    closed_book: int = 0
+    grounding_known: int = 0
+
+    @property
+    def closed_book_share(self) -> float | None:
+        """Share of the right answers that were given without touching a clue."""
+        return self.closed_book / self.right if self.right else None
+
+    def to_dict(self) -> dict[str, Any]:
+        record = asdict(self)
+        record["dropped"] = {reason: self.dropped[reason] for reason in REASONS if self.dropped[reason]}
+        record["found"] = {reason: self.found[reason] for reason in REASONS if self.found[reason]}
+        return record | {"closed_book_share": self.closed_book_share}
+
+
+def faults(walk: Trajectory, question: Question, grid: TimeGrid, settings: FilterSettings) -> list[str]:
+    """Every reason against a walk by itself, in the order of `REASONS`."""
+    found = []
+    if walk.status is not Status.ANSWERED:
+        return ["not_answered"]
+    if walk.prediction != question.answer:
+        return ["wrong"]
+    if settings.ungrounded:
+        if not walk.visits:
+            found.append("closed_book")
+        elif not touches_clue(walk, question, grid):
+            found.append("ungrounded")
+    if settings.repeats and repeats(walk.visits):
+        found.append("repeats")
+    if settings.void_turns and walk.refused:
+        found.append("void_turns")
+    if settings.leaks and walk.teacher.get("hints"):
+        kinds = {leak.kind for leak in find_leaks(walk.messages)}
+        found += [f"leak_{kind}" for kind in ("hint", "retracted", "unseen") if kind in kinds]
+    if settings.copied and _copied(question):
+        found.append("copied")
+    return found
+
+
+def touches_clue(walk: Trajectory, question: Question, grid: TimeGrid) -> bool:
+    """Whether a visit shares time with a clue interval; true for any visit where no clue is known.
+
+    An instant shares time with the segment that holds it.
+    """
+    if not question.clue_intervals:
+        return bool(walk.visits)
+    for visit in walk.visits:
+        start, end = grid.interval(visit.path)
+        for begin, stop in question.clue_intervals:
+            if (begin < end and stop > start) or start <= begin < end or (begin == stop == end == grid.duration):
+                return True
+    return False
+
+
+def filter_walks(
+    walks: Iterable[Trajectory],
+    questions: dict[str, Question],
+    trees: TreeStore,
+    settings: FilterSettings | None = None,
+    report: FilterReport | None = None,
+) -> Iterator[Trajectory]:
+    """Walks that are fit, one at a time. Walks of one question should follow each other.
+
+    Args:
+        walks: What the teacher wrote.
+        questions: By id.
+        trees: For the time grids.
+        settings: What is dropped.
+        report: Is filled while walks are taken.
+
+    Raises:
+        InputError: a walk of an unknown question.
+    """
+    settings, report = settings or FilterSettings(), report if report is not None else FilterReport()
+    duplicates = None if settings.near_duplicates is None else NearDuplicates(settings.near_duplicates)
+    for group in _by_question(walks):
+        fit = []
+        for walk in group:
+            question = questions.get(walk.question_id)
+            if question is None:
+                mend = "give the questions.jsonl that the walks were made from"
+                raise InputError("trajectories", "question_id", walk.question_id, mend)
+            grid = trees[walk.video_id].grid
+            report.walks += 1
+            reasons = faults(walk, question, grid, settings)
+            if walk.status is Status.ANSWERED and walk.prediction == question.answer:
+                report.right += 1
+                report.grounding_known += bool(question.clue_intervals)
+                report.closed_book += not touches_clue(walk, question, grid)
+            if not reasons and duplicates is not None and duplicates.add(walk):
+                reasons = ["near_duplicate"]
+            report.found.update(reasons)
+            if reasons:
+                report.dropped[reasons[0]] += 1
+            else:
+                fit.append(walk)
+        chosen = _chosen(fit, settings.keep)
+        report.dropped["not_chosen"] += len(fit) - len(chosen)
+        report.kept += len(chosen)
+        yield from chosen
+
+
+def _chosen(fit: list[Trajectory], keep: str) -> list[Trajectory]:
+    if keep == "all" or not fit:
+        return fit
+    return [fit[0]] if keep == "first" else [min(fit, key=lambda walk: len(walk.visits))]
+
+
+def _by_question(walks: Iterable[Trajectory]) -> Iterator[list[Trajectory]]:
+    group: list[Trajectory] = []
+    done: dict[str, bool] = defaultdict(bool)
+    for walk in walks:
+        if group and group[0].question_id != walk.question_id:
+            done[group[0].question_id] = True
+            yield group
+            group = []
+        if done[walk.question_id]:
+            mend = "sort the file: all walks of a question must follow each other"
+            raise InputError("trajectories", "question_id", walk.question_id, mend)
+        group.append(walk)
+    if group:
+        yield group
+
+
+def _copied(question: Question) -> bool:
+    """Whether the question's own words give the right option away, and no other."""
+    text = question.question.lower()
+    right = ord(question.answer) - ord("A")
+    inside = [len(option) > 2 and option.lower().strip(" .") in text for option in question.options]
+    return inside[right] and sum(inside) == 1
