@@ -7,6 +7,7 @@ from navigation.episode import Limits, run
 from navigation.errors import InputError
 from navigation.files import write_atomic, write_json, write_jsonl
 from navigation.grid import Path, TimeGrid, default_width
+from navigation.markup import without_markup
 from navigation.policy import Policy, Reply, Task, answer_message, assistant_message
 from navigation.prompt import initial_messages
 from navigation.question import LETTERS, PublicQuestion, Question, SkippedRow, read_questions
@@ -21,5 +22,5 @@ __all__ = [
     "Limits", "Line", "LineAnswerer", "NavigationEnvironment", "Path", "Policy", "PublicQuestion", "Question", "Reply",
     "SkippedRow", "Status", "Task", "TimeGrid", "Trajectory", "TreeStore", "Visit", "answer_message",
     "assistant_message", "default_width", "initial_messages", "read_answer", "read_outcome", "read_questions",
-    "refusals_of", "repeats", "run", "visits_of", "write_atomic", "write_json", "write_jsonl",
+    "refusals_of", "repeats", "run", "visits_of", "without_markup", "write_atomic", "write_json", "write_jsonl",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from navigation.grid import TimeGrid
+from navigation.markup import without_markup
 from navigation.question import PublicQuestion
 
 
@@ -47,13 +48,30 @@ class Policy(Protocol):
 def assistant_message(
     reasoning: str, content: str = "", calls: Sequence[tuple[str, dict[str, Any]]] = ()
 ) -> dict[str, Any]:
-    """An assistant turn in the Hugging Face conversational shape, reasoning kept."""
-    message: dict[str, Any] = {"role": "assistant", "reasoning_content": reasoning, "content": content}
+    """An assistant turn in the Hugging Face conversational shape, reasoning kept.
+
+    Reasoning and arguments often quote questions and captions, so they lose their markup as those do. `content` is kept
+    as it is: it holds the answer tag.
+    """
+    message: dict[str, Any] = {
+        "role": "assistant", "reasoning_content": without_markup(reasoning), "content": content
+    }  # fmt: skip
     if calls:
         message["tool_calls"] = [
-            {"type": "function", "function": {"name": name, "arguments": arguments}} for name, arguments in calls
+            {"type": "function", "function": {"name": name, "arguments": _plain(arguments)}}
+            for name, arguments in calls
         ]
     return message
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_markup(value)
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value
 
 
 def answer_message(reasoning: str, letter: str) -> dict[str, Any]:
