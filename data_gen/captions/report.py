@@ -85,13 +85,14 @@ class RunReport:
         """The last words of a run: totals, then everything that is missing with its reason."""
         counts = [sum(video.state == state for video in self.videos) for state in ("complete", "incomplete", "refused")]
         usage = self.usage
+        money = f"{usage.usd:.4f} USD" if usage.usd or not usage.prompt_tokens else "no price known for this model"
         lines = [
             f"{len(self.videos)} videos: {counts[0]} complete, {counts[1]} incomplete, {counts[2]} refused; "
             f"{sum(video.captioned for video in self.videos)} captions, "
             f"{sum(video.resumed for video in self.videos)} of them from earlier runs",
             f"{usage.requests} requests ({usage.unanswered} without an answer), {usage.images} images, "
             f"{usage.prompt_tokens} prompt tokens ({usage.image_tokens} of images), "
-            f"{usage.completion_tokens} completion tokens, {usage.usd:.4f} USD",
+            f"{usage.completion_tokens} completion tokens, {money}",
         ]
         if self.stopped:
             lines.append(f"stopped: {self.stopped}")

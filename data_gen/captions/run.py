@@ -139,7 +139,7 @@ class CaptionRun:
                     self._begin(each)
                     await self._in_thread(self._decode, each)
             except (InputError, OSError) as error:
-                each.job.refuse(str(error))
+                each.job.refuse(error)
             finally:
                 decoding.release()
             each.job.abandoned |= bool(self.stopped)

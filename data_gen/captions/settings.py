@@ -27,7 +27,8 @@ class CaptionSettings:
         minimum_width, depth: Shape of the tree, as in `TimeGrid.for_duration`.
         max_tokens, temperature: Of a completion.
         prompts: Folder with `caption_frames.txt` and `caption_children.txt`.
-        accept_damaged: Caption what can be decoded of videos that are cut short or broken.
+        accept_damaged: Caption what can be decoded of videos that are cut short or broken. No part of the comparison on
+            resuming: it decides which videos are captioned, not what a caption says.
     """
 
     captioner: str = "endpoint"
@@ -65,7 +66,7 @@ class CaptionSettings:
         """What goes into `made_by` and is compared on resuming; nothing that has no effect on the captions."""
         record: dict[str, Any] = {
             "captioner": self.captioner, "words": list(self.words), "minimum_width": self.minimum_width,
-            "depth": self.depth, "accept_damaged": self.accept_damaged,
+            "depth": self.depth,
         }  # fmt: skip
         if self.captioner == "endpoint":
             record |= {

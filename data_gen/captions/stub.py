@@ -197,7 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one and prints it")
     parser.add_argument("--latency", type=float, default=0.1, help="seconds a reply takes")
-    parser.add_argument("--faults", type=float, default=0.0, help="share of requests that fail, in every way in turn")
+    parser.add_argument(
+        "--faults", type=float, default=0.0, help="share of requests that fail, each in one of six ways"
+    )
     parser.add_argument("--hang", type=float, default=600.0, help="seconds a timeout fault lasts")
     parser.add_argument("--look", type=int, default=1000, help="frames of a request whose pixels are read")
     parser.add_argument("--seed", type=int, default=0)

@@ -15,7 +15,7 @@ from navigation import CaptionTree, InputError, Line, Path, TimeGrid, TreeStore
 from navigation.files import child_path
 from navigation.grid import format_path
 
-_TOTAL = "total"
+_TOTAL, _REFUSED = "total", "refused"
 
 
 class VideoJob:
@@ -75,6 +75,8 @@ class VideoJob:
                     self.captions[path] = value["caption"]
         self.report.segments = self.grid.segment_count
         self.report.resumed = self.report.captioned = len(self.captions)
+        if _REFUSED in self._journal and not self.settings.accept_damaged:
+            raise InputError(self.video.path, "video", "found unusable by an earlier run", self._journal[_REFUSED])
 
     def _recognise(self, tree: CaptionTree) -> None:
         changed = differences(tree.made_by, self._made_by)
@@ -151,9 +153,14 @@ class VideoJob:
         finally:
             self._journal.close()
 
-    def refuse(self, reason: str) -> None:
-        """Gives the video up."""
-        self.report.state, self.report.reason, self.abandoned = "refused", reason, True
+    def refuse(self, error: InputError | OSError) -> None:
+        """Gives the video up, for good if it is the video's own fault.
+
+        A later run would decode fewer segments and might miss what is wrong with it.
+        """
+        self.report.state, self.report.reason, self.abandoned = "refused", str(error), True
+        if self._journal is not None and isinstance(error, InputError) and _REFUSED not in self._journal:
+            self._journal.append(_REFUSED, str(error))
 
     def _is_ready(self, path: Path) -> bool:
         if path in self.captions or path in self.failed or self.captioner.needs_frames(len(path), self.grid.depth):

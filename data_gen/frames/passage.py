@@ -56,7 +56,8 @@ def segment_frames(
     A frame that cannot be decoded is replaced by the last one before it.
 
     Raises:
-        InputError: more than 5 % of the asked times were replaced, unless damage is accepted; no frame can be decoded.
+        InputError: more than 5 % of the asked times were replaced, unless damage is accepted; no frame can be decoded
+            or made a JPEG.
     """
     return _Passage(index, grid, recipe or FrameRecipe(), wanted, accept_damaged).run()
 
@@ -121,7 +122,11 @@ class _Passage:
         if side not in self.jpegs:
             if side not in self.makers:
                 self.makers[side] = JpegMaker(side, self.recipe.quality, self.pixel_aspect)
-            self.jpegs[side] = self.makers[side].make(self.last[1])
+            try:
+                self.jpegs[side] = self.makers[side].make(self.last[1])
+            except (av.error.FFmpegError, ValueError, OSError) as error:
+                mend = "convert the video to a common pixel format"
+                raise InputError(self.index.path, f"{self.last[1]}", str(error), mend) from None
         return self.jpegs[side]
 
     def _frames(self) -> Iterator[tuple[int, av.VideoFrame]]:

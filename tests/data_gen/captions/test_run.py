@@ -1,5 +1,6 @@
 import asyncio
 import json
+import random
 import shutil
 from dataclasses import replace
 
@@ -121,6 +122,29 @@ async def test_unusable_videos_are_named_and_the_others_go_on(stubs, job_for, cl
     assert not report.complete
     assert sorted(files(job.out)) == ["a.1.json", "a.2.json", "two.json"]
     assert CaptionTree.load(job.out / "a.1.json").captions != CaptionTree.load(job.out / "a.2.json").captions
+
+
+async def test_a_damaged_video_stays_refused_until_damage_is_accepted(stubs, job_for, tmp_path):
+    _, address = await stubs()
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    write_numbered_clip(videos / "a.mp4", [100 * number for number in range(200)], options={"g": "10", "bf": "0"})
+    data = bytearray((videos / "a.mp4").read_bytes())
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    middle, length = (begin + end) // 2, (end - begin) // 4
+    data[middle : middle + length] = random.Random(0).randbytes(length)
+    (videos / "a.mp4").write_bytes(data)
+    job = job_for(address, videos=videos)
+    reasons = []
+    for _ in range(2):
+        (video,) = (await run(job)).videos
+        assert video.state == "refused"
+        reasons.append(video.reason)
+    assert "asked frames cannot be decoded" in reasons[0]
+    assert reasons[0] in reasons[1]
+    assert files(job.out) == {}
+    accepting = replace(job, settings=replace(job.settings, accept_damaged=True))
+    assert (await run(accepting)).complete
 
 
 @pytest.mark.parametrize("kind", FAULTS)
