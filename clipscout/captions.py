@@ -81,6 +81,9 @@ def captions(
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped: run the same command again to go on", err=True)
+        raise typer.Exit(130) from None
     if executor == "slurm" and not check:
         typer.echo("submitted; the same command with --check says what is there")
         return

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import re
+import signal
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -120,3 +121,24 @@ async def test_twenty_kills_at_random_moments(stubs, job_for, clips, tmp_path):
         assert counts["asked again"] <= counts["kills"] * IN_FLIGHT
         kills, asked_again, rounds = kills + counts["kills"], asked_again + counts["asked again"], rounds + 1
     print(f"{kills} kills in {rounds} rounds, {asked_again} requests repeated")
+
+
+async def test_ctrl_c_ends_at_once_and_the_rest_follows_later(stubs, clips, tmp_path):
+    server, address = await stubs(latency=0.4)
+    # Started in the background, a shell has switched the signal off.
+    program = (
+        "import signal, sys, typer; from clipscout.captions import captions; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); typer.run(captions)"
+    )
+    arguments = [str(clips), str(tmp_path), "--url", address, *ARGUMENTS, "--quiet"]
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, *arguments, stderr=asyncio.subprocess.PIPE
+    )
+    while server.stats["answered"] < 8:
+        await asyncio.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, said = await asyncio.wait_for(child.communicate(), 5)
+    assert child.returncode == 130
+    assert said.decode().strip() == "stopped: run the same command again to go on"
+    assert len(journalled(tmp_path)) >= 4
+    assert list(tmp_path.glob("*.json")) == []
