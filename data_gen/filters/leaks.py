@@ -86,9 +86,9 @@ class Leak:
 def find_leaks(messages: Sequence[Mapping[str, Any]]) -> list[Leak]:
     """Leaks in a saved transcript, in order; at most one of a kind each turn.
 
-    A segment counts as known if it is on the first two levels, if its parent was opened or named by what was shown, if it is
-    next to an opened segment of its level in time, or if it was shown itself. Reasoning beyond 20,000 characters of a
-    turn is not looked at.
+    A segment counts as known if it is on the first two levels, if its parent was opened or named by what was shown, if
+    it is next to an opened segment of its level in time, or if it was shown itself. Reasoning beyond 20,000
+    characters of a turn is not looked at.
     """
     found: list[Leak] = []
     opened: set[Path] = set()

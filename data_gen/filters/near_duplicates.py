@@ -13,8 +13,8 @@ class NearDuplicates:
     """Remembers walks and tells whether a new one repeats one of them.
 
     Two walks of a video are near-duplicates if they ask the same question, by its words, and either make the same
-    visits in the same order, or share at least `threshold` of their shingles (Jaccard index of the sets of runs of three words
-    of reasoning and calls).
+    visits in the same order, or share at least `threshold` of their shingles (Jaccard index of the sets of runs of
+    three words of reasoning and calls).
 
     Args:
         threshold: 0 to 1; 1 leaves only equal ones.

@@ -1,4 +1,4 @@
-"""Hinted transcripts with a label each: half leak the hint, in different ways, and half speak as if there had been none.
+"""Hinted transcripts with a label each: half leak the hint, in different ways, and half do not.
 
 `TUNED` was looked at while the detector was written; `UNSEEN` was written afterwards and never used to change it, so
 its figures are the honest ones.

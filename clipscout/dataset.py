@@ -1,0 +1,60 @@
+"""`clipscout dataset`: SFT and RL sets from a traces folder."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from navigation import InputError
+
+
+def dataset(
+    folder: Annotated[Path, typer.Argument(help="Holds questions.jsonl, trees/ and trajectories.jsonl.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the sets.")],
+    held_out: Annotated[float, typer.Option(help="Share of videos in the test split.")] = 0.1,
+    keep: Annotated[str, typer.Option(help="Right walks of a question: first, shortest or all.")] = "all",
+    decontaminate: Annotated[
+        list[Path] | None, typer.Option(help="JSONL of benchmark questions, or text of video ids; repeatable.")
+    ] = None,
+    overlap: Annotated[float, typer.Option(help="Share of 8-word runs that makes a question a benchmark's.")] = 0.6,
+    near_duplicates: Annotated[float, typer.Option(help="Jaccard index from which walks count as one.")] = 0.9,
+    pass_rates: Annotated[Path | None, typer.Option(help="JSON of question id to pass rate.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the data set.")] = "ClipScout traces",
+    licence: Annotated[str, typer.Option(help="Licence of the data set.")] = "other",
+    report: Annotated[Path | None, typer.Option(help="Also write the walks' report there (HTML).")] = None,
+) -> None:
+    """Filter the walks of FOLDER and write SFT and RL sets, split by video, that `load_dataset` and `trl sft` take.
+
+    Exit code 0 if the sets are written, 2 if the input is wrong or nothing is left.
+    """
+    from data_gen.filters import FilterSettings
+    from data_gen.sets import Blocklist, SetSettings, export_sets
+    from data_gen.teacher.report import write_report
+
+    try:
+        settings = SetSettings(
+            held_out, FilterSettings(keep, near_duplicates=near_duplicates), overlap, name=name, licence=licence
+        )
+        rates = None
+        if pass_rates is not None:
+            try:
+                rates = json.loads(pass_rates.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise InputError(pass_rates, "file", str(error), "give a JSON object of question id to rate") from None
+        made = export_sets(folder, out, settings, Blocklist.load(decontaminate or (), overlap), rates)
+        if report is not None:
+            write_report(folder, report, settings.filters)
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    kept = made.filter
+    typer.echo(f"{kept.kept} of {kept.walks} walks kept; sft {dict(made.sft)}, rl {dict(made.rl)}")
+    for reason, count in kept.to_dict()["dropped"].items():
+        typer.echo(f"  {reason} {count}")
+    if made.blocked:
+        typer.echo(f"decontamination: {dict(made.blocked)}")
+
+
+if __name__ == "__main__":
+    typer.run(dataset)
