@@ -16,9 +16,11 @@ READ = {
 }  # fmt: skip
 NOT_READ = [
     "", " ", "A dog runs", "The answer is B", "Because", "<answer></answer>", "<answer>AB</answer>",
-    "<answer>none</answer>",    "<answer>E</answer>", "<answer>Z</answer>", "<answer>B", "<think>B", "<think><answer>B</answer>",
+    "<answer>none</answer>", "<answer>E</answer>", "<answer>Z</answer>", "<answer>B", "<think>B",
+    "<think><answer>B</answer>",
     "<think>a</think><think><answer>B</answer>", "<THINK>\n<answer>B</answer>", "<answer>Ｂ</answer>",
-    "<answer>ſ</answer>",    "<answer>7</answer>", "<answer>" + "x" * 500 + "</answer>", "<think><answer>B</answer></think>",
+    "<answer>ſ</answer>", "<answer>7</answer>", "<answer>" + "x" * 500 + "</answer>",
+    "<think><answer>B</answer></think>",
     "<think>" + "x" * 30_000 + "<answer>B</answer>",
 ]  # fmt: skip
 

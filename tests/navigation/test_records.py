@@ -103,8 +103,10 @@ TRAJECTORY = Trajectory("q#0", "q", "v", [], [], "A", True, Status.ANSWERED, [Vi
 BAD_QUESTIONS = [
     ("id", ""), ("id", 3), ("video_id", None), ("question", ["?"]), ("options", "ab"), ("options", ["a"]),
     ("options", ["a"] * 27), ("options", ["a", 1]), ("answer", "C"), ("answer", "AB"), ("answer", "a"),
-    ("duration", 0),    ("duration", "9"), ("duration", True), ("duration", 10**400), ("duration", float("nan")), ("clue_intervals", 5),
-    ("clue_intervals", {"a": 1}), ("clue_intervals", [[1]]), ("clue_intervals", [[1, "2"]]), ("clue_intervals", [[2, 1]]),
+    ("duration", 0), ("duration", "9"), ("duration", True), ("duration", 10**400), ("duration", float("nan")),
+    ("clue_intervals", 5),
+    ("clue_intervals", {"a": 1}), ("clue_intervals", [[1]]), ("clue_intervals", [[1, "2"]]),
+    ("clue_intervals", [[2, 1]]),
     ("clue_intervals", [[-1, 1]]), ("clue_intervals", [[1, 9.5]]), ("clue_intervals", [[1, 10**400]]),
     ("clue_intervals", "12"), ("source", 1), ("kind", None),
 ]  # fmt: skip
