@@ -22,13 +22,9 @@ arguments = st.one_of(
     st.fixed_dictionaries({"segment": st.lists(st.integers(-5, 99), max_size=3)}, optional={"query": words}),
     st.sampled_from(['{"segment": [1]}', "{}"]),
 )
-call = st.one_of(
-    st.fixed_dictionaries(
-        {"type": st.just("function"),
-         "function": st.fixed_dictionaries({"name": st.sampled_from(["get_caption", "video_qa"]), "arguments": arguments})}
-    ),
-    st.fixed_dictionaries({"name": st.just("get_caption"), "arguments": arguments}),
-)  # fmt: skip
+function = st.fixed_dictionaries({"name": st.sampled_from(["get_caption", "video_qa"]), "arguments": arguments})
+# With and without the envelope: the template reads both.
+call = function | st.fixed_dictionaries({"type": st.just("function"), "function": function})
 assistant = st.fixed_dictionaries(
     {"role": st.just("assistant")},
     optional={
