@@ -107,7 +107,7 @@ def measure(folder: Path, url: str, in_flight: int, tasks: int, videos: Path | N
     shutil.rmtree(folder / ".run", ignore_errors=True)
     settings = TeacherSettings("stub", clip_model="stub" if videos else "")
     endpoint = EndpointSettings(url, "stub", in_flight)
-    pace = Pace(in_flight, 4 * in_flight, in_flight)
+    pace = Pace(in_flight, 4 * in_flight)
     clip_endpoint = endpoint if videos else None
     job = TeacherJob(folder, settings, endpoint, tasks, videos, clip_endpoint, pace=pace)
     report = teach_questions(job, quiet=True)

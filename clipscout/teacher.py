@@ -58,7 +58,7 @@ def teacher(
         )  # fmt: skip
         endpoint = EndpointSettings(url, model, in_flight, attempts, timeout)
         clips = EndpointSettings(clip_url or url, clip_model, in_flight, attempts, timeout) if clip_model else None
-        pace = stage.Pace(in_flight, 4 * in_flight, in_flight)
+        pace = stage.Pace(in_flight, 4 * in_flight)
         job = stage.TeacherJob(folder, settings, endpoint, tasks, videos, clips, prices or PRICES, max_usd, pace)
         report = stage.collect(job) if check else stage.teach_questions(job, executor, quiet, **options)
     except InputError as error:

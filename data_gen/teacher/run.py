@@ -23,12 +23,10 @@ class Pace:
     Args:
         in_flight: Requests at once; the endpoint's own ceiling.
         walks: Walks under way at once. More than requests, so that the last ones do not leave the endpoint idle.
-        tool_threads: Threads that execute tool calls; as many `video_qa` calls wait at once.
     """
 
     in_flight: int = 64
     walks: int = 256
-    tool_threads: int = 64
 
 
 class TeacherRun:
@@ -72,7 +70,9 @@ class TeacherRun:
         self.report.finished = self.report.walks - len(waiting)
         self.progress.expect(self.report.walks)
         self.progress.resume(self.report.finished)
-        pool = ThreadPoolExecutor(self.pace.tool_threads, "tool")
+        # A walk waits in a thread while its video_qa is answered. The client resolves names in the same pool: were all
+        # its threads waiting, no answer could come. Threads are made when they are needed.
+        pool = ThreadPoolExecutor(self.pace.walks + 8, "tool")
         asyncio.get_running_loop().set_default_executor(pool)
         queue = iter(waiting)
         async with asyncio.TaskGroup() as group:
