@@ -140,13 +140,13 @@ def encode(path: Path) -> dict:
     return {"images": images, "encode_cpu_s": round(encoding, 2), "scale_cpu_s": round(scaling, 2)}
 
 
-def run(videos: Path, url: str, out: str, tasks: int = 1) -> dict:
+def run(videos: Path, url: str, out: str) -> dict:
     from data_gen.captions import CaptionJob, CaptionSettings, caption_videos
     from data_gen.durable import EndpointSettings
 
     settings = CaptionSettings(model="stub")
     job = CaptionJob(videos, Path(out), settings, EndpointSettings(url, "stub", in_flight=64))
-    report = caption_videos(job, tasks=tasks, quiet=True)
+    report = caption_videos(job, quiet=True)
     return {"complete": report.complete, "seconds": round(report.seconds, 2), "usage": report.usage.to_dict()}
 
 
@@ -210,7 +210,7 @@ def compare(minutes: float, repeats: int, without: list[str]) -> dict:
     return results
 
 
-def overlap(videos: int, minutes: float, latency: float, width: int, height: int, tasks: int) -> dict:
+def overlap(videos: int, minutes: float, latency: float, width: int, height: int) -> dict:
     """Wall time of a run over `videos` copies against segments x latency / 64, at 64 in flight."""
     video = make_video(minutes, width, height)
     with Stub(latency) as stub, tempfile.TemporaryDirectory() as folder:
@@ -218,7 +218,7 @@ def overlap(videos: int, minutes: float, latency: float, width: int, height: int
         for number in range(videos):
             os.symlink(video, Path(folder) / "videos" / f"{number:02d}.mp4")
         arguments = [str(Path(folder) / "videos"), "--url", stub.url, "--out", str(Path(folder) / "out")]
-        result = measured(["--measure", "run", *arguments, "--tasks", str(tasks)])
+        result = measured(["--measure", "run", *arguments])
         stats = stub.stats()
     ideal = stats["requests"] * latency / 64
     share = round(ideal / result["seconds"], 3)
@@ -260,13 +260,12 @@ def main() -> None:
     parser.add_argument(
         "--size", default="160x96", help="of the overlap measure's video: cheap, so that the endpoint limits"
     )
-    parser.add_argument("--tasks", type=int, default=1, help="processes of the overlap measure")
     parser.add_argument("--journal", action="store_true", help="measure the journal instead")
     parser.add_argument("--out", help="file for the JSON result")
     options = parser.parse_args()
     if options.measure:
         if options.measure == "run":
-            result = run(options.video, options.url, options.out, options.tasks)
+            result = run(options.video, options.url, options.out)
         else:
             result = MEASURES[options.measure](options.video)
         print(json.dumps(result))
@@ -274,7 +273,7 @@ def main() -> None:
     if options.overlap:
         width, height = map(int, options.size.split("x"))
         minutes = 3.0 if options.size == parser.get_default("size") else options.minutes
-        result = overlap(options.videos, minutes, options.latency, width, height, options.tasks)
+        result = overlap(options.videos, minutes, options.latency, width, height)
     elif options.journal:
         result = journal()
     else:

@@ -32,7 +32,7 @@ class StubServer:
     Args:
         latency: Seconds from a request's last byte to its reply.
         faults: Share of requests that get one of `FAULTS` instead, drawn with `seed`.
-        hang: Seconds a `timeout` fault holds the connection before closing it.
+        hang: Seconds a `timeout` fault holds the connection before closing it; a client's timeout should be below.
         kinds: Which faults.
         look: Frames of a request whose pixels are read; the others are counted only.
     """
@@ -41,7 +41,7 @@ class StubServer:
         self,
         latency: float = 0.0,
         faults: float = 0.0,
-        hang: float = 600.0,
+        hang: float = 5.0,
         kinds: Sequence[str] = FAULTS,
         seed: int = 0,
         look: int = 1000,
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--faults", type=float, default=0.0, help="share of requests that fail, each in one of six ways"
     )
-    parser.add_argument("--hang", type=float, default=600.0, help="seconds a timeout fault lasts")
+    parser.add_argument("--hang", type=float, default=5.0, help="seconds a timeout fault lasts; give clients less")
     parser.add_argument("--look", type=int, default=1000, help="frames of a request whose pixels are read")
     parser.add_argument("--seed", type=int, default=0)
     try:
