@@ -22,6 +22,17 @@ class DataArguments:
 
 
 @dataclass
+class SFTArguments(DataArguments):
+    """SFT's own."""
+
+    whole_text_share: float = field(
+        default=0.0,
+        metadata={"help": "Share of walks supervised on every token, prompt and replies included. For models too small "
+                  "to come with reading skills of their own; 0 for pretrained ones."},
+    )  # fmt: skip
+
+
+@dataclass
 class GRPOArguments(DataArguments):
     """GRPO's own: the reward mix, and which questions to train on."""
 

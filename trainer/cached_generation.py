@@ -36,6 +36,11 @@ class RaggedCache(Cache):
         values[rows, :, self.write_at] = value_states.transpose(1, 2)
         return keys[:, :, : self.visible], values[:, :, : self.visible]
 
+    @property
+    def capacity(self) -> int:
+        """Tokens a row has room for."""
+        return self.buffers[0][0].shape[2]
+
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self.visible
 
@@ -59,6 +64,9 @@ class RaggedCache(Cache):
         columns = zip(*(cache.buffers for cache in caches), strict=True)
         return cls([(torch.cat([k for k, _ in pairs]), torch.cat([v for _, v in pairs])) for pairs in columns])
 
+
+GROWTH = 64
+"""Tokens by which a row's room grows: a budget of thousands is not set aside before it is used."""
 
 SHRINK_BELOW = 0.6
 """Share of rows still going below which the finished ones are left out of the batch."""
@@ -100,7 +108,7 @@ class CachedGenerator:
         Returns:
             The new tokens of each, the ending token included; one that was cut has none.
         """
-        capacity = max(len(ids) + new for ids, new in zip(sequences, most_new, strict=True))
+        capacity = max(len(ids) + min(new, GROWTH) for ids, new in zip(sequences, most_new, strict=True))
         matches = self.rows_of(sequences)
         kept = [index for index, row in enumerate(matches) if row is not None]
         fresh = [index for index, row in enumerate(matches) if row is None]
@@ -116,8 +124,7 @@ class CachedGenerator:
         if order != sorted(order):
             back = torch.tensor(order, device=self.model.device).argsort()
             cache, logits = cache.select(back, capacity), logits[back]
-        turns = self._decode(cache, [len(ids) for ids in sequences], logits, most_new, sample)
-        self._cache = cache
+        self._cache, turns = self._decode(cache, [len(ids) for ids in sequences], logits, most_new, sample)
         self._rows = [_Row([*ids, *turn]) for ids, turn in zip(sequences, turns, strict=True)]
         return turns
 
@@ -169,9 +176,8 @@ class CachedGenerator:
         # A short row's surplus tokens land after its end, where the next tokens overwrite them before anyone looks.
         padded = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in new], device=device)
         places = starts.unsqueeze(1) + torch.arange(width, device=device)
-        capacity = cache.buffers[0][0].shape[2]
         last = int((starts + counts).max())
-        hidden = self._step(cache, padded, places.clamp(max=capacity - 1), places, last)
+        hidden = self._step(cache, padded, places.clamp(max=cache.capacity - 1), places, last)
         final = hidden[torch.arange(len(new), device=device), counts - 1]
         return self.model.get_output_embeddings()(final)
 
@@ -187,7 +193,7 @@ class CachedGenerator:
 
     def _decode(
         self, cache: RaggedCache, lengths: list[int], logits: torch.Tensor, most_new: Sequence[int], sample: Sampler
-    ) -> list[list[int]]:
+    ) -> tuple[RaggedCache, list[list[int]]]:
         device = self.model.device
         turns: list[list[int]] = [[] for _ in lengths]
         room = torch.tensor(list(most_new), device=device)
@@ -208,7 +214,13 @@ class CachedGenerator:
                     self._write_back(cache, work, rows)
                 rows, tokens = rows[going], tokens[going]
                 going = going[going]
-                work = cache.select(rows, cache.buffers[0][0].shape[2])
+                work = cache.select(rows, cache.capacity)
+            if int(places[rows].max()) >= work.capacity:
+                everyone = torch.arange(len(lengths), device=device)
+                if work is not cache:
+                    self._write_back(cache, work, rows)
+                cache = cache.select(everyone, cache.capacity + GROWTH)
+                work = cache if len(rows) == len(lengths) else cache.select(rows, cache.capacity)
             # A finished row is fed on in place: what it writes lies after its last kept key.
             position = places[rows].unsqueeze(1)
             hidden = self._step(work, tokens.unsqueeze(1), position, position, int(position.max()) + 1)
@@ -216,7 +228,7 @@ class CachedGenerator:
             places[rows[going]] += 1
         if work is not cache:
             self._write_back(cache, work, rows)
-        return turns
+        return cache, turns
 
     @staticmethod
     def _write_back(cache: RaggedCache, work: RaggedCache, rows: torch.Tensor) -> None:

@@ -12,7 +12,7 @@ from trl import ModelConfig, SFTConfig, SFTTrainer, get_peft_config
 
 from navigation import InputError
 from navigation.protocol import template_hash
-from trainer.arguments import DataArguments
+from trainer.arguments import SFTArguments
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.config import parse
 from trainer.metrics_log import MetricsLog
@@ -20,11 +20,14 @@ from trainer.progress import quiet_unless_watched
 from trainer.run import describe_run, train
 
 
-def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, longest: int | None) -> tuple[Dataset, int]:
+def tokenize(
+    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, longest: int | None, whole_text_share: float = 0.0
+) -> tuple[Dataset, int]:
     """Token ids and the mask of what is supervised.
 
     Args:
         longest: Longest sample in tokens; a longer one is dropped whole, never cut inside a call.
+        whole_text_share: Share of rows whose every token is supervised, 0 to 1.
 
     Returns:
         Rows of `input_ids` and `assistant_masks`, and how many samples were too long.
@@ -43,16 +46,25 @@ def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, longest: int 
     for number, mask in enumerate(rows["assistant_masks"]):
         if not any(mask):
             raise InputError("dataset", f"row {number}", "no supervised token", "its messages need an assistant turn")
+    if whole_text_share:
+
+        def supervise(row: dict, number: int) -> dict:
+            chosen = int((number + 1) * whole_text_share) > int(number * whole_text_share)  # evenly spread
+            return {"assistant_masks": [1] * len(row["input_ids"])} if chosen else row
+
+        rows = rows.map(supervise, with_indices=True, desc="Supervising whole texts")
     kept = rows.filter(lambda row: longest is None or len(row["input_ids"]) <= longest, desc="Measuring")
     return kept, len(rows) - len(kept)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     quiet_unless_watched()
-    data_args, training_args, model_args = parse((DataArguments, SFTConfig, ModelConfig), arguments)
+    data_args, training_args, model_args = parse((SFTArguments, SFTConfig, ModelConfig), arguments)
     tokenizer = load_tokenizer(model_args.model_name_or_path)
     traces = data_args.traces
-    training, dropped = tokenize(traces.sft_dataset(held=False), tokenizer, training_args.max_length)
+    training, dropped = tokenize(
+        traces.sft_dataset(held=False), tokenizer, training_args.max_length, data_args.whole_text_share
+    )
     held = traces.sft_dataset(held=True)
     evaluation = tokenize(held, tokenizer, training_args.max_length)[0] if len(held) else None
     facts = {

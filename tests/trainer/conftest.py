@@ -1,0 +1,26 @@
+"""A small traces folder and a random tiny model, made once a session."""
+
+import pytest
+
+from data_gen.traces import write_traces
+from trainer.tiny_base import TinyBaseArguments, build
+
+MODEL = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 1, "head_dim": 16, "tie_word_embeddings": True, "max_position_embeddings": 2048,
+    "initializer_range": 0.2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def traces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("traces")
+    write_traces("small_world", None, folder, limit=60, wander=0.4)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def base(traces, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    build(TinyBaseArguments(data=str(traces), output_dir=str(folder), model=MODEL, lookup_steps=0))
+    return folder

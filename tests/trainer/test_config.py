@@ -1,0 +1,84 @@
+"""Configs are parsed strictly, and every shipped one parses."""
+
+from pathlib import Path
+
+import pytest
+from trl import GRPOConfig, ModelConfig, SFTConfig
+
+from navigation import InputError
+from rewards import RewardMix
+from trainer.arguments import GRPOArguments, SFTArguments
+from trainer.config import parse, resolved, write_resolved
+from trainer.grpo_checks import check
+from trainer.tiny_base import TinyBaseArguments
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+KINDS = {
+    "sft": (SFTArguments, SFTConfig, ModelConfig),
+    "grpo": (GRPOArguments, GRPOConfig, ModelConfig),
+    "model": (TinyBaseArguments,),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_gpu_needed(monkeypatch):
+    # transformers refuses bf16 where no device has it; the files are for machines that do.
+    monkeypatch.setattr("transformers.training_args.is_torch_bf16_gpu_available", lambda: True)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_shipped_config_parses(path, tmp_path):
+    arguments = ["--config", str(path)]
+    if path.parent.name != "model":
+        arguments += ["--output_dir", str(tmp_path)]
+    values = parse(KINDS[path.parent.name], arguments)
+    if path.parent.name == "grpo":
+        check(values[1], values[2], processes=8)
+        RewardMix.from_config(values[0].reward)
+
+
+def test_a_flag_wins_over_the_file(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"data: here\nlearning_rate: 0.5\nuse_cpu: true\nbf16: false\noutput_dir: {tmp_path}\n")
+    _, training, _ = parse(KINDS["sft"], ["--config", str(path), "--learning_rate", "0.25"])
+    assert training.learning_rate == 0.25
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("data: here\nlearning_rte: 1\n", [], "learning_rte.*learning_rate"),
+        ("data: here\n", ["--learnin_rate", "1"], "--learnin_rate.*learning_rate"),
+        ("- data\n", [], "mapping"),
+        ("data: [\n", [], "mend the YAML"),
+    ],
+)
+def test_bad_options_name_the_mend(tmp_path, text, arguments, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        parse(KINDS["sft"], ["--config", str(path), *arguments])
+
+
+def test_no_secret_reaches_the_resolved_config(tmp_path):
+    training = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, hub_token="hf_not_a_real_one")
+    path = write_resolved(tmp_path, resolved(training))
+    text = path.read_text()
+    assert "hf_not_a_real_one" not in text
+    assert "learning_rate" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "processes", "field"),
+    [
+        ({"max_tool_calling_iterations": None}, 1, "max_tool_calling_iterations"),
+        ({"use_vllm": True, "vllm_mode": "server", "vllm_importance_sampling_mode": "token_truncate"}, 2, "vllm_mode"),
+        ({"top_p": 0.9}, 1, "top_p"),
+        ({"top_k": 20}, 1, "top_k"),
+        ({"use_vllm": True, "vllm_mode": "colocate"}, 1, "vllm_importance_sampling_mode"),
+    ],
+)
+def test_what_is_known_to_break_is_refused(tmp_path, options, processes, field):
+    base = {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False, "max_tool_calling_iterations": 5}
+    with pytest.raises(InputError, match=field):
+        check(GRPOConfig(**(base | options)), ModelConfig(model_name_or_path="x"), processes)
