@@ -1,4 +1,4 @@
-"""What a run of SFT or GRPO is told besides trl's own options."""
+"""What a training run is told besides trl's own options."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,18 +30,3 @@ class SFTArguments(DataArguments):
         metadata={"help": "Share of walks supervised on every token, prompt and replies included. For models too small "
                   "to come with reading skills of their own; 0 for pretrained ones."},
     )  # fmt: skip
-
-
-@dataclass
-class GRPOArguments(DataArguments):
-    """GRPO's own: the reward mix, and which questions to train on."""
-
-    reward: dict | None = field(
-        default=None, metadata={"help": "Reward mix: a mapping of parts, as rewards.RewardMix.from_config takes it."}
-    )
-    train_questions: int | None = field(
-        default=None, metadata={"help": "Train on at most this many questions; the first by a hash of their ids."}
-    )
-    cached_rollouts: bool = field(
-        default=True, metadata={"help": "Keep the key-value cache between turns where transformers generates."}
-    )

@@ -14,10 +14,10 @@ from navigation import EnvironmentFactory, InputError
 from navigation.protocol import template_hash
 from rewards import RewardMix
 from rewards.steering import steering_callback
-from trainer.arguments import GRPOArguments
 from trainer.cached_rollout import CachedRolloutTrainer
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.config import parse
+from trainer.grpo_arguments import GRPOArguments
 from trainer.grpo_checks import check
 from trainer.metrics_log import MetricsLog
 from trainer.progress import quiet_unless_watched

@@ -7,8 +7,9 @@ from trl import GRPOConfig, ModelConfig, SFTConfig
 
 from navigation import InputError
 from rewards import RewardMix
-from trainer.arguments import GRPOArguments, SFTArguments
+from trainer.arguments import SFTArguments
 from trainer.config import parse, resolved, write_resolved
+from trainer.grpo_arguments import GRPOArguments
 from trainer.grpo_checks import check
 from trainer.tiny_base import TinyBaseArguments
 
