@@ -110,6 +110,8 @@ def read_call(text: str) -> tuple[str, dict[str, Any]] | None:
     if segment is None:
         return None
     arguments: dict[str, Any] = {"segment": list(segment)}
+    if name == GET_CAPTION and text[found.end() :].strip()[:1] not in ("", ")"):
+        return None
     if name == VIDEO_QA:
         begin = _QUERY_BEGIN.match(text, found.end())
         query = None if begin is None else _quoted(text, begin.end(), _CLOSING[begin.group(1)])

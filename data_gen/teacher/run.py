@@ -56,7 +56,8 @@ class TeacherRun:
         self.answerer, self.pace = answerer, pace or Pace()
         self.report = RunReport()
         self.progress = Progress("walks", self._detail, stream)
-        self._limits = Limits(turns=settings.rounds)
+        # One more than the teacher has: so that it is the teacher who says that its rounds are used up.
+        self._limits = Limits(turns=settings.rounds + 1)
 
     async def run(self, questions: Iterable[Question]) -> RunReport:
         """Walks every question `samples` times; returns when each walk has ended, failed or been left."""

@@ -1,0 +1,114 @@
+import asyncio
+
+import pytest
+
+from data_gen.clips import ClipEndpointAnswerer, ClipService, SharedCache, leaf_frames
+from data_gen.durable import EndpointSettings
+from data_gen.frames import FrameRecipe, index_video, segment_frames
+from data_gen.frames.numbered_clip import read_number, write_numbered_clip
+from data_gen.teacher.stub import TeacherStub
+from navigation import CaptionTree, InputError, NavigationEnvironment, TimeGrid, TreeStore
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    write_numbered_clip(folder / "even.mp4", [40 * number for number in range(400)])
+    uneven = [40 * number + (13 if number % 3 else 0) for number in range(400)]
+    write_numbered_clip(folder / "uneven.mp4", uneven)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["even", "uneven"])
+def test_the_frames_of_a_leaf_are_those_of_the_whole_pass(videos, name):
+    index = index_video(videos / f"{name}.mp4")
+    grid = TimeGrid(index.duration, 4, 2)
+    recipe = FrameRecipe((7,), (160,), 90)
+    for segment in segment_frames(index, grid, recipe, list(grid.paths(2))):
+        own = leaf_frames(index, *grid.interval(segment.path), 7, 160, 90)
+        assert own.shown == segment.shown
+        assert list(map(read_number, own.jpegs)) == list(map(read_number, segment.jpegs))
+
+
+def test_more_frames_than_the_span_has_repeat_the_one_on_screen(videos):
+    index = index_video(videos / "even.mp4")
+    clip = leaf_frames(index, 4.0, 4.1, 8, 160)
+    assert list(map(read_number, clip.jpegs)) == [100, 100, 100, 101, 101, 101, 102, 102]
+
+
+async def test_a_value_is_made_once_for_all_who_ask():
+    cache, made = SharedCache(100, len), []
+
+    async def make():
+        made.append(1)
+        await asyncio.sleep(0)
+        return "x" * 60
+
+    assert set(await asyncio.gather(*(cache.get("a", make) for _ in range(9)))) == {"x" * 60}
+    await cache.get("a", make)
+    assert (len(made), cache.shared) == (1, 9)
+    await cache.get("b", make)
+    assert cache.size == 60
+    await cache.get("a", make)
+    assert len(made) == 3
+
+
+async def test_a_failure_is_told_to_all_and_not_kept():
+    cache = SharedCache(100, len)
+
+    async def fail():
+        await asyncio.sleep(0)
+        raise OSError("no")
+
+    found = await asyncio.gather(*(cache.get("a", fail) for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(error, OSError) for error in found)
+
+    async def make():
+        return "x"
+
+    assert await cache.get("a", make) == "x"
+
+
+def make_tree(videos, duration=16.0):
+    grid = TimeGrid(duration, 2, 2)
+    return CaptionTree("even", grid, dict.fromkeys(grid.paths(), "a clip"))
+
+
+async def test_walks_share_clips_and_answers(videos):
+    sent = []
+
+    async def ask(key, make_messages):
+        (message,) = await make_messages()
+        sent.append((key, message["content"]))
+        return f"answer {len(sent)}"
+
+    tree = make_tree(videos)
+    with ClipEndpointAnswerer(videos, ask, asyncio.get_running_loop(), FrameRecipe((4,), (160,))) as answerer:
+        answers = await asyncio.gather(*(asyncio.to_thread(answerer.answer, tree, (1, 2), "who?") for _ in range(5)))
+        await asyncio.to_thread(answerer.answer, tree, (1, 2), "where?")
+        with pytest.raises(InputError, match="video_id"):
+            await asyncio.to_thread(answerer.answer, CaptionTree("gone", tree.grid, tree.captions), (1, 1), "who?")
+        with pytest.raises(InputError, match="duration"):
+            await asyncio.to_thread(answerer.answer, make_tree(videos, 600.0), (2, 2), "who?")
+    assert set(answers) == {"answer 1"}
+    assert len(sent) == 2
+    assert answerer.clips.made == 1
+    text, *images = sent[0][1]
+    assert "0:04 to 0:08" in text["text"]
+    numbers = [read_number(image["image_url"]["url"]) for image in images]
+    assert numbers == [112, 137, 162, 187]
+
+
+async def test_the_service_answers_for_an_environment_over_http(videos, tmp_path):
+    stub = TeacherStub([], TreeStore(tmp_path))
+    url = await stub.start()
+    try:
+        trees = TreeStore(tmp_path)
+        trees.save(make_tree(videos))
+        environment = NavigationEnvironment(trees, ClipService(videos, EndpointSettings(url, "stub")))
+        environment.reset(video_id="even")
+        environment.get_caption([1, 2])
+        assert "Stub answer" in await asyncio.to_thread(environment.video_qa, [1, 2], "who?")
+    finally:
+        await stub.close()
+    assert stub.stats["images"] == 16

@@ -1,0 +1,128 @@
+import pytest
+
+from data_gen.filters import FilterReport, FilterSettings, NearDuplicates, faults, filter_walks
+from navigation import (
+    CaptionTree,
+    InputError,
+    Question,
+    Status,
+    TimeGrid,
+    Trajectory,
+    TreeStore,
+    Visit,
+    answer_message,
+    assistant_message,
+    initial_messages,
+)
+
+GRID = TimeGrid(640.0, 4, 3)
+QUESTION = Question("q", "v", "What colour is the ball?", ("red", "blue"), "B", ((165.0, 168.0),), 640.0)
+
+
+def make(paths=((2, 1), (2, 1, 1)), letter="B", number=0, question=QUESTION, hints=0, refused=0, reasoning="I look."):
+    messages = initial_messages(question)
+    for path in paths:
+        messages.append(assistant_message(reasoning, calls=[("get_caption", {"segment": list(path)})]))
+        messages.append({"role": "tool", "name": "get_caption", "content": "a ball"})
+    messages.append(answer_message(f"It is blue, walk {number}.", letter))
+    visits = [Visit("get_caption", path) for path in paths]
+    return Trajectory(
+        f"{question.id}#{number}", question.id, "v", messages, [], letter, letter == question.answer, Status.ANSWERED,
+        visits, refused, len(paths) + 1, teacher={"hints": hints},
+    )  # fmt: skip
+
+
+def reasons(walk, question=QUESTION, **settings):
+    return faults(walk, question, GRID, FilterSettings(**settings))
+
+
+def test_a_sound_walk_has_no_fault():
+    assert reasons(make()) == []
+
+
+def test_each_fault_is_found_and_can_be_allowed():
+    assert reasons(make(letter="A")) == ["wrong"]
+    assert reasons(make(paths=())) == ["closed_book"]
+    assert reasons(make(paths=((1, 1),))) == ["ungrounded"]
+    assert reasons(make(paths=((2, 1), (2, 1)))) == ["repeats"]
+    assert reasons(make(refused=1)) == ["void_turns"]
+    assert reasons(make(hints=1, reasoning="The hint says so.")) == ["leak_hint"]
+    assert reasons(make(paths=((2, 1), (2, 1), (3, 1)), refused=2), repeats=False, void_turns=False) == []
+
+
+def test_a_walk_without_hints_cannot_leak():
+    assert reasons(make(hints=0, reasoning="The hint says so.")) == []
+
+
+def test_an_unfinished_walk_is_not_answered():
+    walk = make()
+    walk.status = Status.OUT_OF_TURNS
+    assert reasons(walk) == ["not_answered"]
+
+
+def test_a_segment_that_only_touches_the_clue_does_not_count():
+    question = Question("q", "v", "?", ("red", "blue"), "B", ((160.0, 168.0),), 640.0)
+    assert reasons(make(paths=((1, 4),)), question) == ["ungrounded"]
+    instant = Question("q", "v", "?", ("red", "blue"), "B", ((160.0, 160.0),), 640.0)
+    assert reasons(make(paths=((1, 4),)), instant) == ["ungrounded"]
+    assert reasons(make(paths=((2, 1),)), instant) == []
+
+
+def test_an_answer_that_stands_in_the_question_is_copied():
+    question = Question("q", "v", "Is the blue ball blue or grey?", ("red", "blue"), "B", ((165.0, 168.0),), 640.0)
+    assert reasons(make(), question) == ["copied"]
+    both = Question("q", "v", "Is the ball red or blue?", ("red", "blue"), "B", ((165.0, 168.0),), 640.0)
+    assert reasons(make(), both) == []
+
+
+@pytest.fixture
+def trees(tmp_path):
+    store = TreeStore(tmp_path)
+    store.save(CaptionTree("v", GRID, dict.fromkeys(GRID.paths(), "a ball")))
+    return store
+
+
+def chosen(walks, trees, **settings):
+    report = FilterReport()
+    kept = filter_walks(walks, {"q": QUESTION}, trees, FilterSettings(**settings), report)
+    return [walk.id for walk in kept], report
+
+
+def test_first_shortest_and_all_are_kept_as_asked(trees):
+    walks = [
+        make(letter="A", number=0), make(((2, 1), (2, 1, 1), (2, 1, 2)), number=1), make(((2, 1),), number=2),
+        make(((2, 1), (2, 1, 1)), number=3),
+    ]  # fmt: skip
+    assert chosen(walks, trees, keep="first")[0] == ["q#1"]
+    assert chosen(walks, trees, keep="shortest")[0] == ["q#2"]
+    assert chosen(walks, trees, keep="all")[0] == ["q#1", "q#2", "q#3"]
+
+
+def test_the_report_adds_up(trees):
+    walks = [make(letter="A"), make(()), make(((1, 1),)), make(((2, 1), (2, 1)), refused=1), make(), make(number=5)]
+    kept, report = chosen(walks, trees, keep="all")
+    assert (report.walks, report.kept, len(kept)) == (6, 1, 1)
+    assert sum(report.dropped.values()) + report.kept == report.walks
+    assert report.found["void_turns"] == report.found["repeats"] == 1
+    assert report.dropped["near_duplicate"] == 1
+    assert (report.right, report.closed_book, report.closed_book_share) == (5, 2, 0.4)
+
+
+def test_an_unknown_question_and_an_unsorted_file_are_refused(trees):
+    with pytest.raises(InputError, match="question_id"):
+        list(filter_walks([make()], {}, trees))
+    other = Question("p", "v", "?", ("a", "b"), "B", (), 640.0)
+    with pytest.raises(InputError, match="sort"):
+        list(filter_walks([make(), make(question=other), make()], {"q": QUESTION, "p": other}, trees))
+
+
+def test_near_duplicates_are_walks_of_one_question_that_say_nearly_the_same():
+    seen = NearDuplicates(0.9)
+    assert not seen.add(make())
+    assert seen.add(make(reasoning="Other words altogether, the same steps."))
+    long = "The captions speak of a street, of a house and of a garden with many trees, so I look on."
+    assert not seen.add(make(((2, 1), (2, 1, 2)), reasoning=long))
+    assert seen.add(make(((2, 1), (2, 1, 2), (2, 1, 2)), reasoning=long))
+    assert not seen.add(make(((3, 1), (3, 1, 2)), reasoning="I go elsewhere."))
+    other = Question("p", "v", "Which ball is it?", ("red", "blue"), "B", ((165.0, 168.0),), 640.0)
+    assert not seen.add(make(question=other))

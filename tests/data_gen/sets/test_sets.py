@@ -1,0 +1,187 @@
+import asyncio
+import json
+
+import pytest
+
+from data_gen.corpora import write_corpus
+from data_gen.corpora.small_world import load
+from data_gen.expert import Expert
+from data_gen.filters import FilterSettings
+from data_gen.sets import Blocklist, SetSettings, export_sets, import_released_rl, import_released_sft
+from navigation import (
+    InputError,
+    NavigationEnvironment,
+    Question,
+    SkippedRow,
+    TreeStore,
+    read_questions,
+    run,
+    write_jsonl,
+)
+from navigation.split import held_out
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    """The expert's walks, one wrong, over twelve videos."""
+    folder = tmp_path_factory.mktemp("traces")
+    write_corpus(load(seed=2, videos=12, limit=48), folder)
+    questions = list(read_questions(folder / "questions.jsonl"))
+    expert, trees = Expert(questions, wander=0.3), TreeStore(folder / "trees")
+
+    async def walk():
+        return [await run(expert, NavigationEnvironment(trees), question) for question in questions]
+
+    walks = asyncio.run(walk())
+    walks[0].prediction, walks[0].correct = "Z", False
+    write_jsonl(folder / "trajectories.jsonl", (each.to_dict() for each in walks))
+    return folder
+
+
+@pytest.fixture
+def loaded(traces, tmp_path):
+    from datasets import load_dataset
+
+    settings = SetSettings(0.3, FilterSettings(near_duplicates=None))
+    report = export_sets(traces, tmp_path / "sets", settings)
+    read = {
+        name: load_dataset(str(tmp_path / "sets"), name, cache_dir=str(tmp_path / "cache")) for name in ("sft", "rl")
+    }
+    return report, read
+
+
+def test_load_dataset_gives_back_the_conversations(traces, loaded):
+    report, read = loaded
+    walks = {row["id"]: row for row in map(json.loads, open(traces / "trajectories.jsonl"))}
+    rows = [row for split in read["sft"].values() for row in split]
+    assert len(rows) == len(walks) - 1 == report.filter.kept
+    for row in rows:
+        assert row["messages"] == walks[row["id"]]["messages"]
+        assert row["tools"] == walks[row["id"]]["tools"]
+        assert row["visits"] == len(walks[row["id"]]["visits"])
+
+
+def test_rl_rows_hold_prompt_and_question(traces, loaded):
+    _, read = loaded
+    questions = {question.id: question for question in read_questions(traces / "questions.jsonl")}
+    rows = [row for split in read["rl"].values() for row in split]
+    assert len(rows) == len(questions)
+    for row in rows:
+        assert Question.from_dict(row) == questions[row["id"]]
+        assert row["prompt"][0]["role"] == "system"
+        assert row["pass_rate"] is None
+
+
+def test_no_video_is_in_both_splits_of_any_set(loaded):
+    _, read = loaded
+    train = {video for name in read for video in read[name]["train"]["video_id"]}
+    test = {video for name in read for video in read[name]["test"]["video_id"]}
+    assert train
+    assert test
+    assert not train & test
+    assert all(held_out(video, 0.3) for video in test)
+
+
+def test_the_card_tells_the_real_figures(traces, loaded, tmp_path):
+    report, read = loaded
+    card = (tmp_path / "sets" / "README.md").read_text()
+    assert f"| sft | {len(read['sft']['train'])} | {len(read['sft']['test'])} |" in card
+    assert "| wrong | 1 |" in card
+
+
+def test_blocked_questions_and_videos_are_in_no_set(traces, tmp_path):
+    from datasets import load_dataset
+
+    questions = list(read_questions(traces / "questions.jsonl"))
+    video = questions[-1].video_id
+    asked = next(question for question in questions if question.video_id != video)
+    (tmp_path / "bench.jsonl").write_text(json.dumps({"question": asked.question.upper() + "!!"}) + "\n")
+    (tmp_path / "videos.txt").write_text(f"{video}\n")
+    block = Blocklist.load([tmp_path / "bench.jsonl", tmp_path / "videos.txt"])
+    report = export_sets(traces, tmp_path / "sets", blocklist=block)
+    assert report.blocked["video"] == sum(question.video_id == video for question in questions)
+    assert report.blocked["question"] >= 1
+    for name in ("sft", "rl"):
+        read = load_dataset(str(tmp_path / "sets"), name, cache_dir=str(tmp_path / "cache"))
+        for split in read.values():
+            assert video not in split["video_id"]
+            assert asked.id not in split["question_id" if name == "sft" else "id"]
+
+
+def test_long_questions_are_blocked_by_overlap_and_short_ones_by_equality():
+    text = "What does the man in the red coat do after he has opened the small green door of the house?"
+    block = Blocklist(questions=[(text, ()), ("Why?", ("a", "b"))])
+
+    def reason(text, options=("x", "y")):
+        return block.reason(Question("q", "v", text, options, "A", (), 1.0))
+
+    assert reason(text.replace("house", "barn")) == "overlap"
+    assert reason("What does the man do with the door of the house after lunch at the market?") == ""
+    assert reason("why") == ""
+    assert reason("Why?", ("B", "A")) == "question"
+
+
+def test_the_pass_rate_is_a_column_and_filters_training_questions(traces, tmp_path):
+    from datasets import load_dataset
+
+    questions = list(read_questions(traces / "questions.jsonl"))
+    rates = {question.id: (0.0, 0.5, 1.0)[number % 3] for number, question in enumerate(questions[1:])}
+    settings = SetSettings(0.3)
+    report = export_sets(traces, tmp_path / "sets", settings, pass_rates=rates)
+    read = load_dataset(str(tmp_path / "sets"), "rl", cache_dir=str(tmp_path / "cache"))
+    assert set(read["train"]["pass_rate"]) == {0.5}
+    training = [question for question in questions if not held_out(question.video_id, 0.3)]
+    assert len(read["train"]) + report.difficulty_dropped + report.no_pass_rate == len(training)
+
+
+def test_nothing_left_is_an_error_and_leaves_no_files(traces, tmp_path):
+    videos = {question.video_id for question in read_questions(traces / "questions.jsonl")}
+    with pytest.raises(InputError, match="no walk for training"):
+        export_sets(traces, tmp_path / "sets", blocklist=Blocklist(videos))
+
+
+RELEASED = {
+    "question": "Which?", "choices": ["A. red", "B. blue"], "right_answer": "B", "video_uid": "v1",
+    "clue_intervals": "[[8, 11.5]]", "width": 6, "duration": 2741, "fps": 25.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"right_answer": "(b)"},
+        {"right_answer": "blue"},
+        {"choices": {"A": "red", "B": "blue"}},
+        {"choices": "['red', 'blue']"},
+    ],
+)
+def test_released_rl_rows_become_questions(change):
+    (question,) = import_released_rl([RELEASED | change])
+    assert (question.options, question.answer, question.video_id) == (("red", "blue"), "B", "v1")
+    assert question.clue_intervals == ((8.0, 11.5),)
+
+
+@pytest.mark.parametrize("change", [{"right_answer": "green"}, {"duration": 0}, {"choices": "__import__('os')"}])
+def test_unusable_released_rows_are_skipped_with_a_reason(change):
+    (row,) = import_released_rl([RELEASED | change])
+    assert isinstance(row, SkippedRow)
+    assert row.detail
+
+
+def test_released_conversations_become_tool_calls():
+    row = {
+        "conversations": [
+            {"from": "system", "value": "s"}, {"from": "human", "value": "q"},
+            {"from": "gpt", "value": "<think>a</think><tool>get_caption((2,5))</tool>"},
+            {"from": "human", "value": "a man walks"},
+            {"from": "gpt", "value": "<think>b</think>\n<answer>B</answer>"},
+        ]
+    }  # fmt: skip
+    (made,) = import_released_sft([row])
+    roles = [message["role"] for message in made["messages"]]
+    assert roles == ["system", "user", "assistant", "tool", "assistant"]
+    assert made["messages"][2]["tool_calls"][0]["function"]["arguments"] == {"segment": [2, 5]}
+    row["conversations"][2]["value"] = "nothing"
+    (skipped,) = import_released_sft([row])
+    assert skipped.reason == "assistant turn"

@@ -1,0 +1,132 @@
+import asyncio
+import json
+
+import pytest
+
+from data_gen.durable import Journal
+from data_gen.teacher import read_trajectories, teach_questions
+from data_gen.teacher.stub import Manners
+from navigation import InputError
+
+
+async def teach(job):
+    return await asyncio.to_thread(teach_questions, job, quiet=True)
+
+
+def ids(folder):
+    return [walk.id for walk in read_trajectories(folder / "trajectories.jsonl")]
+
+
+async def test_every_question_ends_once_in_order_despite_faults_and_bad_manners(world):
+    manners = Manners(wrong=0.4, hints_needed=2, nonsense=0.1, double=0.3, telling=0.5)
+    async with world.served(manners, faults=0.1, hang=0.2) as (stub, url):
+        report = await teach(world.job(url, samples=2))
+    expected = [f"{question.id}#{sample}" for question in world.questions for sample in range(2)]
+    failed = [json.loads(line)["id"] for line in open(world.folder / "failed.jsonl")]
+    assert sorted(ids(world.folder) + failed) == sorted(expected)
+    assert ids(world.folder) == [name for name in expected if name not in failed]
+    assert report.usage.usd > 0
+    assert stub.stats["faults"]
+    walks = list(read_trajectories(world.folder / "trajectories.jsonl"))
+    assert any(walk.teacher["hints"] for walk in walks)
+    assert all("is wrong" not in json.dumps(walk.messages) for walk in walks)
+
+
+async def test_a_finished_run_asks_nothing_again(world):
+    async with world.served() as (stub, url):
+        await teach(world.job(url))
+        requests, written = stub.stats["requests"], (world.folder / "trajectories.jsonl").read_bytes()
+        report = await teach(world.job(url))
+        assert stub.stats["requests"] == requests
+    assert (world.folder / "trajectories.jsonl").read_bytes() == written
+    assert report.complete
+
+
+async def test_a_walk_that_broke_off_pays_only_for_its_rest(world):
+    async with world.served() as (stub, url):
+        await teach(world.job(url))
+        requests, written = stub.stats["requests"], (world.folder / "trajectories.jsonl").read_bytes()
+        # As after a kill between the last reply and the walk's own line: walks gone, one reply gone.
+        folder = world.job(url).rank_folder(0)
+        (folder / "walks.jsonl").unlink()
+        lines = (folder / "calls.jsonl").read_bytes().splitlines(keepends=True)
+        (folder / "calls.jsonl").write_bytes(b"".join(lines[:-1]))
+        report = await teach(world.job(url))
+        assert stub.stats["requests"] == requests + 1
+        assert report.reused == requests - 1
+    assert (world.folder / "trajectories.jsonl").read_bytes() == written
+
+
+async def test_other_settings_are_refused_with_the_difference(world):
+    async with world.served() as (stub, url):
+        await teach(world.job(url))
+        requests = stub.stats["requests"]
+        with pytest.raises(InputError, match=r"temperature: 0.7 before, 0.2 now"):
+            await teach(world.job(url, temperature=0.2))
+        with pytest.raises(InputError, match="tasks: 1 before, 2 now"):
+            await teach(world.job(url, tasks=2))
+        assert stub.stats["requests"] == requests
+
+
+async def test_shards_share_the_questions_and_make_one_file(world):
+    async with world.served() as (stub, url):
+        job = world.job(url, tasks=2)
+        report = await teach(job)
+    assert report.complete
+    assert ids(world.folder) == [f"{question.id}#0" for question in world.questions]
+    sizes = []
+    for rank in range(2):
+        with Journal(job.rank_folder(rank) / "walks.jsonl", job.to_dict()) as journal:
+            sizes.append(len(journal))
+    assert sum(sizes) == len(world.questions)
+    assert min(sizes) > 0
+
+
+async def test_the_limit_on_money_holds_and_a_higher_one_goes_on(world):
+    async with world.served() as (stub, url):
+        report = await teach(world.job(url, max_usd=0.008))
+        assert report.left > 0
+        assert "limit on money" in report.stopped
+        spent = report.usage.usd
+        assert spent <= 0.0085
+        answered = stub.stats["answered"]
+        report = await teach(world.job(url, max_usd=5.0))
+        assert report.complete
+        assert report.earlier.usd == pytest.approx(spent)
+        assert stub.stats["answered"] - answered == report.usage.requests
+
+
+async def test_a_missing_tree_is_listed_and_the_others_go_on(world):
+    gone = world.questions[0].video_id
+    world.trees.path(gone).unlink()
+    stub_questions = [question for question in world.questions if question.video_id != gone]
+    async with world.served() as (_, url):
+        report = await teach(world.job(url))
+    assert report.finished == len(stub_questions)
+    failed = [json.loads(line) for line in open(world.folder / "failed.jsonl")]
+    assert {row["video_id"] for row in failed} == {gone}
+    assert all("caption tree" in row["reason"] for row in failed)
+
+
+async def test_walks_that_ran_out_of_rounds_are_finished_not_an_error(world):
+    async with world.served() as (_, url):
+        report = await teach(world.job(url, rounds=2))
+    assert report.complete
+    assert report.ends == {"out_of_rounds": report.walks}
+
+
+async def test_an_endpoint_that_is_gone_is_said_and_the_next_run_goes_on(world):
+    async with world.served() as (_, url):
+        pass
+    report = await teach(world.job(url))
+    assert not report.complete
+    assert report.left + len(report.failed) == report.walks
+    assert "connection failed" in (report.stopped + str(report.failed))
+    async with world.served() as (_, url):
+        assert (await teach(world.job(url))).complete
+
+
+def test_a_folder_without_questions_is_refused(tmp_path, world):
+    world.folder = tmp_path
+    with pytest.raises(InputError, match=r"questions\.jsonl"):
+        teach_questions(world.job("http://127.0.0.1:9/v1"), quiet=True)
