@@ -88,12 +88,15 @@ def write_demo_report(out: Path) -> Path:
     facts = {
         "corpus": f"small world: {stats['videos']} generated videos of {stats['duration_seconds']['median']:.0f} s, "
         f"{stats['segments'] // stats['trees']} segments each, {stats['questions']} questions",
-        "walks": f"{stats['walks']['trajectories']} by the scripted expert, {stats['walks']['mean_visits']} visits each",
+        "walks": f"{stats['walks']['trajectories']} by the scripted expert, "
+        f"{stats['walks']['mean_visits']} visits each",
         "model": f"Qwen3 of {base['parameters']:,} parameters, vocabulary {base['vocabulary']}",
-        "SFT": f"{sft['max_steps']} steps of {sft['per_device_train_batch_size']} walks, learning rate {sft['learning_rate']}",
+        "SFT": f"{sft['max_steps']} steps of {sft['per_device_train_batch_size']} walks, "
+        f"learning rate {sft['learning_rate']}",
         "GRPO": f"{grpo['max_steps']} steps of {grpo['per_device_train_batch_size']} episodes, "
         f"{grpo['num_generations']} a question, learning rate {grpo['learning_rate']}",
-        "evaluation": f"{summary['policies']['grpo']['n']} questions of held-out videos, one sample each, temperature 1",
+        "evaluation": f"{summary['policies']['grpo']['n']} questions of held-out videos, "
+        "one sample each, temperature 1",
         "seed": str(summary["seed"]),
     }  # fmt: skip
     curves = {stage: read_metrics(out / stage / "metrics.jsonl") for stage in ("sft", "grpo")}
@@ -104,9 +107,7 @@ def write_demo_report(out: Path) -> Path:
     return path
 
 
-def _walks(
-    played: dict[str, dict[str, Trajectory]], questions: dict[str, Question]
-) -> list[tuple[str, Trajectory]]:
+def _walks(played: dict[str, dict[str, Trajectory]], questions: dict[str, Question]) -> list[tuple[str, Trajectory]]:
     """One question of each kind, the first whose SFT walk is right and of about the mean length, by both models."""
     typical = sum(len(t.visits) for t in played["sft"].values()) / len(played["sft"])
     shown: list[tuple[str, Trajectory]] = []
@@ -168,9 +169,9 @@ def _same_settings(out: Path, settings: dict[str, Any]) -> None:
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
         if before != settings:
-            raise InputError(out, "settings", before, f"asked for {settings}: give another folder, or `make clean` first")
+            raise InputError(
+                out, "settings", before, f"asked for {settings}: give another folder, or `make clean` first"
+            )
     elif any(out.iterdir()):
         raise InputError(out, "folder", "not empty", "give an empty folder for the demo")
     write_json(path, settings)
-
-

@@ -52,14 +52,21 @@ def findings() -> Iterator[Finding]:
             yield Finding("ok", f"GPU {index}", f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
         if not torch.cuda.device_count():
             yield Finding("note", "GPU", "none", "the CPU configs run here; Qwen3-8B needs GPUs")
-    yield Finding("ok", "processor", f"{os.cpu_count()} cores, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}")
-    for program, why in (("cc", "DeepSpeed compiles an op on its first run"), ("ninja", "DeepSpeed needs it to compile")):
+    yield Finding(
+        "ok", "processor", f"{os.cpu_count()} cores, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"
+    )
+    for program, why in (
+        ("cc", "DeepSpeed compiles an op on its first run"),
+        ("ninja", "DeepSpeed needs it to compile"),
+    ):
         beside = os.path.join(os.path.dirname(sys.executable), program)
         there = shutil.which(program) or (beside if os.path.exists(beside) else None)
         yield Finding("ok" if there else "note", program, there or "not found", "" if there else why)
     free = shutil.disk_usage(".").free / 1e9
     level = "ok" if free >= LEAST_DISK_GB else "mend"
-    yield Finding(level, "disk", f"{free:.0f} GB free here", "" if level == "ok" else f"free at least {LEAST_DISK_GB} GB")
+    yield Finding(
+        level, "disk", f"{free:.0f} GB free here", "" if level == "ok" else f"free at least {LEAST_DISK_GB} GB"
+    )
 
 
 def examine() -> int:

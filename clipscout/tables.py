@@ -16,7 +16,8 @@ def policy_table(policies: Mapping[str, Mapping[str, Any]]) -> None:
         low, high = row["accuracy_ci"]
         table.add_row(
             name, f"{row['accuracy']:.3f}", f"{low:.3f}-{high:.3f}", f"{row['visits']:.2f}", f"{row['visit_cost']:.2f}",
-            _number(row.get("visit_cost_with_index")), _number(row.get("grounding"), 3), f"{row['answered']} / {row['n']}",
+            _number(row.get("visit_cost_with_index")), _number(row.get("grounding"), 3),
+            f"{row['answered']} / {row['n']}",
         )  # fmt: skip
     Console().print(table)
 

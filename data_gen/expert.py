@@ -19,10 +19,12 @@ from navigation.grid import TimeGrid, format_path
 _WORD = re.compile(r"[^\W\d_]+")
 _NUMBERED = re.compile(r"([^\W\d_]+) (\d+)\b")
 _RELATIONS = frozenset({"after", "before", "first", "last", "until", "while", "following", "previous"})
-_STOPWORDS = frozenset(
-    "a an and are as at be by did do does during for from has have he her his in into is it its of on or she some that "
-    "the their them then there they thing this time to was what when where which who why will with you your".split()
-)
+_STOPWORDS = frozenset([
+    "a", "an", "and", "are", "as", "at", "be", "by", "did", "do", "does", "during", "for", "from", "has", "have",
+    "he", "her", "his", "in", "into", "is", "it", "its", "of", "on", "or", "she", "some", "that", "the", "their",
+    "them", "then", "there", "they", "thing", "this", "time", "to", "was", "what", "when", "where", "which", "who",
+    "why", "will", "with", "you", "your",
+])  # fmt: skip
 MOST_TARGETS = 3
 
 
@@ -109,7 +111,7 @@ class Expert:
         while count < 3 and rng.random() < self._wander:
             count += 1
         # Siblings are plausible; on the second level so are the parts of other top-level segments.
-        siblings = [path[:-1] + (child,) for child in range(1, grid.width + 1)]
+        siblings = [(*path[:-1], child) for child in range(1, grid.width + 1)]
         if len(path) == 2:
             siblings += [(high, path[1]) for high in range(1, grid.width + 1)]
         wrong = [sibling for sibling in dict.fromkeys(siblings) if sibling != path and sibling not in opened]

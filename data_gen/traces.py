@@ -15,7 +15,9 @@ from navigation import EnvironmentFactory, Limits, Question, Trajectory, TreeSto
 from navigation.files import write_jsonl
 
 
-def write_questions(name: str, data: str | Path | None, out: str | Path, seed: int = 0, limit: int | None = None) -> dict[str, Any]:
+def write_questions(
+    name: str, data: str | Path | None, out: str | Path, seed: int = 0, limit: int | None = None
+) -> dict[str, Any]:
     """Writes `questions.jsonl`, `trees/` and `skipped.jsonl` of a corpus; returns its counts."""
     return write_corpus(load_corpus(name, data, seed, limit), out)
 

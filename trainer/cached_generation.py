@@ -1,9 +1,9 @@
 """Multi-turn sampling that keeps the key-value cache between turns and prefills a shared prompt once.
 
-`transformers.generate` starts every turn from nothing: each row's whole history is prefilled again, and a group's prompt
-once per row. Here each row owns a slice of one preallocated buffer. A later turn that begins with what a row has seen
-prefills its new tokens alone. Tested with transformers 5.17: relies on `Cache.update` and on models passing a 4-D mask
-through unchanged.
+`transformers.generate` starts every turn from nothing: each row's whole history is prefilled again, and a group's
+prompt once per row. Here each row owns a slice of one preallocated buffer. A later turn that begins with what a row
+has seen prefills its new tokens alone. Tested with transformers 5.17: relies on `Cache.update` and on models passing
+a 4-D mask through unchanged.
 """
 
 from collections.abc import Callable, Sequence

@@ -48,7 +48,8 @@ class CachedRolloutTrainer(GRPOTrainer):
             rows = generator.rows_of(prompt_ids)
             # A prompt is no continuation of any row; a later turn always is, in a rollout that kept all its rows.
             self._prompt_lengths = [
-                len(ids) if row is None else self._prompt_lengths[row] for ids, row in zip(prompt_ids, rows, strict=True)
+                len(ids) if row is None else self._prompt_lengths[row]
+                for ids, row in zip(prompt_ids, rows, strict=True)
             ]
             # The completion budget is the whole episode's: everything after the first prompt counts.
             budgets = [

@@ -1,6 +1,6 @@
 """GRPO over the navigation environment: trl's trainer, our environment, our rewards.
 
-    accelerate launch -m trainer.grpo --config configs/grpo/tiny_cpu.yaml [--flag value …]
+accelerate launch -m trainer.grpo --config configs/grpo/tiny_cpu.yaml [--flag value …]
 """
 
 import hashlib

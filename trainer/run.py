@@ -31,7 +31,9 @@ def train(trainer: Trainer, resume: str | None) -> None:
     """
     folder = trainer.args.output_dir
     if resume and not Path(resume).is_dir():
-        raise InputError("config", "resume_from_checkpoint", resume, "give a checkpoint folder that exists, or leave it out")
+        raise InputError(
+            "config", "resume_from_checkpoint", resume, "give a checkpoint folder that exists, or leave it out"
+        )
     newest = resume or latest_checkpoint(folder)
     if newest and PartialState().is_main_process:
         print(f"resuming from {newest}", flush=True)

@@ -1,6 +1,6 @@
 """Supervised fine-tuning on walks: every assistant turn of a trajectory in one pass, nothing else supervised.
 
-    accelerate launch -m trainer.sft --config configs/sft/tiny_cpu.yaml [--flag value …]
+accelerate launch -m trainer.sft --config configs/sft/tiny_cpu.yaml [--flag value …]
 """
 
 import sys

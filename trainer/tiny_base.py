@@ -1,8 +1,9 @@
 """A small base model from a config, for machines without pretrained weights: `clipscout tiny-base`.
 
-It stands where Qwen3-8B stands in a real run. A pretrained model can look things up in its context; a random one cannot,
-and learns it slowly from walks. So the base is trained on lookups first: a row of random words, then queries that ask
-for a word's right or left neighbour. It has seen no caption, question or walk in any order that means anything.
+It stands where Qwen3-8B stands in a real run. A pretrained model can look things up in its context; a random one
+cannot, and learns it slowly from walks. So the base is trained on lookups first: a row of random words, then queries
+that ask for a word's right or left neighbour. It has seen no caption, question or walk in any order that means
+anything.
 """
 
 import json
@@ -52,10 +53,14 @@ def lookups(words: Sequence[int], marks: tuple[int, int], rows: int, length: int
     return torch.cat([table, torch.where(right, *marks), queries], 1)
 
 
-def learn_lookups(model: Qwen3ForCausalLM, words: Sequence[int], marks: tuple[int, int], options: TinyBaseArguments) -> float:
+def learn_lookups(
+    model: Qwen3ForCausalLM, words: Sequence[int], marks: tuple[int, int], options: TinyBaseArguments
+) -> float:
     """Trains until lookups succeed; returns the share that did at the end."""
     rng = torch.Generator().manual_seed(options.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.lookup_learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=options.lookup_learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+    )
     length, share, good = 16, 0.0, 0
     for step in track(range(options.lookup_steps), description="Learning lookups"):
         for group in optimizer.param_groups:

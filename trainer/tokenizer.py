@@ -17,8 +17,8 @@ from navigation.protocol import chat_template, response_template
 from navigation.tools import TOOLS
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-# A word or digit takes the space before it along, a digit also the bracket or comma after it: what belongs together in a
-# caption stands side by side, and a word is the same token wherever it stands.
+# A word or digit takes the space before it along, a digit also the bracket or comma after it: what belongs together in
+# a caption stands side by side, and a word is the same token wherever it stands.
 _PIECE = r"\d+:\d\d(?::\d\d)?-\d+:\d\d(?::\d\d)?(?: \[)?|\p{Lu}\.| ?\d[,\]]?| ?\p{L}+|[^\p{L}\d ]+| "
 _HOLE = "\ue000"
 
@@ -50,7 +50,10 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int = 4096, least: int = 2
     phrases = [*scaffolding(), *_frequent_lines(texts)]
     tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", clean_up_tokenization_spaces=False
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
     )
     fast.chat_template = chat_template()
     fast.response_template = response_template()

@@ -70,7 +70,9 @@ def test_the_split_is_by_video(traces):
     folder = TracesFolder(traces, 0.3)
     train = {question.video_id for question in folder.questions(held=False)}
     held = {question.video_id for question in folder.questions(held=True)}
-    assert train and held and not train & held
+    assert train
+    assert held
+    assert not train & held
     assert len(folder.sft_dataset(held=False)) + len(folder.sft_dataset(held=True)) == 60
 
 
