@@ -13,7 +13,7 @@ RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation
+.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation dataset bench-traces
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,12 @@ lint: setup ## ruff and mypy
 questions: setup ## questions and caption trees of a corpus: CORPUS=goalstep DATA=folder OUT=folder
 	$(BIN)/clipscout questions --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
 
-traces: setup ## a corpus with the expert's walks, ready for `make sft`: CORPUS=… DATA=… OUT=…
-	$(BIN)/clipscout traces --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
+traces: setup ## a corpus with walks, the expert's or of the model at TEACHER_URL: CORPUS=… DATA=… OUT=… TEACHER_URL=http://… MODEL=name
+	$(BIN)/clipscout $(if $(TEACHER_URL),questions,traces) --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(if $(TEACHER_URL),$(BIN)/clipscout teacher $(OUT) --url $(TEACHER_URL) --model $(MODEL) $(TEACHER_ARGS))
+
+dataset: setup ## SFT and RL sets from a folder of walks, and a page about the walks: OUT=folder ARGS="--decontaminate bench.jsonl"
+	$(BIN)/clipscout dataset $(OUT) $(OUT)/sets --report $(OUT)/walks.html $(ARGS)
 
 sft: setup ## supervised fine-tuning: SFT_CONFIG=configs/sft/….yaml LAUNCH=launch/accelerate/….yaml ARGS="--flag value"
 	$(BIN)/accelerate launch --config_file $(LAUNCH) -m trainer.sft --config $(SFT_CONFIG) $(ARGS)
@@ -73,6 +77,9 @@ bench-captions: setup ## CPU-seconds and memory of the caption pass, against reo
 
 bench-navigation: setup ## what opening a tree and a call cost
 	$(BIN)/python -m benchmarks.navigation $(ARGS)
+
+bench-traces: setup ## teacher walks a minute against a local stub, and the time an export takes
+	$(BIN)/python -m benchmarks.traces $(ARGS)
 
 clean: ## delete the demo run and caches, keep the virtual environment
 	rm -rf runs/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,13 +8,19 @@ from typing import Annotated
 import typer
 
 from clipscout.captions import captions
+from clipscout.dataset import dataset
+from clipscout.difficulty import difficulty
 from clipscout.score import score
+from clipscout.teacher import teacher
 from clipscout.tree import tree
 from navigation import InputError
 
 app = typer.Typer(help="Answer questions about hours of video while looking at little of it.", no_args_is_help=True)
 app.command()(captions)
 app.command()(score)
+app.command()(teacher)
+app.command()(dataset)
+app.command()(difficulty)
 app.add_typer(tree, name="tree")
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus as downloaded; generated corpora need none.")]
 

@@ -1,42 +1,59 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from clipscout.main import app
 from data_gen.corpora import write_corpus
 from data_gen.corpora.small_world import load
-from data_gen.expert import Expert
-from data_gen.filters import keep_sometimes_solved, pass_rates
-from navigation import Limits, TreeStore, answer_message, read_questions
-from navigation.policy import Reply
+from data_gen.filters import pass_rates
+from navigation import Status, Trajectory, read_questions
 
 
-class Sometimes:
-    """Answers rightly on every second sample of even questions, always on odd ones; fails on the last question."""
-
-    name = "sometimes"
-
-    def __init__(self, questions):
-        self.questions = {question.id: (number, question) for number, question in enumerate(questions)}
-
-    async def reply(self, task, messages):
-        number, question = self.questions[task.question.id]
-        if number == len(self.questions) - 1:
-            raise RuntimeError("gone")
-        right = number % 2 or task.sample % 2
-        wrong = "A" if question.answer != "A" else "B"
-        return Reply(answer_message("So.", question.answer if right else wrong))
+def walk(question, sample, correct=False, status=Status.ANSWERED):
+    return Trajectory(f"{question}#{sample}", question, "v", [], [], "A", correct, status, [])
 
 
-async def test_rates_count_right_answers_and_leave_out_what_failed(tmp_path):
-    write_corpus(load(seed=1, videos=2, limit=6), tmp_path)
-    questions = list(read_questions(tmp_path / "questions.jsonl"))
-    trees = TreeStore(tmp_path / "trees")
-    rates = await pass_rates(Sometimes(questions), questions, trees, samples=4, in_flight=3)
-    assert [rates.get(question.id) for question in questions] == [0.5, 1.0, 0.5, 1.0, 0.5, None]
-    rows = keep_sometimes_solved([{"id": question.id} for question in questions], rates)
-    assert rows == [{"id": questions[number].id, "pass_rate": 0.5} for number in (0, 2, 4)]
+def test_rates_count_right_answers_and_leave_out_what_failed():
+    walks = [
+        walk("a", 0, True), walk("a", 1), walk("a", 2, True), walk("a", 3, status=Status.FAILED),
+        walk("b", 0, status=Status.FAILED), walk("c", 0, status=Status.OUT_OF_TURNS), walk("d", 0, True),
+    ]  # fmt: skip
+    assert pass_rates(walks) == {"a": pytest.approx(2 / 3), "c": 0.0, "d": 1.0}
 
 
-async def test_a_policy_that_walks_solves_all(tmp_path):
-    write_corpus(load(seed=1, videos=2, limit=4), tmp_path)
-    questions = list(read_questions(tmp_path / "questions.jsonl"))
-    trees = TreeStore(tmp_path / "trees")
-    rates = await pass_rates(Expert(questions), questions, trees, samples=2, limits=Limits(turns=30))
-    assert set(rates.values()) == {1.0}
-    assert keep_sometimes_solved([{"id": question.id} for question in questions], rates) == []
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(load(seed=1, videos=2, limit=6), folder)
+    return folder
+
+
+def difficulty(corpus, out, *options):
+    return CliRunner().invoke(app, ["difficulty", str(corpus), str(out), *options])
+
+
+def test_the_command_rates_every_question_and_goes_on_where_it_was(corpus, tmp_path):
+    options = ("--policy", "random", "--visits", "2", "--samples", "5")
+    result = difficulty(corpus, tmp_path, *options)
+    assert result.exit_code == 0, result.output
+    rates = json.loads((tmp_path / "pass_rates.json").read_text())
+    assert set(rates) == {question.id for question in read_questions(corpus / "questions.jsonl")}
+    assert all(rate * 5 == pytest.approx(round(rate * 5)) for rate in rates.values())
+    walks = (tmp_path / "trajectories.jsonl").read_bytes()
+    # As after a kill: half of the walks, the last one torn.
+    (tmp_path / "trajectories.jsonl").write_bytes(walks[: len(walks) // 2])
+    assert difficulty(corpus, tmp_path, *options).exit_code == 0
+    assert (tmp_path / "trajectories.jsonl").read_bytes() == walks
+    assert json.loads((tmp_path / "pass_rates.json").read_text()) == rates
+
+
+def test_a_policy_that_always_answers_rightly_teaches_nothing(corpus, tmp_path):
+    result = difficulty(corpus, tmp_path, "--policy", "expert", "--samples", "2", "--turns", "30")
+    assert "0 solved sometimes, 6 always, 0 never" in result.output
+
+
+def test_other_settings_and_unknown_policies_are_refused(corpus, tmp_path):
+    assert difficulty(corpus, tmp_path, "--policy", "random", "--visits", "2", "--samples", "2").exit_code == 0
+    assert difficulty(corpus, tmp_path, "--policy", "random", "--visits", "3", "--samples", "2").exit_code == 2
+    assert difficulty(corpus, tmp_path / "x", "--policy", "oracle").exit_code == 2

@@ -8,6 +8,7 @@ from data_gen.corpora.small_world import load
 from data_gen.expert import Expert
 from data_gen.filters import FilterSettings
 from data_gen.sets import Blocklist, SetSettings, export_sets, import_released_rl, import_released_sft
+from data_gen.teacher.trajectory_file import read_rows
 from navigation import (
     InputError,
     NavigationEnvironment,
@@ -52,7 +53,7 @@ def loaded(traces, tmp_path):
 
 def test_load_dataset_gives_back_the_conversations(traces, loaded):
     report, read = loaded
-    walks = {row["id"]: row for row in map(json.loads, open(traces / "trajectories.jsonl"))}
+    walks = {row["id"]: row for row in read_rows(traces / "trajectories.jsonl")}
     rows = [row for split in read["sft"].values() for row in split]
     assert len(rows) == len(walks) - 1 == report.filter.kept
     for row in rows:
@@ -83,7 +84,7 @@ def test_no_video_is_in_both_splits_of_any_set(loaded):
 
 
 def test_the_card_tells_the_real_figures(traces, loaded, tmp_path):
-    report, read = loaded
+    _, read = loaded
     card = (tmp_path / "sets" / "README.md").read_text()
     assert f"| sft | {len(read['sft']['train'])} | {len(read['sft']['test'])} |" in card
     assert "| wrong | 1 |" in card

@@ -20,7 +20,8 @@ from data_gen.teacher import Pace, TeacherJob, TeacherSettings, teach_questions
 folder, url = Path(sys.argv[1]), sys.argv[2]
 endpoint = EndpointSettings(url, "gpt-4o-mini", 8)
 print("begun", flush=True)
-report = teach_questions(TeacherJob(folder, TeacherSettings("gpt-4o-mini", samples=3), endpoint, pace=Pace(8, 16)), quiet=True)
+job = TeacherJob(folder, TeacherSettings("gpt-4o-mini", samples=3), endpoint, pace=Pace(8, 16))
+report = teach_questions(job, quiet=True)
 sys.exit(0 if report.complete else 1)
 """
 

@@ -34,7 +34,8 @@ def test_written_calls_are_read(text, call):
 @pytest.mark.parametrize(
     "text",
     [
-        "get_caption()", "get_caption([])", "get_caption(-1)", "get_caption(1.5)", "video_qa([1,2,3])", 'video_qa("who?")',
+        "get_caption()", "get_caption([])", "get_caption(-1)", "get_caption(1.5)", "video_qa([1,2,3])",
+        'video_qa("who?")',
         "open([1])", "__import__('os').system('true')", "get_caption(__import__('os'))", "{broken", '{"name": "x"}',
         'video_qa([1, 2, 3], "")', '{"name": "video_qa", "arguments": {"segment": [1]}}', "",
     ],
@@ -89,8 +90,8 @@ def test_malformed_replies_say_what_is_wrong(text, word):
 
 
 _PIECES = st.sampled_from(
-    ["<think>", "</think>", "<tool>", "</tool>", "<answer>", "</answer>", "get_caption(", "video_qa(", "[1, 2]", ")", '"', "'",
-     "B", "{", "}", "\\", ",", "query=", "\n", "x"]
+    ["<think>", "</think>", "<tool>", "</tool>", "<answer>", "</answer>", "get_caption(", "video_qa(", "[1, 2]", ")",
+     '"', "'", "B", "{", "}", "\\", ",", "query=", "\n", "x"]
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import pytest
 from data_gen.durable import Journal
 from data_gen.teacher import read_trajectories, teach_questions
 from data_gen.teacher.stub import Manners
+from data_gen.teacher.trajectory_file import read_rows
 from navigation import InputError
 
 
@@ -22,7 +23,7 @@ async def test_every_question_ends_once_in_order_despite_faults_and_bad_manners(
     async with world.served(manners, faults=0.1, hang=0.2) as (stub, url):
         report = await teach(world.job(url, samples=2))
     expected = [f"{question.id}#{sample}" for question in world.questions for sample in range(2)]
-    failed = [json.loads(line)["id"] for line in open(world.folder / "failed.jsonl")]
+    failed = [row["id"] for row in read_rows(world.folder / "failed.jsonl")]
     assert sorted(ids(world.folder) + failed) == sorted(expected)
     assert ids(world.folder) == [name for name in expected if name not in failed]
     assert report.usage.usd > 0
@@ -69,7 +70,7 @@ async def test_other_settings_are_refused_with_the_difference(world):
 
 
 async def test_shards_share_the_questions_and_make_one_file(world):
-    async with world.served() as (stub, url):
+    async with world.served() as (_, url):
         job = world.job(url, tasks=2)
         report = await teach(job)
     assert report.complete
@@ -103,7 +104,7 @@ async def test_a_missing_tree_is_listed_and_the_others_go_on(world):
     async with world.served() as (_, url):
         report = await teach(world.job(url))
     assert report.finished == len(stub_questions)
-    failed = [json.loads(line) for line in open(world.folder / "failed.jsonl")]
+    failed = list(read_rows(world.folder / "failed.jsonl"))
     assert {row["video_id"] for row in failed} == {gone}
     assert all("caption tree" in row["reason"] for row in failed)
 
