@@ -51,7 +51,8 @@ def segment_frames(
     whole video, 9 bytes a frame.
 
     H.264 frames that nobody asked for and that no other frame refers to are not decoded. Groups of pictures in which
-    nothing is wanted are left out, the one before a wanted one apart (open groups refer back to it).
+    nothing is wanted are left out, the one before a wanted one apart (open groups refer back to it); those before the
+    first wanted one are not even read.
 
     A frame that cannot be decoded is replaced by the last one before it.
 
@@ -145,7 +146,7 @@ class _Passage:
                 newest = position
                 yield position, frame
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
+    def _decoded(self, seek: bool = True) -> Iterator[av.VideoFrame]:
         with open_video(self.index.path) as container:
             stream = container.streams[self.index.stream]
             context = stream.codec_context
@@ -155,12 +156,19 @@ class _Passage:
             self.pixel_aspect = float(aspect) if aspect and 0.1 < aspect < 10 else 1.0
             selective = self.index.reliable and context.name == "h264"
             skip = _GroupSkipper(self.index, self.needed) if self.index.reliable else None
+            sought = skip.seek(container, stream) if skip is not None and seek else None
+            late = False
             try:
                 for packet in container.demux(stream):
                     if skip is not None and packet.pts is not None:
-                        if packet.is_keyframe and skip.begins(packet.pts):
-                            yield from context.decode(None)
-                            context.flush_buffers()
+                        if packet.is_keyframe:
+                            late = sought is not None and packet.pts > sought
+                            if late:
+                                break
+                            sought = None
+                            if skip.begins(packet.pts):
+                                yield from context.decode(None)
+                                context.flush_buffers()
                         if skip.skipping:
                             continue
                         if selective:
@@ -174,6 +182,9 @@ class _Passage:
                         continue
             except av.error.FFmpegError:
                 return
+        if late:
+            # The file's own index led past the wanted frames: without it, from the beginning.
+            yield from self._decoded(seek=False)
 
 
 class _GroupSkipper:
@@ -183,6 +194,22 @@ class _GroupSkipper:
         self.pts, self.needed = index.pts, needed
         self.heads = np.append(np.searchsorted(index.pts, index.keyframes), [len(needed), len(needed)])
         self.skipping = False
+
+    def seek(self, container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> int | None:
+        """Goes to the group before the first wanted one; returns its keyframe's pts, None where nothing is left out.
+
+        Packets are skipped until a keyframe comes. It may be an earlier one.
+        """
+        group = int(np.searchsorted(self.heads[:-2], np.argmax(self.needed), side="right")) - 2
+        if group < 1:
+            return None
+        keyframe = int(self.pts[self.heads[group]])
+        try:
+            container.seek(keyframe, stream=stream, backward=True)
+        except av.error.FFmpegError:
+            return None
+        self.skipping = True
+        return keyframe
 
     def begins(self, keyframe_pts: int) -> bool:
         """Takes note of a keyframe; true if skipping begins with it."""

@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from data_gen.frames import FrameRecipe, index_video, sample_times, segment_frames
+from data_gen.frames import FrameRecipe, index_video, passage, sample_times, segment_frames
 from data_gen.frames.numbered_clip import read_number, write_numbered_clip
 from navigation import InputError, TimeGrid
 
@@ -74,6 +74,57 @@ def test_a_part_is_the_same_bytes_as_in_the_whole(tmp_path, options):
     for wanted in ({(1, 1, 1), (3, 2)}, {(4, 4, 4)}, {(2, 3, 1), (2, 3, 2), (4, 1, 1)}, set()):
         part = {segment.path: segment for segment in segment_frames(index, grid, SMALL, wanted)}
         assert part == {path: whole[path] for path in wanted}
+
+
+@pytest.mark.parametrize(("name", "codec", "options"), [
+    ("a.mkv", "libx264", {"bf": "2"}), ("a.ts", "libx264", {"bf": "2"}), ("a.flv", "libx264", {"bf": "2"}),
+    ("a.webm", "libvpx-vp9", {"cpu-used": "8", "deadline": "realtime"}), ("a.ogv", "libvpx", {}),
+    ("a.mpg", "mpeg2video", {"bf": "2"}), ("a.wmv", "wmv2", {}), ("a.avi", "mpeg4", {}), ("a.h264", "libx264", {}),
+    ("a.mov", "libx265", {"x265-params": "log-level=none"}), ("a.mov", "mjpeg", {"strict": "unofficial"}),
+    ("a.mp4", "libx264", {"x264-params": "intra-refresh=1"}),
+])  # fmt: skip
+def test_seeking_to_a_part_delivers_the_same_bytes(tmp_path, name, codec, options):
+    write_numbered_clip(tmp_path / name, range(400), time_base=Fraction(1, 25), codec=codec, options=options)
+    index = index_video(tmp_path / name)
+    grid = TimeGrid(index.duration, 4, 2)
+    whole = {segment.path: segment for segment in segment_frames(index, grid, SMALL)}
+    assert read_number(whole[(4, 4)].jpegs[-1]) == 396
+    for wanted in ({(4, 4)}, {(2, 4), (4,)}, {(3, 1)}):
+        assert {part.path: part for part in segment_frames(index, grid, SMALL, wanted)} == {
+            path: whole[path] for path in wanted
+        }
+
+
+def test_where_seeking_leads_past_the_part_it_is_read_from_the_beginning(tmp_path, monkeypatch):
+    write_numbered_clip(tmp_path / "a.mp4", even_ticks(400))
+    index = index_video(tmp_path / "a.mp4")
+    grid = TimeGrid(index.duration, 4, 2)
+    whole = {segment.path: segment for segment in segment_frames(index, grid, SMALL)}
+    real, opened = passage.open_video, []
+
+    class Lying:
+        def __init__(self, container):
+            self.container = container
+
+        def seek(self, offset, **options):
+            self.container.seek(int(index.keyframes[-1]), **options)
+
+        def __getattr__(self, name):
+            return getattr(self.container, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *raised):
+            self.container.close()
+
+    def opening(path):
+        opened.append(path)
+        return Lying(real(path))
+
+    monkeypatch.setattr(passage, "open_video", opening)
+    assert list(segment_frames(index, grid, SMALL, {(3, 1)})) == [whole[(3, 1)]]
+    assert len(opened) == 2
 
 
 def test_one_encoding_serves_all_times_of_a_frame(tmp_path):
