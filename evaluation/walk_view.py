@@ -66,8 +66,16 @@ def group_walks(
     return list(groups.values())
 
 
-def turns_of(trajectory: Trajectory) -> list[Turn]:
-    """The turns of a transcript. A call is a visit if the environment recorded it, in order."""
+def turns_of(
+    trajectory: Trajectory, most_calls: int | None = _MOST_CALLS, longest: int | None = _LONGEST
+) -> list[Turn]:
+    """The turns of a transcript. A call is a visit if the environment recorded it, in order.
+
+    Args:
+        trajectory: Whose messages are read.
+        most_calls: Calls of a turn to keep; None keeps all.
+        longest: Characters of a text to keep; None keeps all.
+    """
     turns: list[Turn] = []
     replies = [message for message in trajectory.messages if message.get("role") == "tool"]
     visits = list(enumerate(trajectory.visits, 1))
@@ -81,10 +89,11 @@ def turns_of(trajectory: Trajectory) -> list[Turn]:
             number = None
             if visits and visits[0][1].tool == name and visits[0][1].path == parse_path(arguments.get("segment")):
                 number = visits.pop(0)[0]
-            calls.append(Call(_written(name, arguments), _clip(reply), number))
-        reasoning = _clip(str(message.get("reasoning_content") or ""))
-        content = _clip(str(message.get("content") or ""))
-        turns.append(Turn(reasoning, content, calls[:_MOST_CALLS], max(0, len(calls) - _MOST_CALLS)))
+            calls.append(Call(_written(name, arguments), _clip(reply, longest), number))
+        reasoning = _clip(str(message.get("reasoning_content") or ""), longest)
+        content = _clip(str(message.get("content") or ""), longest)
+        kept = calls[:most_calls]
+        turns.append(Turn(reasoning, content, kept, len(calls) - len(kept)))
     return turns
 
 
@@ -102,6 +111,6 @@ def _written(name: str, arguments: Mapping[str, Any]) -> str:
     return f"{short} {where}" + (f" “{_clip(str(query))}”" if query else "")
 
 
-def _clip(text: str) -> str:
+def _clip(text: str, longest: int | None = _LONGEST) -> str:
     text = text.strip()
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
