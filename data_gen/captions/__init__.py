@@ -4,6 +4,7 @@ from data_gen.captions.captioner import Caption, Captioner, Segment
 from data_gen.captions.endpoint_captioner import EndpointCaptioner
 from data_gen.captions.launch import CaptionJob, caption_videos
 from data_gen.captions.lines_captioner import LinesCaptioner
+from data_gen.captions.on_demand import OnDemandCaptions
 from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.run import CaptionRun
 from data_gen.captions.settings import CaptionSettings
@@ -12,5 +13,6 @@ from data_gen.captions.video_files import VideoFile, find_videos
 
 __all__ = [
     "Caption", "CaptionJob", "CaptionRun", "CaptionSettings", "Captioner", "EndpointCaptioner", "LinesCaptioner",
-    "RunReport", "Segment", "VideoFile", "VideoReport", "caption_videos", "find_videos", "read_subtitles",
+    "OnDemandCaptions", "RunReport", "Segment", "VideoFile", "VideoReport", "caption_videos", "find_videos",
+    "read_subtitles",
 ]  # fmt: skip

@@ -56,9 +56,7 @@ class VideoJob:
         Raises:
             InputError: the video or its subtitles are unusable, or what is there was made otherwise.
         """
-        self._made_by = {**self.settings.to_dict(), "video": file_identity(self.video.path)}
-        if self.lines:
-            self._made_by["lines_sha256"] = settings_hash({"lines": [astuple(line) for line in self.lines]})
+        self._made_by = provenance(self.settings, self.video.path, self.lines)
         if self.video.id in self.trees:
             self._recognise(self.trees[self.video.id])
             return
@@ -175,6 +173,14 @@ class VideoJob:
     def _spent(self, path: Path) -> Usage:
         value = self._recorded(path)
         return Usage.from_dict(value["usage"]) if value is not None else Usage()
+
+
+def provenance(settings: CaptionSettings, video: FilePath, lines: Sequence[Line]) -> dict[str, Any]:
+    """All that decides a tree's captions, as `made_by` has it: equal records, equal captions."""
+    record = {**settings.to_dict(), "video": file_identity(video)}
+    if lines:
+        record["lines_sha256"] = settings_hash({"lines": [astuple(line) for line in lines]})
+    return record
 
 
 def _key(path: Path) -> str:
