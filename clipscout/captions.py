@@ -45,6 +45,7 @@ def captions(
     max_usd: Annotated[float | None, typer.Option(help="Stop before more than this is spent on OUT.")] = None,
     executor: Annotated[str, typer.Option(help="local, slurm or ray.")] = "local",
     tasks: Annotated[int, typer.Option(help="Shares of the videos; on this machine, processes.")] = 1,
+    rank: Annotated[int | None, typer.Option(help="Do this share only, from 0, for a scheduler's arrays.")] = None,
     partition: Annotated[str, typer.Option(help="Slurm partition.")] = "",
     time_limit: Annotated[str, typer.Option(help="Slurm time limit.")] = "24:00:00",
     venv: Annotated[Path | None, typer.Option(help="The environment's activate file, for Slurm.")] = None,
@@ -56,6 +57,7 @@ def captions(
     Exit code 0 if every video has its tree, 1 if anything is missing, 2 if the command itself is wrong.
     """
     from data_gen import captions as stage
+    from data_gen.captions.launch import caption_share
     from data_gen.captions.launch import check as check_out
     from data_gen.captions.prompts import PROMPTS
     from data_gen.captions.run import Pace
@@ -77,7 +79,13 @@ def captions(
         endpoint = EndpointSettings(url, model, in_flight, attempts, timeout) if captioner == "endpoint" else None
         pace = Pace(in_flight, decoding, frame_mb * 1_000_000)
         job = stage.CaptionJob(videos, out, settings, endpoint, pace, prices or PRICES, max_usd, annotations)
-        report = check_out(job) if check else stage.caption_videos(job, executor, tasks, quiet, **options)
+        if check:
+            report = check_out(job)
+        elif rank is not None:
+            executor = "local"
+            report = caption_share(job, rank, tasks, quiet)
+        else:
+            report = stage.caption_videos(job, executor, tasks, quiet, **options)
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None

@@ -31,6 +31,7 @@ def teacher(
     max_usd: Annotated[float | None, typer.Option(help="Stop before more than this is spent on FOLDER.")] = None,
     executor: Annotated[str, typer.Option(help="local, slurm or ray.")] = "local",
     tasks: Annotated[int, typer.Option(help="Shares of the questions; on this machine, processes.")] = 1,
+    rank: Annotated[int | None, typer.Option(help="Do this share only, from 0, for a scheduler's arrays.")] = None,
     partition: Annotated[str, typer.Option(help="Slurm partition.")] = "",
     time_limit: Annotated[str, typer.Option(help="Slurm time limit.")] = "24:00:00",
     venv: Annotated[Path | None, typer.Option(help="The environment's activate file, for Slurm.")] = None,
@@ -44,6 +45,7 @@ def teacher(
     from data_gen import teacher as stage
     from data_gen.durable import EndpointSettings
     from data_gen.durable.prices import PRICES
+    from data_gen.teacher.launch import teach_share
 
     options: dict = {}
     if executor == "slurm":
@@ -60,10 +62,19 @@ def teacher(
         clips = EndpointSettings(clip_url or url, clip_model, in_flight, attempts, timeout) if clip_model else None
         pace = stage.Pace(in_flight, 4 * in_flight)
         job = stage.TeacherJob(folder, settings, endpoint, tasks, videos, clips, prices or PRICES, max_usd, pace)
-        report = stage.collect(job) if check else stage.teach_questions(job, executor, quiet, **options)
+        if check:
+            report = stage.collect(job)
+        elif rank is not None:
+            executor = "local"
+            report = teach_share(job, rank, quiet)
+        else:
+            report = stage.teach_questions(job, executor, quiet, **options)
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped: run the same command again to go on", err=True)
+        raise typer.Exit(130) from None
     if executor == "slurm" and not check:
         typer.echo("submitted; the same command with --check writes out what is there")
         return

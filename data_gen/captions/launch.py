@@ -42,6 +42,23 @@ def caption_videos(
     return report
 
 
+def caption_share(job: CaptionJob, rank: int, tasks: int, quiet: bool = False) -> RunReport:
+    """Captions one rank's share in this process, for schedulers that start the ranks themselves, as Slurm arrays do.
+
+    Ranks may run at the same time; a rank that runs twice at once is refused. `check` tells of all of them.
+
+    Raises:
+        InputError: no such rank, this rank is at work already, other settings, no videos.
+    """
+    if not 0 <= rank < tasks:
+        raise InputError("captions", "rank", rank, f"give a rank from 0 to {tasks - 1}, as there are {tasks} tasks")
+    find_videos(job.videos)
+    _keep_settings(job.run_folder / "settings.json", job.settings.to_dict())
+    CaptionStep(job, quiet).run(None, rank, tasks)
+    path = job.run_folder / "reports" / f"rank-{rank:05d}.json"
+    return RunReport.from_dict(json.loads(path.read_text(encoding="utf-8")))
+
+
 def check(job: CaptionJob) -> RunReport:
     """The ranks' reports together, and every video that none of them tells of."""
     parts = []

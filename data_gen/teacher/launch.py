@@ -7,10 +7,11 @@ from contextlib import ExitStack
 from typing import Any
 
 from data_gen.durable import Journal, RunLock, differences, executor_logs, run_step
+from data_gen.teacher.corpus_digest import keep_corpus
 from data_gen.teacher.report_counts import RunReport
 from data_gen.teacher.step import TeacherJob, TeacherStep
 from data_gen.teacher.trajectory_file import write_lines
-from navigation import TOOLS, InputError, read_questions, write_json
+from navigation import TOOLS, InputError, TreeStore, read_questions, write_json
 
 
 def teach_questions(job: TeacherJob, executor: str = "local", quiet: bool = False, **options: Any) -> RunReport:
@@ -24,15 +25,17 @@ def teach_questions(job: TeacherJob, executor: str = "local", quiet: bool = Fals
 
     Raises:
         InputError: another run is at work in `out`; `out` was begun with other settings (the message lists the
-            differences); no questions or trees.
+            differences) or its questions or trees have changed since; no questions or trees.
     """
     begun = time.monotonic()
     for name, mend in (("questions.jsonl", "write the corpus there first"), ("trees", "write the trees there first")):
         if not (job.out / name).exists():
-            raise InputError(job.out, "folder", f"no {name}", f"{mend}, for example with `clipscout corpus`")
+            raise InputError(job.out, "folder", f"no {name}", f"{mend}, for example with `clipscout questions`")
     settings = job.to_dict()
     with RunLock(job.run_folder / "lock", "teacher run"):
         _keep_settings(job, settings)
+        questions = read_questions(job.out / "questions.jsonl")
+        keep_corpus(job.run_folder / "corpus.json", job.out, questions, TreeStore(job.out / "trees"))
         for rank in range(job.tasks):
             (job.rank_folder(rank) / "report.json").unlink(missing_ok=True)
         run_step(executor, TeacherStep(job, quiet), job.tasks, executor_logs(job.out, settings), **options)
@@ -41,6 +44,29 @@ def teach_questions(job: TeacherJob, executor: str = "local", quiet: bool = Fals
         report = _collect(job)
         report.seconds = time.monotonic() - begun
         return report
+
+
+def teach_share(job: TeacherJob, rank: int, quiet: bool = False) -> RunReport:
+    """Walks one rank's share in this process, for schedulers that start the ranks themselves, as Slurm arrays do.
+
+    Ranks may run at the same time; a rank that runs twice at once is refused. `collect` writes the walks of all out.
+
+    Raises:
+        InputError: no such rank, this rank is at work already, other settings, no questions or trees.
+    """
+    if not 0 <= rank < job.tasks:
+        mend = f"give a rank from 0 to {job.tasks - 1}, as there are {job.tasks} tasks"
+        raise InputError("teacher", "rank", rank, mend)
+    _check_folder(job)
+    _keep_settings(job, job.to_dict())
+    TeacherStep(job, quiet).run(None, rank, job.tasks)
+    return RunReport.from_dict(json.loads((job.rank_folder(rank) / "report.json").read_text(encoding="utf-8")))
+
+
+def _check_folder(job: TeacherJob) -> None:
+    for name, mend in (("questions.jsonl", "write the corpus there first"), ("trees", "write the trees there first")):
+        if not (job.out / name).exists():
+            raise InputError(job.out, "folder", f"no {name}", f"{mend}, for example with `clipscout questions`")
 
 
 def collect(job: TeacherJob) -> RunReport:

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# One node's part of a training run; `srun` starts it once a node. LAUNCH, HEAD, PORT, PROCESSES (a node) and FOLDER come
+# from the batch script, the module and its arguments from the command line.
+set -euo pipefail
+# Slurm's SIGTERM reaches every process of the step. The trainer saves and ends; the launcher, which would kill it after
+# 30 s, lets it: it ends when its children have ended.
+trap '' TERM
+export TORCHELASTIC_SIGNALS_TO_HANDLE=SIGINT
+nodes=${SLURM_STEP_NUM_NODES:-1}
+exec accelerate launch --config_file "$LAUNCH" \
+  --num_machines "$nodes" --machine_rank "$SLURM_PROCID" --num_processes $((nodes * PROCESSES)) \
+  --main_process_ip "$HEAD" --main_process_port "$PORT" \
+  --tee 3 --log_dir "$FOLDER/ranks-of-node-$SLURM_PROCID" \
+  "$@"
