@@ -14,6 +14,7 @@ from clipscout.evaluate import evaluate
 from clipscout.score import score
 from clipscout.teacher import teacher
 from clipscout.tree import tree
+from clipscout.view.command import view
 from navigation import InputError
 
 app = typer.Typer(help="Answer questions about hours of video while looking at little of it.", no_args_is_help=True)
@@ -23,6 +24,7 @@ app.command()(teacher)
 app.command()(dataset)
 app.command()(difficulty)
 app.command("eval")(evaluate)
+app.command()(view)
 app.add_typer(tree, name="tree")
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus as downloaded; generated corpora need none.")]
 

@@ -1,0 +1,171 @@
+"""The viewer's pages. Plain links and forms: no script runs in them."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from clipscout.view.comparison import OUTCOMES, compare
+from clipscout.view.filters import CORRECT, ORDERS, Filter
+from clipscout.view.offsets import Row
+from clipscout.view.walk_page import walk_page
+from clipscout.view.walk_set import WalkSet
+from clipscout.web import Guard, templates
+from clipscout.web.assets import asset_route
+from clipscout.web.guard import LOOPBACK, App
+from clipscout.web.templates import style_sheet
+from navigation import InputError, Status
+
+HERE = Path(__file__).parent
+PAGE_SIZE = 50
+
+
+def view_app(sets: Sequence[WalkSet], hosts: tuple[str, ...] | None = LOOPBACK) -> App:
+    """The pages over some sets of walks: a list with filters, a walk, a comparison."""
+    pages = _Pages(sets)
+    routes = [
+        Route("/", pages.guarded(pages.list)),
+        Route("/walk/{walks:int}/{number:int}", pages.guarded(pages.walk)),
+        Route("/compare", pages.guarded(pages.compare)),
+        asset_route({"view.css": style_sheet(HERE / "static" / "view.css")}),
+    ]
+    return Guard(Starlette(routes=routes, exception_handlers={404: pages.not_found}), hosts=hosts)
+
+
+class _Pages:
+    def __init__(self, sets: Sequence[WalkSet]) -> None:
+        self.sets = list(sets)
+        self.templates = templates(HERE / "templates")
+        self.templates.globals |= {"sets": self.sets, "embedded": False}
+        self.templates.filters["combined"] = _combined
+
+    def guarded(self, page: Callable[[Request], str]) -> Callable[[Request], Any]:
+        """The page, or what is wrong with the request or with the run's files. Runs in a thread: pages read files."""
+
+        def answer(request: Request) -> Response:
+            try:
+                return HTMLResponse(page(request))
+            except InputError as error:
+                return self._problem(str(error), 400)
+            except (IndexError, OSError) as error:
+                return self._problem(f"there is no such page ({type(error).__name__})", 404)
+
+        return answer
+
+    async def not_found(self, request: Request, error: Exception) -> Response:
+        return self._problem("there is no such page", 404)
+
+    def list(self, request: Request) -> str:
+        query = request.query_params
+        place, walks = self._set(query.get("set", "0"))
+        chosen = Filter.from_query(query)
+        numbers = chosen.select(walks)
+        pages = max(1, -(-len(numbers) // PAGE_SIZE))
+        page = min(max(1, _whole("page", query.get("page", "1"))), pages)
+        shown = numbers[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+        rows = [walks.rows[number] for number in numbers]
+        return self._render(
+            "list.html", place=place, walks=walks, filter=chosen,
+            rows=[(number, walks.rows[number]) for number in shown], page=page, pages=pages, count=len(numbers),
+            facts=summary(rows), statuses=[each.value for each in Status],
+            correct=CORRECT, orders=ORDERS, kinds=sorted({kind for kind in walks.questions.kinds.values() if kind}),
+            has_steps=any(row.step is not None for row in rows[:1]),
+            query=lambda **more: chosen.query(set=place, **more),
+        )  # fmt: skip
+
+    def walk(self, request: Request) -> str:
+        place, walks = self._set(str(request.path_params["walks"]))
+        number = request.path_params["number"]
+        chosen = Filter.from_query(request.query_params)
+        told = walk_page(walks, number)
+        around = chosen.select(walks)
+        at = around.index(number) if number in around else None
+        return self._render(
+            "walk_page.html", place=place, told=told, filter=chosen,
+            query=lambda **more: chosen.query(set=place, **more),
+            before=around[at - 1] if at else None,
+            after=around[at + 1] if at is not None and at + 1 < len(around) else None,
+            at=at, count=len(around),
+            same=[other for other in walks.by_question()[told.row.question_id] if other != number],
+            others=[
+                (index, other) for index, other in enumerate(self.sets)
+                if other is not walks and told.row.question_id in other.by_question()
+            ],
+        )  # fmt: skip
+
+    def compare(self, request: Request) -> str:
+        query = request.query_params
+        (left_place, left), (right_place, right) = self._set(query.get("left", "0")), self._set(query.get("right", "1"))
+        question_id = query.get("question")
+        found = compare(left, right)
+        outcome = query.get("outcome", "")
+        if outcome and outcome not in OUTCOMES:
+            raise InputError("compare", "outcome", outcome, f"give one of {', '.join(OUTCOMES)}")
+        pairs = [pair for pair in found.pairs if not outcome or pair.outcome == outcome]
+        shared = {
+            "left": left, "right": right, "left_place": left_place, "right_place": right_place, "found": found,
+            "outcome": outcome, "outcomes": OUTCOMES,
+        }  # fmt: skip
+        if question_id is None:
+            pages = max(1, -(-len(pairs) // PAGE_SIZE))
+            page = min(max(1, _whole("page", query.get("page", "1"))), pages)
+            shown = pairs[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+            return self._render(
+                "compare.html", pairs=shown, count=len(pairs), page=page, pages=pages, **shared,
+            )  # fmt: skip
+        at = next((index for index, pair in enumerate(pairs) if pair.question_id == question_id), None)
+        if at is None:
+            raise InputError("compare", "question", question_id, "give a question that both hold, of this outcome")
+        pair = pairs[at]
+        number = [
+            min(max(0, _whole(name, query.get(name, "0"))), len(numbers) - 1)
+            for name, numbers in (("i", pair.left), ("j", pair.right))
+        ]
+        return self._render(
+            "compare_walks.html", pair=pair, chosen=number, place_of_pair=at, count=len(pairs),
+            before=pairs[at - 1].question_id if at else None,
+            after=pairs[at + 1].question_id if at + 1 < len(pairs) else None,
+            told=[walk_page(left, pair.left[number[0]]), walk_page(right, pair.right[number[1]])], **shared,
+        )  # fmt: skip
+
+    def _set(self, given: str) -> tuple[int, WalkSet]:
+        place = _whole("set", given)
+        if not 0 <= place < len(self.sets):
+            raise InputError("viewer", "set", given, f"give a number from 0 to {len(self.sets) - 1}")
+        self.sets[place].offsets.refresh()
+        return place, self.sets[place]
+
+    def _render(self, name: str, **values: Any) -> str:
+        return self.templates.get_template(name).render(**values)
+
+    def _problem(self, text: str, status: int) -> Response:
+        return HTMLResponse(self._render("problem.html", text=text), status)
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """Counts and means of some walks."""
+    totals = [row.total for row in rows if row.total is not None]
+    return {
+        "statuses": Counter(row.status for row in rows),
+        "right": sum(row.correct for row in rows),
+        "visits": fmean(row.visits for row in rows) if rows else None,
+        "total": fmean(totals) if totals else None,
+    }
+
+
+def _combined(values: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Both mappings as query values, without empty ones; what cannot be encoded is replaced."""
+    return {key: str(value).encode("utf-8", "replace") for key, value in (values | more).items() if value != ""}
+
+
+def _whole(name: str, given: str) -> int:
+    try:
+        return int(given[:20])
+    except ValueError:
+        raise InputError("viewer", name, given, "give a whole number") from None

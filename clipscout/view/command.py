@@ -1,0 +1,51 @@
+"""`clipscout view`: recorded walks as pages."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from navigation import InputError
+
+
+def view(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or JSONL files of trajectories.")],
+    corpus: Annotated[
+        Path | None, typer.Option(help="Folder with questions.jsonl and trees/; default: looked for beside the walks.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only sets whose name ends so; repeatable.")] = None,
+    host: Annotated[str, typer.Option(help="Address to bind; anything but loopback is open to others.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8766,
+    export: Annotated[Path | None, typer.Option(help="Write one HTML file instead of serving.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most questions in the exported file.")] = 100,
+    status: Annotated[str, typer.Option(help="Export: answered, out_of_turns, …")] = "",
+    correct: Annotated[str, typer.Option(help="Export: right, wrong or none (no letter).")] = "",
+    text: Annotated[str, typer.Option(help="Export: only questions, ids and videos with this text.")] = "",
+    order: Annotated[str, typer.Option(help="Export: file, reward, reward-, visits, visits- or turns-.")] = "file",
+) -> None:
+    """Show trajectories, rollouts and evaluations as pages: filter them, read a walk, compare two runs."""
+    from clipscout.view.app import view_app
+    from clipscout.view.export import export as write_export
+    from clipscout.view.filters import Filter
+    from clipscout.view.walk_set import find_sets
+    from clipscout.web import run_app
+    from clipscout.web.run_app import allowed_hosts
+
+    sets = [each for run in runs for each in find_sets(run, corpus)]
+    if only:
+        names = [each.name for each in sets]
+        sets = [each for each in sets if any(each.name.endswith(name) for name in only)]
+        if not sets:
+            raise InputError("view", "--only", ", ".join(only), f"give the end of one of {', '.join(names)}")
+    for each in sets:
+        each.offsets.refresh()
+    if export is not None:
+        chosen = Filter.from_query({"status": status, "correct": correct, "text": text, "order": order})
+        count = write_export(sets, chosen, export, limit)
+        print(f"{export}: {count} questions")
+        return
+    for each in sets:
+        beside = each.corpus if each.corpus is not None else "no questions found; --corpus gives them"
+        print(f"{each.name}: {len(each.rows)} walks ({beside})", file=sys.stderr)
+    run_app(view_app(sets, allowed_hosts(host)), host, port, "walks")

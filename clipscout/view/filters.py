@@ -1,0 +1,109 @@
+"""Which walks a list shows, in which order, from a query string or the command line."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlencode
+
+from clipscout.view.offsets import Row
+from clipscout.view.walk_set import WalkSet
+from navigation import InputError, Status
+
+ORDERS = ("file", "reward", "reward-", "visits", "visits-", "turns-")
+CORRECT = ("right", "wrong", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Bounds are included; an empty text means any.
+
+    `correct` is right, wrong (a letter that is not right) or none (no letter). `text` is looked for in the question,
+    its id and the video's id, without regard to case.
+    """
+
+    status: str = ""
+    correct: str = ""
+    reward_from: float | None = None
+    reward_to: float | None = None
+    visits_from: int | None = None
+    visits_to: int | None = None
+    step: int | None = None
+    kind: str = ""
+    text: str = ""
+    order: str = "file"
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> "Filter":
+        """Reads what is there; keys of other meaning are left out.
+
+        Raises:
+            InputError: a value that does not fit its key.
+        """
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            given = (query.get(each.name) or "").strip()
+            if given:
+                values[each.name] = _read(each.name, given[:200])
+        return cls(**values)
+
+    def query(self, **more: object) -> str:
+        """Back to a query string, without what is at its default."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        given = {key: value for key, value in given.items() if value not in (None, "", "file")}
+        return urlencode({key: str(value).encode("utf-8", "replace") for key, value in (given | more).items()})
+
+    def select(self, walks: WalkSet) -> list[int]:
+        """Numbers of the rows that pass, in order."""
+        texts, kinds = walks.questions.texts, walks.questions.kinds
+        text = self.text.casefold()
+        found = [
+            number
+            for number, row in enumerate(walks.rows)
+            if self._passes(row)
+            and (not self.kind or kinds.get(row.question_id) == self.kind)
+            and (not text or text in f"{texts.get(row.question_id, '')}\n{row.id}\n{row.video_id}".casefold())
+        ]
+        if self.order != "file":
+            name = self.order.rstrip("-")
+            found.sort(key=lambda number: _sort_key(walks.rows[number], name), reverse=self.order.endswith("-"))
+        return found
+
+    def _passes(self, row: Row) -> bool:
+        if self.status and row.status != self.status:
+            return False
+        if self.correct and self.correct != ("right" if row.correct else "wrong" if row.prediction else "none"):
+            return False
+        if self.step is not None and row.step != self.step:
+            return False
+        return _within(row.visits, self.visits_from, self.visits_to) and _within(
+            row.total, self.reward_from, self.reward_to
+        )
+
+
+def _sort_key(row: Row, name: str) -> float:
+    value = row.total if name == "reward" else getattr(row, name)
+    return -math.inf if value is None else value
+
+
+def _within(value: float | None, low: float | None, high: float | None) -> bool:
+    if low is None and high is None:
+        return True
+    return value is not None and (low is None or value >= low) and (high is None or value <= high)
+
+
+def _read(name: str, given: str) -> Any:
+    choices = {"status": tuple(Status), "correct": CORRECT, "order": ORDERS}.get(name)
+    if choices is not None:
+        if given not in choices:
+            raise InputError("filter", name, given, f"give one of {', '.join(choices)}")
+        return given
+    if name in ("kind", "text"):
+        return given
+    try:
+        value = float(given) if name.startswith("reward") else int(given)
+        if not math.isfinite(value):
+            raise ValueError
+    except ValueError:
+        raise InputError("filter", name, given, "give a number") from None
+    return value

@@ -1,0 +1,92 @@
+"""Everything that is told of one walk: its drawing, its turns, and why it earned what it did."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clipscout.view.offsets import Row
+from clipscout.view.walk_set import WalkSet
+from evaluation.walk_figure import WalkFigure, walk_figure
+from evaluation.walk_view import Turn, turns_of
+from navigation import CaptionTree, InputError, Question, Trajectory
+from navigation.errors import is_number
+from rewards import Breakdown, explain
+from rewards.explain import VisitAccount
+
+
+@dataclass(frozen=True, slots=True)
+class WalkPage:
+    """One walk, ready for the template. What is not known (no question, no tree) is None or empty.
+
+    Attributes:
+        recorded: Reward parts as they stand in the record, by name.
+        breakdown: The same episode scored again with the run's settings, or the defaults.
+        accounts: What each visit earned and cost by that breakdown.
+        missing: Why there is no drawing or no account, in words; empty if both are there.
+        raw: The record as indented JSON.
+    """
+
+    walks: WalkSet
+    number: int
+    row: Row
+    trajectory: Trajectory
+    question: Question | None
+    figure: WalkFigure | None
+    turns: Sequence[Turn]
+    recorded: Sequence[tuple[str, float]]
+    breakdown: Breakdown | None
+    accounts: Sequence[VisitAccount]
+    missing: str
+    raw: str
+
+
+def walk_page(walks: WalkSet, number: int) -> WalkPage:
+    """Reads one walk.
+
+    Raises:
+        IndexError: no such row.
+        InputError: its record, its question or its tree is broken.
+    """
+    if number < 0:
+        raise IndexError(number)
+    row = walks.rows[number]
+    record = walks.offsets.record(row)
+    trajectory = Trajectory.from_dict(record, walks.offsets.files[row.file])
+    question, tree = walks.question(row), walks.tree(row)
+    clues = question.clue_intervals if question is not None else ()
+    breakdown = _score(walks, trajectory, question, tree)
+    accounts: Sequence[VisitAccount] = ()
+    if breakdown is not None and tree is not None:
+        accounts = explain(breakdown, tree.grid, walks.mix.settings.visit_cost)
+    parts = ((name, value) for name, value in trajectory.reward.items() if is_number(value))
+    return WalkPage(
+        walks, number, row, trajectory, question,
+        walk_figure(tree, trajectory, clues) if tree is not None else None,
+        turns_of(trajectory, most_calls=None, longest=None),
+        [(name.replace("_", " "), value) for name, value in parts],
+        breakdown, accounts, _missing(walks, question, tree),
+        json.dumps(record, ensure_ascii=False, indent=1),
+    )  # fmt: skip
+
+
+def _score(
+    walks: WalkSet, trajectory: Trajectory, question: Question | None, tree: CaptionTree | None
+) -> Breakdown | None:
+    if question is None or tree is None:
+        return None
+    try:
+        return walks.mix.score(
+            question, tree.grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused,
+            keep_steps=True,
+        )  # fmt: skip
+    except InputError:  # visits of another tree than the one at hand: the walk is shown, its reward is not explained
+        return None
+
+
+def _missing(walks: WalkSet, question: Question | None, tree: CaptionTree | None) -> str:
+    if question is not None and tree is not None:
+        return ""
+    what = "question and tree" if question is None and tree is None else "question" if question is None else "tree"
+    if walks.corpus is None:
+        return f"No {what}: give --corpus, the folder with questions.jsonl and trees/."
+    return f"No {what} of this walk in {walks.corpus}: give another --corpus."

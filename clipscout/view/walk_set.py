@@ -1,0 +1,135 @@
+"""The walks of one run (or one policy, or one training), with the questions and trees they are about."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clipscout.view.offsets import Offsets, Row
+from clipscout.view.question_file import QuestionFile
+from navigation import CaptionTree, InputError, Question, TreeStore
+from rewards import RewardMix
+
+TRAJECTORIES, ROLLOUTS = "trajectories.jsonl", "rollouts"
+_DEEPEST = 4
+
+
+class WalkSet:
+    """Named walks.
+
+    Args:
+        name: Shown, and given on the command line.
+        files: JSONL files of trajectories.
+        corpus: Folder with `questions.jsonl` and `trees/`; None: walks are shown without question and drawing.
+        mix: Recorded reward settings; None: the default mix explains the reward.
+    """
+
+    def __init__(self, name: str, files: Sequence[Path], corpus: Path | None, mix: RewardMix | None = None) -> None:
+        self.name, self.corpus = name, corpus
+        self.offsets = Offsets(files)
+        self.mix = mix or RewardMix()
+        self.mix_recorded = mix is not None
+        self.trees = TreeStore(corpus / "trees", capacity=8) if corpus is not None else None
+        self._by_question: dict[str, list[int]] = {}
+        self._grouped = 0
+
+    @cached_property
+    def questions(self) -> QuestionFile:
+        return QuestionFile(self.corpus / "questions.jsonl" if self.corpus is not None else None)
+
+    @property
+    def rows(self) -> list[Row]:
+        return self.offsets.rows
+
+    def by_question(self) -> dict[str, list[int]]:
+        """Numbers of the rows of each question, in order."""
+        for number in range(self._grouped, len(self.rows)):
+            self._by_question.setdefault(self.rows[number].question_id, []).append(number)
+        self._grouped = len(self.rows)
+        return self._by_question
+
+    def question(self, row: Row) -> Question | None:
+        return self.questions.get(row.question_id)
+
+    def tree(self, row: Row) -> CaptionTree | None:
+        if self.trees is None or row.video_id not in self.trees:
+            return None
+        return self.trees[row.video_id]
+
+
+def find_sets(run: Path, corpus: Path | None = None) -> list[WalkSet]:
+    """Every set of walks in a run's folder, or the one in a JSONL file.
+
+    Args:
+        run: A file; or a folder with `trajectories.jsonl` or `rollouts/` in it or up to four levels below.
+        corpus: Where the questions and trees are; default: looked for beside the walks.
+
+    Raises:
+        InputError: nothing there, or no walks in it.
+    """
+    if run.is_file():
+        return [_set(run.name, [run], run.parent, corpus)]
+    if not run.is_dir():
+        raise InputError(run, "run", str(run), "give a folder or JSONL file that exists")
+    sets = []
+    for folder in _folders(run):
+        name = folder.name if folder == run else f"{run.name}/{folder.relative_to(run).as_posix()}"
+        rollouts = sorted((folder / ROLLOUTS).glob("*.jsonl"), key=_in_order)
+        if (folder / TRAJECTORIES).is_file():
+            sets.append(_set(name, [folder / TRAJECTORIES], folder, corpus))
+        if rollouts:
+            sets.append(_set(f"{name}/{ROLLOUTS}", rollouts, folder, corpus))
+    if not sets:
+        raise InputError(
+            run, "run", "no walks", f"give a folder with {TRAJECTORIES} or {ROLLOUTS}/*.jsonl in it, or such a file"
+        )
+    return sets
+
+
+def _folders(folder: Path, depth: int = 0) -> Iterator[Path]:
+    yield folder
+    if depth < _DEEPEST:
+        for below in sorted(folder.iterdir()):
+            if below.is_dir() and not below.is_symlink() and below.name not in ("trees", ROLLOUTS):
+                yield from _folders(below, depth + 1)
+
+
+def _in_order(path: Path) -> tuple[int, str]:
+    digits = "".join(sign for sign in path.stem if sign.isdigit() and sign.isascii())
+    return int(digits[-18:] or 0), path.name
+
+
+def _set(name: str, files: Sequence[Path], folder: Path, corpus: Path | None) -> WalkSet:
+    config = _yaml(folder / "resolved_config.yaml") or _yaml(folder / "settings.json")
+    return WalkSet(name, files, corpus or _corpus(folder, config.get("data")), _mix(config))
+
+
+def _corpus(folder: Path, told: object) -> Path | None:
+    """The nearest folder of questions and trees: the walks' own, the one their config names, or one beside a parent."""
+    places = [folder, folder / "corpus"]
+    if isinstance(told, str):
+        places += [Path(told), folder / told]
+    for parent in list(folder.resolve().parents)[:3]:
+        places += [parent, parent / "traces", parent / "corpus"]
+    return next((place for place in places if (place / "questions.jsonl").is_file()), None)
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    """A settings file's mapping; empty where there is none. JSON is YAML."""
+    try:
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _mix(config: dict[str, Any]) -> RewardMix | None:
+    settings = config.get("reward") or config.get("mix")
+    if not isinstance(settings, dict):
+        return None
+    try:
+        return RewardMix.from_config(settings)
+    except InputError:  # of another version: the default mix explains, and the page says so
+        return None
