@@ -14,12 +14,15 @@ def dataset(
     out: Annotated[Path, typer.Argument(help="Folder for the sets.")],
     held_out: Annotated[float, typer.Option(help="Share of videos in the test split.")] = 0.1,
     keep: Annotated[str, typer.Option(help="Right walks of a question: first, shortest or all.")] = "all",
+    most_hints: Annotated[int | None, typer.Option(help="Drop walks that needed more hints.")] = None,
     decontaminate: Annotated[
         list[Path] | None, typer.Option(help="JSONL of benchmark questions, or text of video ids; repeatable.")
     ] = None,
     overlap: Annotated[float, typer.Option(help="Share of 8-word runs that makes a question a benchmark's.")] = 0.6,
     near_duplicates: Annotated[float, typer.Option(help="Jaccard index from which walks count as one.")] = 0.9,
-    pass_rates: Annotated[Path | None, typer.Option(help="JSON of question id to pass rate.")] = None,
+    pass_rates: Annotated[Path | None, typer.Option(help="What `clipscout difficulty` wrote.")] = None,
+    lowest_rate: Annotated[float, typer.Option(help="RL questions are solved more often than this,")] = 0.0,
+    highest_rate: Annotated[float, typer.Option(help="and less often than this.")] = 1.0,
     name: Annotated[str, typer.Option(help="Name of the data set.")] = "ClipScout traces",
     licence: Annotated[str, typer.Option(help="Licence of the data set.")] = "other",
     report: Annotated[Path | None, typer.Option(help="Also write the walks' report there (HTML).")] = None,
@@ -33,15 +36,9 @@ def dataset(
     from data_gen.teacher.report import write_report
 
     try:
-        settings = SetSettings(
-            held_out, FilterSettings(keep, near_duplicates=near_duplicates), overlap, name=name, licence=licence
-        )
-        rates = None
-        if pass_rates is not None:
-            try:
-                rates = json.loads(pass_rates.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise InputError(pass_rates, "file", str(error), "give a JSON object of question id to rate") from None
+        filters = FilterSettings(keep, most_hints=most_hints, near_duplicates=near_duplicates)
+        settings = SetSettings(held_out, filters, overlap, lowest_rate, highest_rate, name, licence)
+        rates = None if pass_rates is None else _rates(pass_rates)
         made = export_sets(folder, out, settings, Blocklist.load(decontaminate or (), overlap), rates)
         if report is not None:
             write_report(folder, report, settings.filters)
@@ -54,6 +51,18 @@ def dataset(
         typer.echo(f"  {reason} {count}")
     if made.blocked:
         typer.echo(f"decontamination: {dict(made.blocked)}")
+
+
+def _rates(path: Path) -> dict[str, float]:
+    try:
+        rates = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(path, "file", str(error), "give the pass_rates.json of `clipscout difficulty`") from None
+    if not isinstance(rates, dict) or not all(type(rate) in (int, float) and 0 <= rate <= 1 for rate in rates.values()):
+        raise InputError(
+            path, "pass rates", type(rates).__name__, "give an object of question id to a rate from 0 to 1"
+        )
+    return rates
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ KEEP = ("first", "shortest", "all")
 """Which right walks of a question are kept: the first one, the one with fewest visits, or all."""
 
 REASONS = (
-    "not_answered", "wrong", "closed_book", "ungrounded", "repeats", "void_turns", "leak_hint", "leak_retracted",
-    "leak_unseen", "copied", "near_duplicate", "not_chosen",
+    "not_answered", "wrong", "closed_book", "ungrounded", "repeats", "void_turns", "hinted", "leak_hint",
+    "leak_retracted", "leak_unseen", "copied", "near_duplicate", "not_chosen",
 )  # fmt: skip
 
 
@@ -28,6 +28,7 @@ class FilterSettings:
         repeats: Drop walks that repeat a visit.
         void_turns: Drop walks with a refused call.
         ungrounded: Drop right answers that touched no clue; `closed_book` ones opened nothing at all.
+        most_hints: Drop walks that needed more hints; None for no limit. At 0 nothing can leak.
         leaks: Drop hinted walks whose reasoning gives the hint away.
         copied: Drop answers whose option stands word for word in the question, and no other option does.
         near_duplicates: Threshold of `NearDuplicates`; None to keep them.
@@ -37,11 +38,14 @@ class FilterSettings:
     repeats: bool = True
     void_turns: bool = True
     ungrounded: bool = True
+    most_hints: int | None = None
     leaks: bool = True
     copied: bool = True
     near_duplicates: float | None = 0.9
 
     def __post_init__(self) -> None:
+        if self.most_hints is not None and self.most_hints < 0:
+            raise InputError("filter", "most_hints", self.most_hints, "give a whole number of at least 0, or none")
         if self.keep not in KEEP:
             raise InputError("filter", "keep", self.keep, f"give one of {', '.join(KEEP)}")
         if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
@@ -99,6 +103,8 @@ def faults(walk: Trajectory, question: Question, grid: TimeGrid, settings: Filte
         found.append("repeats")
     if settings.void_turns and walk.refused:
         found.append("void_turns")
+    if settings.most_hints is not None and walk.teacher.get("hints", 0) > settings.most_hints:
+        found.append("hinted")
     if settings.leaks and walk.teacher.get("hints"):
         kinds = {leak.kind for leak in find_leaks(walk.messages)}
         found += [f"leak_{kind}" for kind in ("hint", "retracted", "unseen") if kind in kinds]

@@ -43,6 +43,8 @@ class SetSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.held_out_share < 1:
             raise InputError("sets", "held_out_share", self.held_out_share, "give a share from 0 to below 1")
+        if not 0 <= self.lowest < self.highest <= 1:
+            raise InputError("sets", "lowest, highest", [self.lowest, self.highest], "give 0 <= lowest < highest <= 1")
 
 
 @dataclass(slots=True)

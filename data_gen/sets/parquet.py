@@ -90,6 +90,20 @@ class ParquetFile:
 
 
 def _array(values: list[Any], kind: str) -> pa.Array:
+    try:
+        return _arrow(values, kind)
+    except UnicodeEncodeError:
+        # Half of a surrogate pair, legal in a JSON escape, is no Unicode text: it is written as that escape.
+        return _arrow(_escaped(values), kind)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return [_escaped(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _arrow(values: list[Any], kind: str) -> pa.Array:
     if kind != "json_list":
         return pa.array(values, _TYPES[kind][0])
     texts = pa.array(values, pa.list_(pa.string()))

@@ -84,7 +84,7 @@ class CallCache:
         self.usage += completion.usage
         message = completion.message
         record = {
-            "content": message.get("content") or "",
+            "content": _text(message.get("content")),
             "reasoning": _text(message.get("reasoning_content") or message.get("reasoning")),
             "finish_reason": completion.finish_reason,
             "usage": (before + completion.usage).to_dict(),
@@ -109,4 +109,5 @@ class Fingerprint:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    """A text that every encoder takes: half of a surrogate pair, legal in a JSON escape, becomes "?"."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""

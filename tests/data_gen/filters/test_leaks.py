@@ -23,10 +23,12 @@ def test_the_sets_are_large_and_half_of_each_leaks():
 
 
 def test_figures_that_the_docs_give():
-    assert precision_and_recall(cases.TUNED) == (1.0, 1.0)
-    precision, recall = precision_and_recall(cases.UNSEEN)
-    assert precision == 1.0
-    assert recall == pytest.approx(14 / 18)
+    assert precision_and_recall(cases.TUNED) == (1.0, pytest.approx(117 / 118))
+    assert precision_and_recall(cases.UNSEEN) == (pytest.approx(20 / 21), pytest.approx(20 / 30))
+    docs = (Path(__file__).parents[3] / "docs" / "traces.md").read_text()
+    for labelled in (cases.TUNED, cases.UNSEEN):
+        precision, recall = precision_and_recall(labelled)
+        assert f"| {len(labelled)} | {precision:.1%} | {recall:.1%} |" in docs
 
 
 @pytest.mark.parametrize(

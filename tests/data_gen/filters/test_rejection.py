@@ -50,6 +50,11 @@ def test_each_fault_is_found_and_can_be_allowed():
     assert reasons(make(paths=((2, 1), (2, 1), (3, 1)), refused=2), repeats=False, void_turns=False) == []
 
 
+def test_walks_with_more_hints_than_allowed_are_dropped():
+    assert reasons(make(hints=2), most_hints=1) == ["hinted"]
+    assert reasons(make(hints=1), most_hints=1) == reasons(make(hints=9)) == []
+
+
 def test_a_walk_without_hints_cannot_leak():
     assert reasons(make(hints=0, reasoning="The hint says so.")) == []
 

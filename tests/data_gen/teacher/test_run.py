@@ -4,10 +4,11 @@ import json
 import pytest
 
 from data_gen.durable import Journal
+from data_gen.sets import SetSettings, export_sets
 from data_gen.teacher import read_trajectories, teach_questions
 from data_gen.teacher.stub import Manners
 from data_gen.teacher.trajectory_file import read_rows
-from navigation import InputError
+from navigation import InputError, read_questions, write_jsonl
 
 
 async def teach(job):
@@ -67,6 +68,41 @@ async def test_other_settings_are_refused_with_the_difference(world):
         with pytest.raises(InputError, match="tasks: 1 before, 2 now"):
             await teach(world.job(url, tasks=2))
         assert stub.stats["requests"] == requests
+
+
+async def test_changed_questions_and_captions_are_refused_and_added_ones_are_walked(world):
+    path = world.folder / "questions.jsonl"
+    rows = list(read_rows(path))
+    write_jsonl(path, rows[:-1])
+    async with world.served() as (stub, url):
+        await teach(world.job(url))
+        requests = stub.stats["requests"]
+        write_jsonl(path, [*rows[:-1], {**rows[0], "id": "changed later"}])
+        await teach(world.job(url))
+        assert stub.stats["requests"] > requests
+        assert ids(world.folder)[-1] == "changed later#0"
+        write_jsonl(path, [{**rows[0], "question": "Another one?"}, *rows[1:-1]])
+        with pytest.raises(InputError, match=f"questions.*1 changed: {rows[0]['id']}"):
+            await teach(world.job(url))
+        write_jsonl(path, rows[:-1])
+        tree = world.trees.path(rows[0]["video_id"])
+        tree.write_text(tree.read_text().replace(" ", "  ", 1))
+        with pytest.raises(InputError, match=r"trees.*1 changed"):
+            await teach(world.job(url))
+
+
+async def test_half_of_a_surrogate_pair_breaks_nothing(world):
+    path = world.folder / "questions.jsonl"
+    rows = list(read_rows(path))
+    rows[0]["question"] += " \ud83d?"
+    write_jsonl(path, rows)
+    world.questions = list(read_questions(path))
+    async with world.served() as (_, url):
+        report = await teach(world.job(url))
+    assert report.complete
+    assert ids(world.folder)[0] == f"{rows[0]['id']}#0"
+    made = export_sets(world.folder, world.folder / "sets", SetSettings(0.0))
+    assert sum(made.rl.values()) == len(rows)
 
 
 async def test_shards_share_the_questions_and_make_one_file(world):
