@@ -15,7 +15,7 @@ from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.settings import CaptionSettings
 from data_gen.captions.video_files import VideoFile
 from data_gen.captions.video_job import VideoJob
-from data_gen.durable import Budget, EndpointDown, EndpointFailed, OutOfMoney, Progress, Usage
+from data_gen.durable import EndpointDown, EndpointFailed, OutOfMoney, Progress, Usage
 from data_gen.frames import SegmentFrames, segment_frames
 from navigation import InputError, Line, Path
 
@@ -59,7 +59,6 @@ class CaptionRun:
         captioner: Who writes captions.
         settings: What they should be.
         pace: Limits.
-        budget: The captioner's; is told what earlier runs have spent.
         lines_of: Timed texts of a video; InputError if they are unusable.
         stream: Where to show how far it is.
     """
@@ -70,13 +69,11 @@ class CaptionRun:
         captioner: Captioner,
         settings: CaptionSettings,
         pace: Pace | None = None,
-        budget: Budget | None = None,
         lines_of: Callable[[VideoFile], Sequence[Line]] = lambda video: (),
         stream: TextIO | None = None,
     ) -> None:
         self.out, self.captioner, self.settings = FilePath(out), captioner, settings
         self.pace = pace or Pace()
-        self.budget = budget or Budget()
         self.lines_of = lines_of
         self.gate = ByteGate(self.pace.frame_bytes)
         self.stopped = ""
@@ -159,7 +156,6 @@ class CaptionRun:
 
     def _begin(self, each: _Underway) -> None:
         report = each.job.report
-        self.budget.spent += report.usage.usd
         self.progress.expect(report.segments)
         self.progress.resume(report.captioned)
         self._opened += 1

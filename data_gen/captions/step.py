@@ -16,6 +16,7 @@ from data_gen.captions.lines_captioner import LinesCaptioner
 from data_gen.captions.report import RunReport
 from data_gen.captions.run import CaptionRun, Pace
 from data_gen.captions.settings import CaptionSettings
+from data_gen.captions.spent import spent_before
 from data_gen.captions.subtitles import find_subtitles, read_subtitles
 from data_gen.captions.video_files import VideoFile, find_videos
 from data_gen.durable import Budget, Endpoint, EndpointSettings, PriceTable, RunLock, stop_when_orphaned
@@ -71,20 +72,20 @@ class CaptionStep(PipelineStep):
 
 async def caption(job: CaptionJob, videos: Sequence[VideoFile], share: int = 1, quiet: bool = False) -> RunReport:
     """Captions videos in this process, with one `share`-th of the job's requests in flight and of its money."""
-    budget = Budget(None if job.max_usd is None else job.max_usd / share)
+    budget = Budget() if job.max_usd is None else Budget(job.max_usd / share, spent_before(job.out, videos))
     stream = None if quiet else sys.stderr
     lines_of = _lines_of(job)
     if job.settings.captioner != "endpoint":
         nothing = "Nothing is said." if job.settings.captioner == "subtitles" else "Nothing is annotated."
         captioner = LinesCaptioner(job.settings, nothing)
-        return await CaptionRun(job.out, captioner, job.settings, job.pace, budget, lines_of, stream).run(videos)
+        return await CaptionRun(job.out, captioner, job.settings, job.pace, lines_of, stream).run(videos)
     if job.endpoint is None:
         raise InputError("captions", "endpoint", None, "give the address of the endpoint")
     settings = replace(job.endpoint, in_flight=max(1, job.endpoint.in_flight // share))
     pace = replace(job.pace, in_flight=settings.in_flight)
     async with Endpoint(settings, PriceTable(job.prices), budget) as endpoint:
         captioner = EndpointCaptioner(endpoint, job.settings)
-        return await CaptionRun(job.out, captioner, job.settings, pace, budget, lines_of, stream).run(videos)
+        return await CaptionRun(job.out, captioner, job.settings, pace, lines_of, stream).run(videos)
 
 
 def _lines_of(job: CaptionJob) -> Callable[[VideoFile], Sequence[Line]]:

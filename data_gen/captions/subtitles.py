@@ -4,11 +4,13 @@ import html
 import re
 from pathlib import Path
 
+from data_gen.frames import VIDEO_SUFFIXES
 from navigation import InputError, Line
 
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
 _SPAN = re.compile(rf"^\s*{_TIME}\s*-->\s*{_TIME}")
 _TAG = re.compile(r"<[^<>\n]{1,200}>|\{\\[^{}\n]{0,200}\}")
+_LANGUAGE = re.compile(r"(\.[A-Za-z][A-Za-z0-9_-]{1,11}){0,2}")
 SUFFIXES = (".srt", ".vtt")
 
 
@@ -43,14 +45,23 @@ def read_subtitles(path: str | Path) -> list[Line]:
 
 
 def find_subtitles(video: str | Path) -> Path | None:
-    """The subtitle file beside a video: `talk.srt` for `talk.mp4`, or with a language between, `talk.en.srt`."""
+    """The subtitle file beside a video: `talk.srt` for `talk.mp4`, or with a language between, `talk.en.srt`.
+
+    `talk.two.srt` is not taken for it where there is a `talk.two.mp4`.
+    """
     video = Path(video)
     for suffix in SUFFIXES:
         exact = video.with_name(video.stem + suffix)
         if exact.is_file():
             return exact
-    others = (path for path in video.parent.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    named = [path for path in others if Path(path.stem).stem == video.stem and len(path.stem) <= len(video.stem) + 10]
+    files = [path for path in video.parent.iterdir() if path.stem.startswith(video.stem)]
+    of_others = {path.stem for path in files if path.suffix.lower() in VIDEO_SUFFIXES} - {video.stem}
+    named = (
+        path
+        for path in files
+        if path.suffix.lower() in SUFFIXES and path.stem not in of_others and path.is_file()
+        and _LANGUAGE.fullmatch(path.stem, len(video.stem))
+    )  # fmt: skip
     return min(named, default=None)
 
 

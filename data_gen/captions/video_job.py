@@ -8,11 +8,11 @@ from typing import Any
 from data_gen.captions.captioner import Caption, Captioner, Segment
 from data_gen.captions.report import VideoReport
 from data_gen.captions.settings import CaptionSettings
+from data_gen.captions.spent import journal_path
 from data_gen.captions.video_files import VideoFile
 from data_gen.durable import Journal, Usage, differences, file_identity, settings_hash
-from data_gen.frames import SegmentFrames, VideoIndex, index_video
+from data_gen.frames import SegmentFrames, VideoIndex, index_video, segment_frames
 from navigation import CaptionTree, InputError, Line, Path, TimeGrid, TreeStore
-from navigation.files import child_path
 from navigation.grid import format_path
 
 _TOTAL, _REFUSED = "total", "refused"
@@ -45,7 +45,7 @@ class VideoJob:
         self.captions: dict[Path, str] = {}
         self.failed: dict[Path, str] = {}
         self.abandoned = False
-        self._journal_path = child_path(out / ".run" / "journals", video.id, ".jsonl")
+        self._journal_path = journal_path(out, video.id)
         self._journal: Journal | None = None
         self._made_by: dict[str, Any] = {}
         self._tree: CaptionTree | None = None
@@ -73,8 +73,17 @@ class VideoJob:
                     self.captions[path] = value["caption"]
         self.report.segments = self.grid.segment_count
         self.report.resumed = self.report.captioned = len(self.captions)
-        if _REFUSED in self._journal and not self.settings.accept_damaged:
-            raise InputError(self.video.path, "video", "found unusable by an earlier run", self._journal[_REFUSED])
+        if self._journal.get(_REFUSED) and not self.settings.accept_damaged:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Decodes all of a video that an earlier run refused: what is left to caption may not show what is wrong.
+
+        It may be sound by now: what could not be read may have been a share that was away.
+        """
+        for _ in segment_frames(self.index, self.grid, self.settings.recipe):
+            pass
+        self._journal.append(_REFUSED, "")
 
     def _recognise(self, tree: CaptionTree) -> None:
         changed = differences(tree.made_by, self._made_by)
@@ -152,12 +161,9 @@ class VideoJob:
             self._journal.close()
 
     def refuse(self, error: InputError | OSError) -> None:
-        """Gives the video up, for good if it is the video's own fault.
-
-        A later run would decode fewer segments and might miss what is wrong with it.
-        """
+        """Gives the video up, and has the next run look at all of it first if something is wrong with the video."""
         self.report.state, self.report.reason, self.abandoned = "refused", str(error), True
-        if self._journal is not None and isinstance(error, InputError) and _REFUSED not in self._journal:
+        if self._journal is not None and isinstance(error, InputError) and not self._journal.get(_REFUSED):
             self._journal.append(_REFUSED, str(error))
 
     def _is_ready(self, path: Path) -> bool:

@@ -40,7 +40,8 @@ def without_repeats(texts: Sequence[str]) -> list[str]:
 def thinned(texts: Sequence[str], word_limit: int) -> list[str]:
     """As many of the texts, evenly spread, as stay within the limit together; a single one is cut to it."""
     counts = [len(text.split()) for text in texts]
-    for keep in range(len(texts), 1, -1):
+    # Each has a word at least: more of them than words are allowed need not be tried.
+    for keep in range(min(len(texts), word_limit + counts.count(0)), 1, -1):
         chosen = [round(place * (len(texts) - 1) / (keep - 1)) for place in range(keep)]
         if sum(counts[place] for place in chosen) <= word_limit:
             return [texts[place] for place in chosen]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from data_gen.captions import caption_videos
+from data_gen.captions import run as captions_run
 from data_gen.captions.stub import FAULTS
 from data_gen.frames.numbered_clip import write_numbered_clip
 from navigation import CaptionTree, InputError, TreeStore
@@ -141,10 +142,32 @@ async def test_a_damaged_video_stays_refused_until_damage_is_accepted(stubs, job
         assert video.state == "refused"
         reasons.append(video.reason)
     assert "asked frames cannot be decoded" in reasons[0]
-    assert reasons[0] in reasons[1]
+    assert reasons[0] == reasons[1]
     assert files(job.out) == {}
     accepting = replace(job, settings=replace(job.settings, accept_damaged=True))
     assert (await run(accepting)).complete
+
+
+async def test_a_refused_video_that_can_be_read_again_goes_on(stubs, job_for, monkeypatch):
+    """A network share that is away fails like a damaged file."""
+    server, address = await stubs()
+    job = job_for(address)
+    real, left = captions_run.segment_frames, [1]
+
+    def reading(*arguments, **options):
+        for count, frames in enumerate(real(*arguments, **options)):
+            if left[0] and count == 5:
+                left[0] -= 1
+                raise InputError("one.mp4", "video stream", "Input/output error", "copy the video again")
+            yield frames
+
+    monkeypatch.setattr(captions_run, "segment_frames", reading)
+    job = replace(job, pace=replace(job.pace, decoding=1))
+    assert [video.state for video in (await run(job)).videos] == ["refused", "complete"]
+    report = await run(job)
+    assert report.complete
+    assert [video.reason for video in report.videos] == ["", ""]
+    assert server.stats["requests"] == 2 * SEGMENTS
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -226,6 +249,20 @@ async def test_money_stops_the_run_and_counts_over_runs(stubs, job_for):
     assert server.stats["requests"] - asked <= 2
     assert again.usage.usd <= limit * 1.1
     assert (await run(replace(job, max_usd=None))).complete
+
+
+async def test_what_later_videos_have_cost_counts_before_the_first_request(stubs, job_for):
+    server, address = await stubs()
+    job = job_for(address)
+    spent = (await run(job)).usage.usd
+    asked = server.stats["requests"]
+    (job.out / "one.json").unlink()
+    journal = job.run_folder / "journals" / "one.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:3]))
+    job = replace(job, pace=replace(job.pace, decoding=1))
+    report = await run(replace(job, max_usd=spent * 0.6))
+    assert "limit on money" in report.stopped
+    assert server.stats["requests"] - asked < SEGMENTS / 2
 
 
 async def test_two_runs_of_one_folder_are_refused(stubs, job_for):

@@ -85,6 +85,23 @@ def test_subtitles_beside_the_video(tmp_path):
     assert find_subtitles(video).name == "talk.one.srt"
 
 
+@pytest.mark.parametrize(("name", "found"), [
+    ("a.SRT", True), ("a.en.srt", True), ("a.pt-BR.vtt", True), ("a.en.forced.srt", True), ("a.1.srt", False),
+    ("a.two.srt", False), ("ab.srt", False), ("a.srt.txt", False),
+])  # fmt: skip
+def test_subtitles_of_another_video_are_not_taken(tmp_path, name, found):
+    (tmp_path / "a.two.MKV").touch()
+    (tmp_path / name).touch()
+    assert find_subtitles(tmp_path / "a.mp4") == (tmp_path / name if found else None)
+
+
+def test_a_day_of_subtitles_is_thinned_at_once():
+    texts = [f"word {number}" for number in range(40_000)]
+    kept = thinned(texts, 160)
+    assert len(kept) == 80
+    assert (kept[0], kept[-1]) == (texts[0], texts[-1])
+
+
 def test_shipped_prompts_and_their_hash(tmp_path):
     shipped = Prompts.load()
     for name in ("caption_frames.txt", "caption_children.txt"):
