@@ -9,7 +9,7 @@ import numpy as np
 from data_gen.frames.jpeg import JpegMaker
 from data_gen.frames.plan import Ask, asks, sample_times
 from data_gen.frames.recipe import FrameRecipe
-from data_gen.frames.video_index import VideoIndex, open_video
+from data_gen.frames.video_index import VideoIndex, demuxed, open_video
 from navigation import InputError, Path, TimeGrid
 
 _MOST_REPLACED = 0.05
@@ -159,7 +159,7 @@ class _Passage:
             sought = skip.seek(container, stream) if skip is not None and seek else None
             late = False
             try:
-                for packet in container.demux(stream):
+                for packet in demuxed(container, stream):
                     if skip is not None and packet.pts is not None:
                         if packet.is_keyframe:
                             late = sought is not None and packet.pts > sought

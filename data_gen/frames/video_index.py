@@ -24,6 +24,7 @@ _OPTIONS = {
     "format_whitelist": "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,mxf,m4v,h264,hevc,mpegvideo,ivf,gxf,dv,rm",
 }
 _LONGEST_DAYS = 7
+_MOST_LATE_STREAMS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,17 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.video
     return best if best in streams else streams[0]
 
 
+def demuxed(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Iterator[av.packet.Packet]:
+    """The packets of a stream and then the empty one that flushes its decoder."""
+    for _ in range(_MOST_LATE_STREAMS):
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:
+            # PyAV stumbles where another stream first shows up in the middle of the file. Reading goes on behind it.
+            continue
+
+
 @dataclass(slots=True)
 class _Packets:
     """What reading all packets of a stream tells."""
@@ -141,7 +153,7 @@ def _read_packets(container, stream) -> _Packets:
     # AVI knows no presentation times: what stands in their place is wrong where frames are reordered.
     read = _Packets(all_stamped=container.format.name != "avi")
     try:
-        for packet in container.demux(stream):
+        for packet in demuxed(container, stream):
             stamp = packet.pts if read.all_stamped and packet.pts is not None else packet.dts
             if packet.size == 0:
                 continue

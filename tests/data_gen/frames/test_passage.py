@@ -176,6 +176,22 @@ def test_broken_packets_are_replaced_by_the_frame_before_or_refused(tmp_path):
         assert all(shown <= asked + 1e-6 for asked, shown in zip(segment.asked, segment.shown, strict=True))
 
 
+def test_sound_that_first_shows_up_in_the_middle(tmp_path):
+    """A broadcast that was recorded before its sound was switched on, as an FLV whose header tells of no sound."""
+    write_numbered_clip(tmp_path / "a.flv", even_ticks(200), options={"bf": "2"})
+    data = (tmp_path / "a.flv").read_bytes()
+    place = 13
+    while place < len(data) * 2 // 3:
+        place += 11 + int.from_bytes(data[place + 1 : place + 4], "big") + 4
+    sound = b"\x08" + (40).to_bytes(3, "big") + data[place + 4 : place + 11] + b"\x2f" + b"\xff\xfb\x90\x00" + bytes(35)
+    data = data[:place] + (sound + (11 + 40).to_bytes(4, "big")) * 3 + data[place:]
+    (tmp_path / "b.flv").write_bytes(data)
+    whole, late = (index_video(tmp_path / name) for name in ("a.flv", "b.flv"))
+    assert late.duration == whole.duration
+    grid = TimeGrid(whole.duration, 2, 2)
+    assert list(segment_frames(late, grid, SMALL)) == list(segment_frames(whole, grid, SMALL))
+
+
 def test_time_base_of_a_transport_stream(tmp_path):
     write_numbered_clip(tmp_path / "a.ts", even_ticks(200), time_base=Fraction(1, 1000), options={"bf": "2"})
     index = index_video(tmp_path / "a.ts")
