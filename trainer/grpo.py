@@ -1,27 +1,35 @@
-"""GRPO over the navigation environment: trl's trainer, our environment, our rewards.
+"""GRPO over the navigation environment: trl's trainers, our environment, our rewards.
 
-accelerate launch -m trainer.grpo --config configs/grpo/tiny_cpu.yaml [--flag value …]
+    accelerate launch -m trainer.grpo --config configs/grpo/tiny_cpu.yaml [--flag value …]
+
+`engine: sync` generates here and learns in turns; `engine: async` learns from what a vLLM server generates meanwhile.
 """
 
 import hashlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer, ModelConfig, get_peft_config
+from trl import GRPOConfig, ModelConfig, get_peft_config
 
 from navigation import EnvironmentFactory, InputError
 from navigation.protocol import template_hash
 from rewards import RewardMix
-from rewards.steering import steering_callback
-from trainer.cached_rollout import CachedRolloutTrainer
+from trainer.alarms import Alarms
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.config import parse
+from trainer.episode_masks import EpisodeMasks
 from trainer.grpo_arguments import GRPOArguments
-from trainer.grpo_checks import check
+from trainer.grpo_checks import check, check_prompts
+from trainer.grpo_trainer import NavigationGRPOTrainer
 from trainer.metrics_log import MetricsLog
 from trainer.progress import quiet_unless_watched
+from trainer.recorder import RolloutRecorder
 from trainer.run import describe_run, train
+from trainer.stop_signal import StopSignal
+
+ALARM_EXIT, SIGTERM_EXIT = 4, 143
 
 
 def first_by_hash(dataset: Dataset, count: int | None) -> Dataset:
@@ -32,43 +40,60 @@ def first_by_hash(dataset: Dataset, count: int | None) -> Dataset:
     return dataset.select(sorted(order[:count]))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def parse_grpo(arguments: Sequence[str] | None = None) -> tuple[GRPOArguments, Any, ModelConfig]:
+    """Options of the run, of the engine's trainer, and of the model.
+
+    Raises:
+        InputError: an option that the engine does not have.
+    """
+    return parse((GRPOArguments, GRPOConfig, ModelConfig), arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains; returns the exit code: 0, `ALARM_EXIT` if an alarm stopped the run, `SIGTERM_EXIT` if a signal did."""
     quiet_unless_watched()
-    data_args, training_args, model_args = parse((GRPOArguments, GRPOConfig, ModelConfig), arguments)
-    check(training_args, model_args)
+    data_args, training_args, model_args = parse_grpo(arguments)
+    check(data_args, training_args, model_args)
     mix = RewardMix.from_config(data_args.reward)
-    functions, weights = mix.trl_functions(
-        turns=training_args.max_tool_calling_iterations + 1, tokens=training_args.max_completion_length
-    )
+    turns, tokens = training_args.max_tool_calling_iterations + 1, training_args.max_completion_length
+    functions, weights = mix.trl_functions(turns=turns, tokens=tokens)
     training_args.reward_weights = weights
     tokenizer = load_tokenizer(model_args.model_name_or_path)
     traces = data_args.traces
     questions = first_by_hash(traces.rl_dataset(held=False), data_args.train_questions)
+    held_out = first_by_hash(traces.rl_dataset(held=True), data_args.held_out_questions)
     trees = traces.trees
     missing = next((video for video in questions["video_id"] if video not in trees), None)
     if missing is not None:
         raise InputError(trees.folder, "video_id", missing, "make its caption tree first")
+    longest = check_prompts(questions, trees, tokenizer, training_args, model_args)
+    masks = EpisodeMasks.from_config(data_args.episodes)
+    alarms = Alarms(data_args.alarms, training_args.output_dir)
+    recorder = RolloutRecorder(training_args.output_dir, data_args.record_rollouts)
     facts = {
-        "questions": len(questions), "rewards": dict(zip(mix.parts, weights, strict=True)),
+        "questions": len(questions), "held out": len(held_out), "longest prompt": longest,
+        "rewards": dict(zip(mix.parts, weights, strict=True)), "masked": sorted(masks.masked),
         "template": template_hash(tokenizer.chat_template),
     }  # fmt: skip
     describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
-        return
-    callbacks = [MetricsLog(training_args.output_dir)]
-    if mix.cost_weight.steered:
-        callbacks.append(steering_callback(mix))
-    kind = CachedRolloutTrainer if data_args.cached_rollouts else GRPOTrainer
-    trainer = kind(
-        model=load_model(model_args), args=training_args, train_dataset=questions, reward_funcs=functions,
-        processing_class=tokenizer, environment_factory=EnvironmentFactory(trees),
-        peft_config=get_peft_config(model_args), callbacks=callbacks,
+        return 0
+    stop = StopSignal()
+    trainer = NavigationGRPOTrainer(
+        model=load_model(model_args), args=training_args, train_dataset=questions, eval_dataset=held_out,
+        reward_funcs=functions, processing_class=tokenizer, environment_factory=EnvironmentFactory(trees),
+        peft_config=get_peft_config(model_args), masks=masks, recorder=recorder, keep_cache=data_args.cached_rollouts,
+        tool_threads=data_args.tool_threads,
+        callbacks=[MetricsLog(training_args.output_dir), *mix.callbacks(), alarms, stop],
     )  # fmt: skip
     train(trainer, training_args.resume_from_checkpoint)
+    if alarms.rung is not None:
+        return ALARM_EXIT
+    return SIGTERM_EXIT if stop.received else 0
 
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(main())
     except InputError as error:
         sys.exit(f"error: {error}")

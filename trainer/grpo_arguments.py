@@ -7,14 +7,36 @@ from trainer.arguments import DataArguments
 
 @dataclass
 class GRPOArguments(DataArguments):
-    """GRPO's own: the reward mix, and which questions to train on."""
+    """GRPO's own: the engine, the reward mix, which episodes teach, what is kept and when a run stops itself."""
 
+    engine: str = field(
+        default="sync",
+        metadata={"help": "Who generates, and when: sync (this process, then it learns) or async (a vLLM server, "
+                  "all the time).", "choices": ["sync", "async"]},
+    )  # fmt: skip
     reward: dict | None = field(
         default=None, metadata={"help": "Reward mix: a mapping of parts, as rewards.RewardMix.from_config takes it."}
     )
+    episodes: dict | None = field(
+        default=None,
+        metadata={"help": "What becomes of episodes by status: a mapping from out_of_tokens, out_of_turns, unparsable, "
+                  "failed to masked or penalised. Default: failed is masked, the others are penalised."},
+    )  # fmt: skip
     train_questions: int | None = field(
         default=None, metadata={"help": "Train on at most this many questions; the first by a hash of their ids."}
+    )
+    held_out_questions: int = field(
+        default=64, metadata={"help": "Questions of held-out videos to evaluate on, where eval_strategy says when."}
+    )
+    alarms: dict | None = field(
+        default=None,
+        metadata={"help": "When to stop a collapsing run: a mapping as trainer.alarms.Alarms takes it."},
+    )  # fmt: skip
+    record_rollouts: str = field(
+        default="extremes",
+        metadata={"help": "Which training rollouts to keep under <output_dir>/rollouts: all, extremes or none."},
     )
     cached_rollouts: bool = field(
         default=True, metadata={"help": "Keep the key-value cache between turns where transformers generates."}
     )
+    tool_threads: int = field(default=64, metadata={"help": "Most episodes whose tool calls run at the same time."})

@@ -1,41 +1,140 @@
 """Refuses GRPO settings that are known to break or to mislead, before anything is loaded."""
 
+from typing import Any
+
 from accelerate.state import PartialState
-from trl import GRPOConfig, ModelConfig
+from datasets import Dataset
+from transformers import AutoConfig, PreTrainedTokenizerBase
+from trl import ModelConfig
 
-from navigation import InputError
+from navigation import TOOLS, InputError, NavigationEnvironment, TreeStore
+from trainer.grpo_arguments import GRPOArguments
+
+SOURCE = "grpo config"
 
 
-def check(training: GRPOConfig, model: ModelConfig, processes: int | None = None) -> None:
+def check(data: GRPOArguments, training: Any, model: ModelConfig, processes: int | None = None) -> None:
     """Raises for the first setting that trl accepts and that does not work with tool-calling episodes.
 
     Args:
+        training: trl's own options: `GRPOConfig`, or `AsyncGRPOConfig` where `data.engine` is async.
         processes: How many processes train; default: as launched.
 
     Raises:
-        InputError: the field, its value, and what to use instead.
+        InputError: the field, its value, why not, and what to use instead.
     """
     processes = PartialState().num_processes if processes is None else processes
-    source = "grpo config"
+    _check_both(data, training)
+    if data.engine == "async":
+        _check_async(data, training, model)
+    else:
+        _check_sync(data, training, processes)
+
+
+def _check_both(data: GRPOArguments, training: Any) -> None:
     if training.max_tool_calling_iterations is None:
-        raise InputError(source, "max_tool_calling_iterations", None, "set a limit, for example 15: None is unlimited")
+        raise InputError(SOURCE, "max_tool_calling_iterations", None, "set a limit, for example 14: None is unlimited")
+    if (training.top_p or 1.0) < 1.0:
+        raise InputError(SOURCE, "top_p", training.top_p, "use 1.0: filtered sampling biases the importance ratios")
+    if training.top_k:
+        raise InputError(SOURCE, "top_k", training.top_k, "use 0: filtered sampling biases the importance ratios")
+    if training.min_p:
+        raise InputError(SOURCE, "min_p", training.min_p, "leave it out: filtered sampling biases importance ratios")
+    if data.tool_threads < 1:
+        raise InputError(SOURCE, "tool_threads", data.tool_threads, "give at least 1")
+
+
+def _check_sync(data: GRPOArguments, training: Any, processes: int) -> None:
     if training.use_vllm and training.vllm_mode == "server" and processes > 1:
         raise InputError(
-            source, "vllm_mode", "server",
-            "use colocate: with tools on several processes, server mode returns other processes' completions or hangs",
+            SOURCE, "vllm_mode", "server",
+            "use colocate, or engine: async: with tools on several processes, server mode returns other processes' "
+            "completions or hangs",
         )  # fmt: skip
-    if (training.top_p or 1.0) < 1.0:
-        raise InputError(source, "top_p", training.top_p, "use 1.0: filtered sampling biases the importance ratios")
-    if training.top_k:
-        raise InputError(source, "top_k", training.top_k, "use 0: filtered sampling biases the importance ratios")
-    if training.use_vllm and training.vllm_importance_sampling_mode == "sequence_mask":
+    if training.use_vllm and training.vllm_importance_sampling_mode.startswith("sequence"):
         raise InputError(
-            source, "vllm_importance_sampling_mode", "sequence_mask",
-            "use token_truncate: over thousands of tokens sequence_mask silences long rollouts",
+            SOURCE, "vllm_importance_sampling_mode", training.vllm_importance_sampling_mode,
+            "use token_truncate: over thousands of tokens one ratio a sequence silences long rollouts",
         )  # fmt: skip
-    zero3 = training.deepspeed_plugin is not None and training.deepspeed_plugin.zero_stage == 3
-    if zero3 and not training.use_vllm and not training.ds3_gather_for_generation:
+    if _zero_stage(training) == 3 and not training.use_vllm:
+        if not training.ds3_gather_for_generation:
+            raise InputError(
+                SOURCE, "ds3_gather_for_generation", False,
+                "set it to true, or generate with vLLM: transformers cannot generate from partitioned weights",
+            )  # fmt: skip
+        if not data.cached_rollouts:
+            raise InputError(
+                SOURCE, "cached_rollouts", False,
+                "set it to true, or generate with vLLM: trl gathers ZeRO-3 weights every turn, and processes whose "
+                "episodes have different numbers of turns wait for each other for ever",
+            )  # fmt: skip
+    if training.use_transformers_continuous_batching:
         raise InputError(
-            source, "ds3_gather_for_generation", False,
-            "set it to true, or generate with vLLM: transformers cannot generate from partitioned weights",
+            SOURCE, "use_transformers_continuous_batching", True,
+            "leave it out: kept caches are faster, and it does not end on CPU",
         )  # fmt: skip
+
+
+def _check_async(data: GRPOArguments, training: Any, model: ModelConfig) -> None:
+    if _zero_stage(training):
+        raise InputError(
+            SOURCE, "deepspeed", f"ZeRO-{_zero_stage(training)}",
+            "launch with FSDP2 (launch/accelerate/node_fsdp2.yaml): the asynchronous trainer gathers its weights from "
+            "DTensors only",
+        )  # fmt: skip
+    if training.use_liger_kernel:
+        raise InputError(SOURCE, "use_liger_kernel", True, "leave it out: the asynchronous trainer has a chunked head")
+    for field in ("load_in_4bit", "load_in_8bit"):
+        if getattr(model, field):
+            raise InputError(SOURCE, field, True, "leave it out: the asynchronous trainer loads the weights itself")
+    target = ((data.reward or {}).get("visit_cost") or {}).get("target")
+    if target is not None:
+        raise InputError(
+            SOURCE, "reward.visit_cost.target", target,
+            "leave it out with engine: async: rewards are made in another process, where the weight cannot be steered",
+        )  # fmt: skip
+
+
+def _zero_stage(training: Any) -> int:
+    return training.deepspeed_plugin.zero_stage if training.deepspeed_plugin is not None else 0
+
+
+def check_prompts(
+    questions: Dataset, trees: TreeStore, tokenizer: PreTrainedTokenizerBase, training: Any, model: ModelConfig
+) -> int:
+    """Whether the largest tree's prompt leaves room for an episode.
+
+    Only the question whose prompt has the most characters is tokenized: the check costs as much as reading the trees.
+
+    Returns:
+        Tokens of that prompt, tool schemas included.
+
+    Raises:
+        InputError: the prompt, or prompt and budget together, are more than the model or the server holds.
+    """
+    environment = NavigationEnvironment(trees)
+    seen: dict[str, str] = {}
+    longest: tuple[int, str, list[dict[str, Any]]] = (-1, "", [])
+    for row in questions:
+        if row["video_id"] not in seen:
+            seen[row["video_id"]] = environment.reset(video_id=row["video_id"])
+        content = row["prompt"][-1]["content"] + seen[row["video_id"]]
+        if len(content) > longest[0]:
+            longest = (len(content), row["id"], [*row["prompt"][:-1], {**row["prompt"][-1], "content": content}])
+    ids = tokenizer.apply_chat_template(longest[2], tools=TOOLS, add_generation_prompt=True, return_dict=False)
+    room, field = (
+        AutoConfig.from_pretrained(model.model_name_or_path).max_position_embeddings,
+        "max_position_embeddings",
+    )
+    served = getattr(training, "vllm_max_model_length", None) if getattr(training, "use_vllm", False) else None
+    if served is not None and served < room:
+        room, field = served, "vllm_max_model_length"
+    budget = training.max_completion_length
+    if len(ids) + budget > room:
+        fits = f"set max_completion_length to at most {room - len(ids)}, or " if len(ids) < room else ""
+        raise InputError(
+            SOURCE, "max_completion_length", budget,
+            f"{fits}make a model or server that holds more: the prompt of {longest[1]!r} has {len(ids)} tokens, and "
+            f"{field} is {room}",
+        )  # fmt: skip
+    return len(ids)

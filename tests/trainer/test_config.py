@@ -34,7 +34,7 @@ def test_every_shipped_config_parses(path, tmp_path):
         arguments += ["--output_dir", str(tmp_path)]
     values = parse(KINDS[path.parent.name], arguments)
     if path.parent.name == "grpo":
-        check(values[1], values[2], processes=8)
+        check(*values, processes=8)
         RewardMix.from_config(values[0].reward)
 
 
@@ -67,19 +67,3 @@ def test_no_secret_reaches_the_resolved_config(tmp_path):
     text = path.read_text()
     assert "hf_not_a_real_one" not in text
     assert "learning_rate" in text
-
-
-@pytest.mark.parametrize(
-    ("options", "processes", "field"),
-    [
-        ({"max_tool_calling_iterations": None}, 1, "max_tool_calling_iterations"),
-        ({"use_vllm": True, "vllm_mode": "server", "vllm_importance_sampling_mode": "token_truncate"}, 2, "vllm_mode"),
-        ({"top_p": 0.9}, 1, "top_p"),
-        ({"top_k": 20}, 1, "top_k"),
-        ({"use_vllm": True, "vllm_mode": "colocate"}, 1, "vllm_importance_sampling_mode"),
-    ],
-)
-def test_what_is_known_to_break_is_refused(tmp_path, options, processes, field):
-    base = {"output_dir": str(tmp_path), "use_cpu": True, "bf16": False, "max_tool_calling_iterations": 5}
-    with pytest.raises(InputError, match=field):
-        check(GRPOConfig(**(base | options)), ModelConfig(model_name_or_path="x"), processes)

@@ -1,0 +1,119 @@
+"""Stops a run that collapses, before it spends another day on a policy that no longer looks or no longer answers."""
+
+import difflib
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.trainer_callback import ExportableState
+
+from navigation import InputError, write_json
+
+SOURCE = "grpo config"
+METRICS = {
+    "calls": "tools/call_frequency",
+    "entropy": "entropy",
+    "reward": "reward",
+    "accuracy": "accuracy",
+    "failed": "status/failed",
+    "masked": "masked",
+    "kl": "kl",
+}
+"""What can be watched, by the metric it is read from."""
+DEFAULTS: dict[str, dict[str, float]] = {"calls": {"least": 0.05}, "failed": {"most": 0.5}, "reward": {"drop": 1.0}}
+BOUNDS = ("least", "most", "drop")
+WINDOW = 10
+
+
+class Alarms(TrainerCallback, ExportableState):
+    """Stops training when the mean of a metric over the last `window` logs leaves its bounds.
+
+    Config: `{window: 10, calls: {least: 0.05}, entropy: {least: 0.001, most: 4.0}, reward: {drop: 0.5}}`. `least` and
+    `most` bound the mean; `drop` is how far it may fall below its highest so far. A watch given as null is off. What it
+    saw travels in the checkpoints.
+
+    Args:
+        config: As above; None takes `DEFAULTS`.
+        folder: Where `alarm.json` is written when one rings.
+
+    Raises:
+        InputError: an unknown watch or bound, or a bound that is no number.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.window, self.bounds = _read(config)
+        self.seen: dict[str, list[float]] = {name: [] for name in self.bounds}
+        self.highest: dict[str, float] = {}
+        self.rung: str | None = None
+
+    def state(self) -> dict[str, Any]:
+        seen = {"seen": {name: list(values) for name, values in self.seen.items()}, "highest": dict(self.highest)}
+        return {"args": {}, "attributes": seen}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        saved = state.stateful_callbacks.get(type(self).__name__)
+        if saved:
+            self.seen.update(
+                {name: values for name, values in saved["attributes"]["seen"].items() if name in self.seen}
+            )
+            self.highest = dict(saved["attributes"]["highest"])
+        (self.folder / "alarm.json").unlink(missing_ok=True)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        for name, bounds in self.bounds.items():
+            value = (logs or {}).get(METRICS[name])
+            if value is None:
+                continue
+            values = self.seen[name] = [*self.seen[name], value][-self.window :]
+            if len(values) < self.window:
+                continue
+            mean = statistics.fmean(values)
+            self.highest[name] = max(mean, self.highest.get(name, mean))
+            broken = _broken(bounds, mean, self.highest[name])
+            if broken is not None and self.rung is None:
+                self.rung = f"{name} ({METRICS[name]}) averages {mean:.4g} over {self.window} logs: {broken}"
+                control.should_training_stop = True
+                if state.is_world_process_zero:
+                    write_json(
+                        self.folder / "alarm.json",
+                        {"step": state.global_step, "watch": name, "mean": mean, "bounds": bounds, "text": self.rung},
+                    )
+                    print(f"alarm at step {state.global_step}: {self.rung}", flush=True)
+
+
+def _broken(bounds: Mapping[str, float], mean: float, highest: float) -> str | None:
+    if mean < bounds.get("least", -float("inf")):
+        return f"the least allowed is {bounds['least']:g}"
+    if mean > bounds.get("most", float("inf")):
+        return f"the most allowed is {bounds['most']:g}"
+    if highest - mean > bounds.get("drop", float("inf")):
+        return f"it was {highest:.4g}, and may drop by {bounds['drop']:g}"
+    return None
+
+
+def _read(config: Mapping[str, Any] | None) -> tuple[int, dict[str, dict[str, float]]]:
+    values = dict(DEFAULTS) if config is None else dict(config)
+    window = values.pop("window", WINDOW)
+    if type(window) is not int or window < 1:
+        raise InputError(SOURCE, "alarms.window", window, "give a whole number of logs, at least 1")
+    watched: dict[str, dict[str, float]] = {}
+    for name, bounds in values.items():
+        if name not in METRICS:
+            raise InputError(SOURCE, f"alarms.{name}", bounds, f"give one of {', '.join(METRICS)}{_nearest(name)}")
+        if bounds is None:
+            continue
+        if not isinstance(bounds, Mapping) or not bounds or not set(bounds) <= set(BOUNDS):
+            raise InputError(SOURCE, f"alarms.{name}", bounds, f"give a mapping with some of {', '.join(BOUNDS)}")
+        for bound, value in bounds.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise InputError(SOURCE, f"alarms.{name}.{bound}", value, "give a number")
+        watched[name] = dict(bounds)
+    return window, watched
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(str(name), METRICS, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

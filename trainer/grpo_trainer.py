@@ -1,0 +1,165 @@
+"""trl's `GRPOTrainer` over navigation episodes: kept caches, tools side by side, masks by status, metrics, records."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from trl import GRPOTrainer
+
+from navigation import TOOLS, Status, Trajectory, read_outcome, visits_of
+from rewards import Breakdown
+from rewards.trl_functions import PartFunction
+from trainer.cached_rollout import CachedRollouts
+from trainer.episode_masks import EpisodeMasks
+from trainer.episode_metrics import accuracy_per_visit, equal_groups, kept_fraction, share_of_video_qa
+from trainer.recorder import RolloutRecorder
+from trainer.tool_loop import ConcurrentTools
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What is known of a process's episodes between their scoring and their recording, in the order of the batch."""
+
+    inputs: Sequence[dict[str, Any]]
+    prompts: Sequence[list[dict[str, Any]]]
+    completions: Sequence[list[dict[str, Any]]]
+    breakdowns: Sequence[Breakdown]
+    right: Sequence[bool]
+    statuses: Sequence[Status]
+    masked: Sequence[bool]
+    equal: torch.Tensor
+    """Whether an episode's whole group has one reward, [episodes]."""
+
+
+class NavigationGRPOTrainer(CachedRollouts, ConcurrentTools, GRPOTrainer):
+    """GRPO on navigation episodes.
+
+    Args:
+        reward_funcs: The part functions of one `RewardMix`, which share their scoring.
+        masks: Which statuses carry no loss.
+        recorder: Keeps the training rollouts; None keeps none.
+        keep_cache: Whether rollouts on transformers keep their key-value cache.
+        tool_threads: Most episodes whose tool calls run at the same time.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        reward_funcs: Sequence[PartFunction],
+        masks: EpisodeMasks | None = None,
+        recorder: RolloutRecorder | None = None,
+        keep_cache: bool = True,
+        tool_threads: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        self.batch = reward_funcs[0].batch
+        self.masks = masks or EpisodeMasks()
+        self.recorder = recorder
+        self.keep_cache = keep_cache
+        self.tool_threads = tool_threads
+        self.world_errors: dict[int, str] = {}
+        self._played: Played | None = None
+        super().__init__(*args, reward_funcs=list(reward_funcs), **kwargs)
+        if recorder is not None:
+            self.add_callback(recorder)
+
+    def _generate(self, prompts):
+        begun = time.perf_counter()
+        result = super()._generate(prompts)
+        self._log_metric("time/rollout", time.perf_counter() - begun)
+        self._log_metric("time/tools", self.tool_seconds)
+        return result
+
+    def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        """Rewards by part, [all processes' episodes, parts]; rows of masked episodes are NaN, which trl leaves out of
+        the group's mean and gives an advantage of 0.
+        """
+        begun = time.perf_counter()
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        columns = {key: [row[key] for row in inputs] for key in inputs[0]}
+        scored = self.batch.episodes(completions, completion_ids_list, self.environments, columns)
+        statuses = [
+            Status.FAILED if index in self.world_errors else episode.breakdown.status
+            for index, episode in enumerate(scored)
+        ]
+        masked = [status in self.masks.masked for status in statuses]
+        everyone = self.accelerator.gather(torch.tensor(masked, dtype=torch.long, device=rewards.device)).bool()
+        rewards[everyone] = torch.nan
+        self._log_metric(f"status/{Status.FAILED}", statuses.count(Status.FAILED) / len(statuses))
+        self._log_metric("chance", fmean(1 / len(row["options"]) for row in inputs))
+        self._log_metric("masked", sum(masked) / len(masked))
+        self._log_metric("video_qa_share", share_of_video_qa([visits_of(each) for each in self.environments]))
+        totals = (rewards * self.reward_weights.to(rewards.device)).nansum(1).masked_fill(everyone, torch.nan)
+        size = self.num_generations if self.model.training else self.num_generations_eval
+        equal = equal_groups(totals, size)
+        if not equal.isnan().all():
+            # The part functions see their process's episodes alone; a group may be spread over several.
+            self._pending_metrics["equal_groups"] = [equal.nanmean().item()]
+        first = self.accelerator.process_index * len(prompts)
+        self._played = Played(
+            inputs, prompts, completions, [episode.breakdown for episode in scored],
+            [episode.right for episode in scored], statuses, masked,
+            (equal > 0).repeat_interleave(size)[first : first + len(prompts)],
+        )  # fmt: skip
+        self._log_metric("time/reward", time.perf_counter() - begun)
+        return rewards
+
+    def log(self, logs, start_time=None):
+        seen = self._metrics["eval"]
+        if not self.model.training and seen.get("accuracy"):
+            means = (fmean(seen[name]) for name in ("accuracy", "visits", "chance"))
+            seen["accuracy_per_visit"] = [accuracy_per_visit(*means)]
+        super().log(logs, start_time)
+
+    def _generate_and_score_completions(self, inputs):
+        output = super()._generate_and_score_completions(inputs)
+        played, self._played = self._played, None
+        mode = "train" if self.model.training else "eval"
+        trained = output["completion_mask"] * output["tool_mask"]
+        # Rounding leaves equal rewards a little off their mean, and Adam makes a step of any size of gradient.
+        output["advantages"] = output["advantages"].masked_fill(played.equal, 0.0)
+        if self.recorder is not None and mode == "train":
+            self._record(played, output, trained)
+        masked = torch.tensor(played.masked, device=trained.device)
+        output["tool_mask"] = output["tool_mask"].masked_fill(masked.unsqueeze(1), 0)
+        trained = trained.masked_fill(masked.unsqueeze(1), 0)
+        output["num_items_in_batch"] = self.accelerator.gather(trained.sum()).sum()
+        if "importance_sampling_ratio" in output:
+            kept = kept_fraction(
+                output["importance_sampling_ratio"], trained,
+                self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max,
+            )  # fmt: skip
+            share = self.accelerator.gather(torch.tensor(kept, device=trained.device)).mean()
+            self._metrics[mode]["sampling/kept_fraction"].append(share.item())
+        return output
+
+    def _record(self, played: Played, output: dict[str, torch.Tensor], trained: torch.Tensor) -> None:
+        step = self.state.global_step + 1
+        first = self.accelerator.process_index * len(played.inputs)
+        records = []
+        for index, question in enumerate(played.inputs):
+            group, sample = divmod(first + index, self.num_generations)
+            messages = [*played.prompts[index], *played.completions[index]]
+            status, environment = played.statuses[index], self.environments[index]
+            # Whatever was cut has its status already; what is read here is the letter of an answer.
+            prediction = read_outcome(messages, len(question["options"]), truncated=False)[1]
+            trajectory = Trajectory(
+                id=f"{question['id']}#{step}.{sample}", question_id=question["id"], video_id=question["video_id"],
+                messages=messages, tools=TOOLS, prediction=prediction if status is Status.ANSWERED else None,
+                correct=played.right[index] and status is Status.ANSWERED, status=status, visits=visits_of(environment),
+                refused=played.breakdowns[index].refused, error=self.world_errors.get(index),
+                turns=sum(message["role"] == "assistant" for message in played.completions[index]),
+                prompt_tokens=int(output["prompt_mask"][index].sum()), completion_tokens=int(trained[index].sum()),
+                reward=played.breakdowns[index].to_dict(),
+            )  # fmt: skip
+            records.append({
+                **trajectory.to_dict(), "step": step, "group": f"{step}.{group}",
+                "advantage": output["advantages"][index].item(), "masked": played.masked[index],
+            })  # fmt: skip
+        records = gather_object(records)
+        if self.accelerator.is_main_process:
+            self.recorder.write(step, records)

@@ -1,0 +1,152 @@
+"""The tool loop of a rollout: calls of different episodes run at the same time. Replaces one method of trl 1.16.0.
+
+Reason: trl calls the tools of one episode after another's, so that a batch of 192 episodes waits 192 times for a vision
+model. Here every episode's calls run in their order in a thread of their own. Everything else is trl's loop, token for
+token: ids are kept and appended to, never rendered again, and a reply that finds no room is taken back. See
+tests/trainer/test_tool_loop.py.
+"""
+
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from trl.chat_template_utils import parse_response
+
+from trainer.tested_trl import is_tested_trl
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReplies:
+    """What one episode's calls of one turn brought."""
+
+    messages: list[dict[str, Any]]
+    failures: int
+    """Calls that raised, or that named no tool."""
+    world_error: str | None
+    """What a tool raised although it was called rightly: the episode says nothing about the policy."""
+
+
+def run_calls(tools: Mapping[str, Callable[..., Any]], calls: Sequence[Mapping[str, Any]]) -> ToolReplies:
+    """Runs one episode's calls in order. Never raises: an error is a reply, worded as trl words it."""
+    messages: list[dict[str, Any]] = []
+    failures, world_error = 0, None
+    for call in calls:
+        if call["type"] != "function":
+            failures += 1
+            name = call.get("name", "unknown")
+            result: Any = {"error": f"Unsupported tool call type: {call['type']}"}
+        else:
+            name, arguments = call["function"]["name"], call["function"]["arguments"]
+            try:
+                if name not in tools:
+                    raise ValueError(f"Tool {name} not found.")
+                result = tools[name](**arguments)
+            except Exception as error:  # the policy chose the arguments; whatever they provoke is a reply
+                failures += 1
+                result = {"error": str(error)}
+                if name in tools and _fits(tools[name], arguments):
+                    world_error = f"{name}: {type(error).__name__}: {error}"
+        messages.append({"role": "tool", "name": name, "content": str(result)})
+    return ToolReplies(messages, failures, world_error)
+
+
+def _fits(tool: Callable[..., Any], arguments: object) -> bool:
+    try:
+        inspect.signature(tool).bind(**arguments)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
+class ConcurrentTools:
+    """Mixin for `GRPOTrainer`: `_tool_call_loop` with the calls of different episodes side by side.
+
+    Attributes:
+        tool_threads: Most episodes whose calls run at the same time.
+        world_errors: By episode of the last rollout: what its tools raised; empty when all went well.
+        tool_seconds: How long the last rollout waited for tools.
+    """
+
+    tool_threads: int = 64
+    tool_seconds: float = 0.0
+    world_errors: dict[int, str]
+
+    def _tool_call_loop(self, prompts, prompt_ids, completion_ids, completions, logprobs, images, multimodal_fields):
+        self.world_errors = {}
+        plain = images is not None or multimodal_fields or any(self._async_tool_dicts)
+        if plain or not is_tested_trl("tool calls of different episodes run one after another"):
+            return super()._tool_call_loop(
+                prompts, prompt_ids, completion_ids, completions, logprobs, images, multimodal_fields
+            )
+        mask = [[1] * len(ids) for ids in completion_ids]
+        going = [index for index, messages in enumerate(completions) if messages[0].get("tool_calls")]
+        calls = failures = 0
+        self.tool_seconds = 0.0
+        with ThreadPoolExecutor(self.tool_threads, thread_name_prefix="tools") as pool:
+            for _ in range(self.max_tool_calling_iterations):
+                if not going:
+                    break
+                wanted = [completions[index][-1]["tool_calls"] for index in going]
+                begun = time.perf_counter()
+                replies = list(pool.map(run_calls, [self._sync_tool_dicts[index] for index in going], wanted))
+                self.tool_seconds += time.perf_counter() - begun
+                for index, each, reply in zip(going, wanted, replies, strict=True):
+                    calls += len(each)
+                    failures += reply.failures
+                    if reply.world_error is not None:
+                        self.world_errors[index] = reply.world_error
+                suffixes = [self._get_tool_suffix_ids(reply.messages) for reply in replies]
+                fitting = [
+                    self._has_room(len(prompt_ids[index]), len(completion_ids[index]) + len(suffix))
+                    for index, suffix in zip(going, suffixes, strict=True)
+                ]
+                kept = [place for place, fits in enumerate(fitting) if fits]
+                going, suffixes = [going[place] for place in kept], [suffixes[place] for place in kept]
+                if not going:
+                    break
+                for index, place in zip(going, kept, strict=True):
+                    completions[index].extend(replies[place].messages)
+                going = self._next_turn(going, suffixes, prompt_ids, completion_ids, completions, logprobs, mask)
+        return mask, completions, completion_ids, logprobs, calls, failures, [[] for _ in completion_ids]
+
+    def _has_room(self, prompt: int, completion: int) -> bool:
+        """Whether an episode of so many tokens may have another turn."""
+        if self.use_vllm and self.vllm_mode == "colocate":
+            longest = self.vllm_generation.llm.llm_engine.model_config.max_model_len
+        else:
+            longest = self.model.config.max_position_embeddings
+        return completion <= self.max_completion_length and prompt + completion < longest
+
+    def _next_turn(
+        self,
+        going: list[int],
+        suffixes: list[list[int]],
+        prompt_ids: list[list[int]],
+        completion_ids: list[list[int]],
+        completions: list[list[dict[str, Any]]],
+        logprobs: list[list[float]] | None,
+        mask: list[list[int]],
+    ) -> list[int]:
+        """Appends the tools' tokens and one sampled turn to the episodes `going`; returns those that call again."""
+        prefixes = [
+            prompt_ids[index] + completion_ids[index] + suffix for index, suffix in zip(going, suffixes, strict=True)
+        ]
+        turns, turn_logprobs = self._generate_single_turn(prefixes, None, {}, num_generations=1, has_tool_images=False)
+        calling = []
+        for place, index in enumerate(going):
+            room = self.max_completion_length - len(prefixes[place]) + len(prompt_ids[index])
+            turn = turns[place][:room]
+            completion_ids[index] = prefixes[place][len(prompt_ids[index]) :] + turn
+            mask[index] += [0] * len(suffixes[place]) + [1] * len(turn)
+            if logprobs is not None:
+                logprobs[index] += [0.0] * len(suffixes[place]) + turn_logprobs[place][:room]
+            if not turn:
+                continue
+            message = parse_response(self._tokenizer, turn, prefix=prefixes[place], tools=self.tools)
+            completions[index].append(message)
+            if message.get("tool_calls"):
+                calling.append(index)
+        return calling
