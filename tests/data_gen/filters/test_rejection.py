@@ -1,6 +1,9 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_gen.filters import FilterReport, FilterSettings, NearDuplicates, faults, filter_walks
+from data_gen.filters.near_duplicates import shingles
 from navigation import (
     CaptionTree,
     InputError,
@@ -131,3 +134,15 @@ def test_near_duplicates_are_walks_of_one_question_that_say_nearly_the_same():
     assert not seen.add(make(((3, 1), (3, 1, 2)), reasoning="I go elsewhere."))
     other = Question("p", "v", "Which ball is it?", ("red", "blue"), "B", ((165.0, 168.0),), 640.0)
     assert not seen.add(make(question=other))
+
+
+@given(st.lists(st.sampled_from(["red", "Blue", "häuser", "x", "car", "dog9"]), max_size=40), st.data())
+def test_shingles_are_the_runs_of_three_words_whatever_stands_between(words, data):
+    between = st.sampled_from([" ", ", ", ".\n", " - "])
+    reasoning = "".join(word + data.draw(between) for word in words)
+    walk, plain = make((), reasoning=reasoning), make((), reasoning=reasoning)
+    walk.messages[-1]["reasoning_content"] = reasoning
+    plain.messages[-1]["reasoning_content"] = " ".join(words).lower()
+    runs = {tuple(word.lower() for word in words[start : start + 3]) for start in range(max(1, len(words) - 2))}
+    assert len(shingles(walk)) == len(runs)
+    assert list(shingles(walk)) == list(shingles(plain))

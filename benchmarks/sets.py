@@ -1,0 +1,116 @@
+"""Time and memory of turning 33,000 walks of ten turns, as many as LongVideo-R1 published, into SFT and RL sets.
+
+    python -m benchmarks.sets [--walks 33000] [--turns 10] [--words 60]
+
+The walks are generated: nine calls with captions of about 100 words and `--words` words of reasoning a turn, 33
+questions a video. The export filters them, near-duplicates included, in a process of its own, whose time and peak
+memory are given.
+"""
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from navigation import (
+    CaptionTree,
+    NavigationEnvironment,
+    Question,
+    Status,
+    TimeGrid,
+    Trajectory,
+    TreeStore,
+    Visit,
+    answer_message,
+    assistant_message,
+    initial_messages,
+)
+
+WORDS = ("the", "man", "woman", "dog", "car", "street", "walks", "talks", "holds", "opens", "red", "blue", "kitchen")
+QUESTIONS_A_VIDEO = 33
+DURATION = 1800.0
+
+
+def make_walks(folder: Path, walks: int, turns: int, words: int) -> int:
+    """Writes a traces folder; returns the bytes of its trajectories."""
+    chance = random.Random(0)
+    trees, grid = TreeStore(folder / "trees"), TimeGrid.for_duration(DURATION)
+    paths = list(grid.paths())
+    with (
+        open(folder / "questions.jsonl", "w", encoding="utf-8") as questions,
+        open(folder / "trajectories.jsonl", "w", encoding="utf-8") as trajectories,
+    ):
+        for number in range(walks):
+            video = f"talk-{number // QUESTIONS_A_VIDEO}"
+            if number % QUESTIONS_A_VIDEO == 0:
+                captions = {path: " ".join(chance.choices(WORDS, k=chance.randint(80, 120))) for path in paths}
+                tree = CaptionTree(video, grid, captions)
+                trees.save(tree)
+            visited = [path for path in chance.sample(paths, turns + 4) if len(path) > 1][: turns - 1]
+            start, end = grid.interval(visited[-1])
+            question = Question(
+                f"bench/{number}", video, f"Number {number}: which colour has the door?", ("red", "blue", "green"), "B",
+                ((start, end),), DURATION,
+            )  # fmt: skip
+            questions.write(json.dumps(question.to_dict()) + "\n")
+            environment = NavigationEnvironment(trees)
+            top = environment.reset(video_id=video)
+            messages = initial_messages(question)
+            messages[1] = {**messages[1], "content": messages[1]["content"] + (top or "")}
+            for path in visited:
+                thought = " ".join(chance.choices(WORDS, k=words))
+                messages.append(assistant_message(thought, calls=[("get_caption", {"segment": list(path)})]))
+                messages.append({"role": "tool", "name": "get_caption", "content": captions[path]})
+            messages.append(answer_message(" ".join(chance.choices(WORDS, k=words)), "B"))
+            visits = [Visit("get_caption", path) for path in visited]
+            walk = Trajectory(
+                f"{question.id}#0", question.id, video, messages, [], "B", True, Status.ANSWERED, visits, turns=turns
+            )
+            trajectories.write(json.dumps(walk.to_dict()) + "\n")
+    return (folder / "trajectories.jsonl").stat().st_size
+
+
+def export(folder: Path) -> dict[str, float]:
+    """Exports in this process."""
+    from data_gen.sets import export_sets
+
+    begun = time.monotonic()
+    report = export_sets(folder, folder / "sets")
+    seconds = time.monotonic() - begun
+    use = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "seconds": seconds, "cpu": use.ru_utime + use.ru_stime, "mb": use.ru_maxrss / 1024,
+        "kept": report.filter.kept, "rl": sum(report.rl.values()),
+        "out": sum(path.stat().st_size for path in (folder / "sets").rglob("*.parquet")),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--walks", type=int, default=33_000)
+    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--words", type=int, default=60, help="words of reasoning a turn")
+    parser.add_argument("--export", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.export:
+        print(json.dumps(export(options.export)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        size = make_walks(Path(name), options.walks, options.turns, options.words)
+        command = [sys.executable, "-m", "benchmarks.sets", "--export", name]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        made = json.loads(output.splitlines()[-1])
+    print(
+        f"{options.walks:,} walks of {options.turns} turns, {size / 1e6:,.0f} MB -> {made['kept']:,} SFT rows, "
+        f"{made['rl']:,} RL rows, {made['out'] / 1e6:,.0f} MB: {made['seconds']:.1f} s, {made['cpu']:.1f} CPU-s, "
+        f"peak {made['mb']:,.0f} MB"
+    )
+
+
+if __name__ == "__main__":
+    main()
