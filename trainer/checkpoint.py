@@ -1,5 +1,6 @@
 """Models and tokenizers from a Hub name or a local folder, under the one chat template."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,21 @@ from trl import ModelConfig, get_quantization_config
 
 from navigation import InputError
 from navigation.protocol import chat_template, response_template
+from trainer.checkpoint_record import check_template
+
+INCOMPLETE = "checkpoint-is-incomplete.txt"
+"""Stands in a checkpoint's folder while it is written."""
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint with ClipScout's chat template on it.
 
     Raises:
-        InputError: the tokenizer lacks Qwen's turn markers, which the template writes.
+        InputError: the tokenizer lacks Qwen's turn markers, which the template writes; or the checkpoint was trained
+            under another template.
     """
     tokenizer = AutoTokenizer.from_pretrained(name)
+    check_template(name, tokenizer.chat_template, chat_template())
     for marker in ("<|im_start|>", "<|im_end|>"):
         if len(tokenizer(marker, add_special_tokens=False)["input_ids"]) != 1:
             raise InputError(name, "tokenizer", marker, "use a Qwen3 checkpoint: each turn marker must be one token")
@@ -47,11 +54,22 @@ def load_model(options: ModelConfig, attention: str | None = None) -> PreTrained
 def latest_checkpoint(folder: str | Path) -> Path | None:
     """The newest complete `checkpoint-N` in a run's folder, or None.
 
-    One whose `trainer_state.json` is missing was interrupted while it was written and is passed over.
+    One that was interrupted while it was written is passed over: its mark is still there, or its `trainer_state.json`,
+    which comes last, is missing or cut.
     """
     found = [
         (int(path.name.rpartition("-")[2]), path)
         for path in Path(folder).glob("checkpoint-*")
-        if path.name.rpartition("-")[2].isdigit() and (path / "trainer_state.json").is_file()
+        if path.name.rpartition("-")[2].isdigit() and _complete(path)
     ]
     return max(found)[1] if found else None
+
+
+def _complete(folder: Path) -> bool:
+    if (folder / INCOMPLETE).exists():
+        return False
+    try:
+        json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

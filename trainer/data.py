@@ -69,6 +69,19 @@ class TracesFolder:
         return Dataset.from_list([rl_row(question) for question in self.questions(held)])
 
 
+def is_set(folder: Path) -> bool:
+    """Whether a folder holds a data set as `clipscout dataset` writes it, and no walks."""
+    return (folder / "sft" / "train.parquet").is_file() and not (folder / "trajectories.jsonl").is_file()
+
+
+def sft_set(folder: Path, held: bool) -> Dataset:
+    """The SFT rows of such a data set: its test split, or its training split."""
+    path = folder / "sft" / ("test.parquet" if held else "train.parquet")
+    if not path.is_file():
+        return Dataset.from_list([])
+    return Dataset.from_parquet(str(path)).select_columns(["messages", "tools"])
+
+
 def rl_row(question: Question) -> dict:
     """A GRPO row. The environment reads `video_id` alone; the rewards read the rest."""
     row = question.to_dict()

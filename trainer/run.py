@@ -1,5 +1,9 @@
 """What every training run shares: the resolved config, dry runs, resuming, last words."""
 
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,11 @@ from transformers import Trainer
 
 from navigation import InputError
 from trainer.checkpoint import latest_checkpoint
+from trainer.checkpoint_record import write_record
 from trainer.config import resolved, write_resolved
+from trainer.durable_checkpoints import discard_incomplete
+from trainer.ends import PREEMPTED, Preempted, TrainingFailed
+from trainer.stop_on_signal import StopOnSignal
 
 
 def describe_run(title: str, facts: dict[str, Any], *options: Any, folder: str) -> None:
@@ -20,23 +28,59 @@ def describe_run(title: str, facts: dict[str, Any], *options: Any, folder: str) 
     print(f"resolved config: {path}", flush=True)
 
 
-def train(trainer: Trainer, resume: str | None) -> None:
+def train(trainer: Trainer, resume: str | None, facts: Mapping[str, Any] | None = None) -> None:
     """Trains, from the newest complete checkpoint of the output folder if there is one, and saves the final model.
 
     Args:
         resume: `resume_from_checkpoint` as configured: a folder, or None for the newest in `output_dir`.
+        facts: What `clipscout.json` beside the model says of the run.
 
     Raises:
         InputError: the folder to resume from is not there.
+        Preempted: SIGTERM came; a checkpoint was saved.
     """
-    folder = trainer.args.output_dir
+    folder = Path(trainer.args.output_dir)
     if resume and not Path(resume).is_dir():
         raise InputError(
             "config", "resume_from_checkpoint", resume, "give a checkpoint folder that exists, or leave it out"
         )
+    if PartialState().is_main_process:
+        for name in discard_incomplete(folder):
+            print(f"{name} was not written to its end and is deleted", flush=True)
+    trainer.accelerator.wait_for_everyone()
     newest = resume or latest_checkpoint(folder)
     if newest and PartialState().is_main_process:
         print(f"resuming from {newest}", flush=True)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    trainer.save_model(folder)
+    stop = next((each for each in trainer.callback_handler.callbacks if isinstance(each, StopOnSignal)), None)
+    step = trainer.state.global_step
+    if stop is not None and stop.requested:
+        raise Preempted(step, str(folder / f"checkpoint-{step}"))
+    _save_final(trainer, folder, {**(facts or {}), "step": step})
+
+
+def _save_final(trainer: Trainer, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Saves aside and moves the files in place, the record last: an older model is there whole until then."""
+    aside = folder / ".final"
+    trainer.save_model(str(aside))
     trainer.accelerator.wait_for_everyone()
+    if trainer.args.should_save:
+        for path in sorted(aside.iterdir()):
+            os.replace(path, folder / path.name)
+        shutil.rmtree(aside)
+        write_record(folder, trainer.processing_class, facts)
+    trainer.accelerator.wait_for_everyone()
+
+
+def ended(main: Callable[[], None]) -> None:
+    """Runs a stage's `main` as a program: bad input, a failed run and a stopped one end with one line and a code.
+
+    Exit codes: 0 done, 1 wrong input or a run that cannot go on, 75 stopped by SIGTERM after saving.
+    """
+    try:
+        main()
+    except (InputError, TrainingFailed) as error:
+        sys.exit(f"error: {error}")
+    except Preempted as stop:
+        print(stop, file=sys.stderr, flush=True)
+        sys.exit(PREEMPTED)

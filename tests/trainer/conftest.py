@@ -1,6 +1,8 @@
 """A small traces folder and a random tiny model, made once a session."""
 
 import pytest
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from data_gen.traces import write_traces
 from trainer.tiny_base import TinyBaseArguments, build
@@ -24,3 +26,14 @@ def base(traces, tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     build(TinyBaseArguments(data=str(traces), output_dir=str(folder), model=MODEL, lookup_steps=0))
     return folder
+
+
+@pytest.fixture
+def tiny_model():
+    """Makes a random model of a given vocabulary; the same seed, the same weights."""
+
+    def make(vocabulary: int, seed: int = 0) -> Qwen3ForCausalLM:
+        torch.manual_seed(seed)
+        return Qwen3ForCausalLM(Qwen3Config(vocab_size=vocabulary, pad_token_id=0, eos_token_id=2, **MODEL))
+
+    return make

@@ -1,0 +1,158 @@
+"""A checkpoint on this machine as a policy: many episodes at once, each with its cache kept between turns.
+
+Token ids are kept and appended to, never rendered again: what the model reads is what it reads in GRPO.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from trl import ModelConfig
+from trl.chat_template_utils import parse_response
+
+from navigation import TOOLS, InputError, Reply, Task
+from trainer.cached_generation import CachedGenerator
+from trainer.checkpoint import load_model, load_tokenizer
+
+_REMEMBERED = 4096
+
+
+@dataclass(slots=True)
+class _Request:
+    ids: list[int]
+    noise: np.ndarray
+    done: asyncio.Future = field(repr=False)
+
+
+class LocalPolicy:
+    """Samples turns from a checkpoint folder or Hub model.
+
+    Args:
+        checkpoint: Folder or Hub name; a LoRA adapter folder works too when peft can find its base.
+        temperature: 0 takes the likeliest token.
+        seed: Seeds each turn's noise, with the question's id, the sample and the turn: a turn does not depend on which
+            other episodes run beside it, except through rounding.
+        max_completion_tokens: Most tokens of an episode after its prompt, tool replies included.
+        device: Where to run; default: the first GPU, else the CPU.
+    """
+
+    def __init__(
+        self, checkpoint: str, temperature: float = 1.0, seed: int = 0, max_completion_tokens: int = 12288,
+        name: str = "local", device: str | None = None,
+    ) -> None:  # fmt: skip
+        tokenizer = load_tokenizer(checkpoint)
+        model = load_model(ModelConfig(model_name_or_path=checkpoint, dtype="auto")).eval()
+        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._begin(model, tokenizer, temperature, seed, max_completion_tokens, name)
+
+    @classmethod
+    def of(
+        cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, temperature: float = 1.0, seed: int = 0,
+        max_completion_tokens: int = 12288, name: str = "local",
+    ) -> "LocalPolicy":  # fmt: skip
+        """A model that is in memory already, where it is and as it is."""
+        policy = cls.__new__(cls)
+        policy._begin(model, tokenizer, temperature, seed, max_completion_tokens, name)
+        return policy
+
+    def _begin(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, temperature: float, seed: int, most: int,
+        name: str,
+    ) -> None:  # fmt: skip
+        if temperature < 0:
+            raise InputError("local policy", "temperature", temperature, "give 0 or more")
+        self.name, self.temperature, self.seed, self.most = name, temperature, seed, most
+        self.model, self.tokenizer = model, tokenizer
+        self.generator = CachedGenerator(model, _ending_tokens(model.generation_config, tokenizer))
+        self._transcripts: OrderedDict[tuple[str, int], tuple[list[int], int]] = OrderedDict()
+        self._waiting: list[_Request] = []
+        self._worker: asyncio.Task | None = None
+
+    async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
+        key, turn = (task.question.id, task.sample), sum(message["role"] == "assistant" for message in messages)
+        ids, prompt = self._ids(key, messages)
+        room = self.most - (len(ids) - prompt)
+        if room < 1:
+            # The last tool reply filled the budget: the episode ends without another word.
+            return Reply({"role": "assistant", "content": ""}, len(ids), 0, truncated=True)
+        digest = hashlib.sha256(f"{self.seed}/{task.question.id}/{task.sample}/{turn}".encode()).digest()
+        noise = np.random.default_rng(int.from_bytes(digest[:8])).random(room, dtype=np.float32)
+        request = _Request(ids, noise, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        new = await request.done
+        message = parse_response(self.tokenizer, new, prefix=ids, tools=TOOLS)
+        if message.get("tool_calls"):
+            self._transcripts[key] = (ids + new, prompt)
+            while len(self._transcripts) > _REMEMBERED:
+                self._transcripts.popitem(last=False)
+        else:
+            self._transcripts.pop(key, None)
+        cut = not new or new[-1] not in self.generator.eos.tolist()
+        return Reply(message, len(ids), len(new), truncated=cut)
+
+    def _ids(self, key: tuple[str, int], messages: list[dict[str, Any]]) -> tuple[list[int], int]:
+        """Token ids of the transcript so far, and how many of them are the prompt's."""
+        if key in self._transcripts and messages[-1]["role"] == "tool":
+            ids, prompt = self._transcripts[key]
+            replies = []
+            for message in reversed(messages):
+                if message["role"] != "tool":
+                    break
+                replies.insert(0, message)
+            return ids + self._suffix(replies), prompt
+        ids = self.tokenizer.apply_chat_template(messages, tools=TOOLS, add_generation_prompt=True)["input_ids"]
+        return ids, len(ids)
+
+    def _suffix(self, replies: list[dict[str, Any]]) -> list[int]:
+        """What the template writes from an assistant's end-of-turn token to the next assistant turn."""
+        before = [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
+        render = self.tokenizer.apply_chat_template
+        start = render(before, tokenize=False).rindex(self.tokenizer.eos_token) + len(self.tokenizer.eos_token)
+        text = render([*before, *replies], tokenize=False, add_generation_prompt=True)[start:]
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    async def _work(self) -> None:
+        """Runs batches while requests come. Waits until the episodes at hand have all asked before it starts one."""
+        while self._waiting:
+            count = 0
+            while count != len(self._waiting):
+                count = len(self._waiting)
+                await asyncio.sleep(0.005)
+            batch, self._waiting = self._waiting, []
+            batch.sort(key=lambda request: request.ids)
+            try:
+                turns = await asyncio.to_thread(self._generate, batch)
+            except Exception as error:
+                for request in batch:
+                    request.done.set_exception(error)
+                continue
+            for request, turn in zip(batch, turns, strict=True):
+                request.done.set_result(turn)
+
+    def _generate(self, batch: list[_Request]) -> list[list[int]]:
+        rooms = [len(request.noise) for request in batch]
+        noise = np.zeros((len(batch), max(rooms)), dtype=np.float32)
+        for row, request in enumerate(batch):
+            noise[row, : rooms[row]] = request.noise
+        uniform = torch.from_numpy(noise).to(self.model.device)
+
+        def sample(logits: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
+            if self.temperature == 0:
+                return logits.argmax(-1)
+            totals = torch.softmax(logits.float() / self.temperature, -1).cumsum(-1)
+            picked = uniform[rows, count].unsqueeze(1) * totals[:, -1:]
+            return torch.searchsorted(totals, picked, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
+
+        return self.generator.generate([request.ids for request in batch], rooms, sample)
+
+
+def _ending_tokens(config: GenerationConfig, tokenizer) -> list[int]:
+    endings = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    return [token for token in {tokenizer.eos_token_id, *endings} if token is not None]

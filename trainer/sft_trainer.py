@@ -1,0 +1,105 @@
+"""trl's `SFTTrainer` for walks: whole checkpoints, navigation beside the loss, and errors that say what to do."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+from trl import SFTTrainer
+
+from trainer.checkpoint import latest_checkpoint
+from trainer.durable_checkpoints import DurableCheckpoints
+from trainer.ends import TrainingFailed
+from trainer.navigation_evaluation import NavigationEvaluation
+
+
+class WalkTrainer(DurableCheckpoints, SFTTrainer):
+    """`SFTTrainer` over rows of `input_ids` and `labels`.
+
+    Args:
+        navigation: Plays held-out questions at each evaluation; its figures are logged with the loss, and one of them
+            may be `metric_for_best_model`.
+        longest_first: Begin the first two steps with the longest rows. The second step is the one that holds weights,
+            gradients, optimizer states and activations at once: what fits there fits to the end.
+    """
+
+    def __init__(
+        self, *args: Any, navigation: NavigationEvaluation | None = None, longest_first: bool = False, **kwargs: Any
+    ) -> None:
+        self.navigation, self.longest_first = navigation, longest_first
+        super().__init__(*args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        metrics = super().evaluate(*args, **kwargs)
+        if self.navigation is not None:
+            played = self.navigation.play(self, kwargs.get("metric_key_prefix", "eval"))
+            self.log(played)
+            metrics.update(played)
+        return metrics
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        try:
+            loss = super().training_step(*args, **kwargs)
+        except torch.OutOfMemoryError as error:
+            raise TrainingFailed(
+                f"out of memory in step {self.state.global_step + 1}: {str(error).splitlines()[0]} "
+                "Lower max_length or per_device_train_batch_size, turn on gradient_checkpointing, shard over more "
+                "devices (launch/accelerate/), or train an adapter; --dry-run prints what each part takes"
+            ) from error
+        if not torch.isfinite(loss):
+            raise TrainingFailed(self._no_number("loss", loss.item()))
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        # Comes before the optimizer's step: weights that an infinite gradient would spoil are neither made nor saved.
+        norm = super()._get_grad_norm(model, grad_norm)
+        value = None if norm is None else float(norm)
+        if value is not None and not value < float("inf"):
+            raise TrainingFailed(self._no_number("gradient norm", value))
+        return norm
+
+    def _no_number(self, what: str, value: float) -> str:
+        good = latest_checkpoint(self.args.output_dir)
+        return (
+            f"the {what} of step {self.state.global_step + 1} is {value}. Nothing of this step was saved; "
+            + (f"the last good checkpoint is {good}. " if good else "no checkpoint was written yet. ")
+            + "Run again with a lower learning_rate or a longer warmup, or look for a broken sample near this step"
+        )
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        sampler = super()._get_train_sampler(train_dataset)
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        # Grouped by length, transformers begins with the longest of its own accord.
+        if sampler is None or not self.longest_first or self.args.train_sampling_strategy != "random":
+            return sampler
+        lengths = [len(ids) for ids in dataset["input_ids"]]
+        rows = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+        return LongestFirst(sampler, lengths, rows)
+
+
+class LongestFirst(Sampler[int]):
+    """A sampler's order after the longest rows, which make up the first two steps of every epoch, longest first.
+
+    Which rows a step holds depends on its size alone, not on how it is split over devices and accumulation.
+
+    Args:
+        sampler: The order to change.
+        lengths: Tokens of each row.
+        step: Rows of an optimizer step.
+    """
+
+    def __init__(self, sampler: Sampler[int], lengths: Sequence[int], step: int) -> None:
+        self.sampler = sampler
+        self.longest = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))[: 2 * step]
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        moved = set(self.longest)
+        # The sampler is asked for its whole order: what it draws from its generator stays the same.
+        yield from [*self.longest, *[row for row in self.sampler if row not in moved]]
+
+    def set_epoch(self, epoch: int) -> None:
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)

@@ -1,0 +1,46 @@
+"""SIGTERM on a pre-emptible node: finish the step at hand, save, stop."""
+
+import signal
+import threading
+from types import FrameType
+
+import torch
+from transformers import TrainerCallback
+
+
+class StopOnSignal(TrainerCallback):
+    """Saves a checkpoint and ends training after the step in which SIGTERM came to any of the processes.
+
+    transformers' own `enable_jit_checkpoint` saves on the process that got the signal alone, at once; several processes
+    then save different steps or wait for each other. Here they agree after every step.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: signal.Handlers | None = None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._note)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self._anyone(args.device):
+            self.requested = True
+            control.should_save = True
+            control.should_evaluate = False
+            control.should_training_stop = True
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+            self._before = None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+    def _anyone(self, device: torch.device) -> bool:
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return self.requested
+        flag = torch.tensor(int(self.requested), device=device)
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+        return bool(flag.item())
