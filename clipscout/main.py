@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from clipscout.ask.command import ask
 from clipscout.captions import captions
 from clipscout.dataset import dataset
 from clipscout.difficulty import difficulty
@@ -18,6 +19,7 @@ from clipscout.view.command import view
 from navigation import InputError
 
 app = typer.Typer(help="Answer questions about hours of video while looking at little of it.", no_args_is_help=True)
+app.command()(ask)
 app.command()(captions)
 app.command()(score)
 app.command()(teacher)

@@ -1,0 +1,1 @@
+"""`clipscout ask`: one video, one question, an answer with its evidence and its price."""

@@ -1,0 +1,145 @@
+"""What `ask` gives back: the answer, what it rests on, what it cost, and what reading everything would have cost."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from clipscout.ask.subject import Subject
+from data_gen.durable import Usage
+from navigation import LETTERS, VIDEO_QA, Path, Question, Status, Trajectory
+from rewards import RewardMix
+
+_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_TOKEN_CHARACTERS = 4
+"""Characters a token, for estimates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One segment that was read: its time span in seconds, its caption, and what was asked about it."""
+
+    path: Path
+    start: float
+    end: float
+    caption: str
+    asked: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one question cost.
+
+    `prompt_tokens` and `completion_tokens` are the policy's; what captions and clips took is `vision`. `usd` counts
+    what the price table knows. `exhaustive` is what reading every leaf would take: visits, captions that would have to
+    be made first, and the policy's prompt tokens, estimated at four characters a token.
+    """
+
+    visits: int
+    visit_units: float
+    segments: int
+    seconds: float
+    prompt_tokens: int
+    completion_tokens: int
+    captions_made: int
+    vision: dict[str, float]
+    usd: float
+    exhaustive: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of one question. `text` is None where the walk gave none; `status` then says why."""
+
+    id: str
+    video: str
+    question: str
+    options: tuple[str, ...]
+    text: str | None
+    letter: str | None
+    status: str
+    error: str | None
+    policy: str
+    evidence: list[Evidence]
+    cost: Cost
+    visits: list[dict[str, Any]]
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_dict(self, messages: bool = True) -> dict[str, Any]:
+        record = asdict(self)
+        if not messages:
+            del record["messages"]
+        return record
+
+
+def answer_of(
+    subject: Subject, question: Question, trajectory: Trajectory, policy: str, vision: Usage, captions_made: int
+) -> Answer:
+    """Reads a finished walk.
+
+    Args:
+        vision: What captions and clips took during it.
+        captions_made: How many captions were written during it.
+    """
+    status, letter = trajectory.status.value, trajectory.prediction
+    text = f"{letter}. {question.options[LETTERS.index(letter)]}" if letter else None
+    if not question.options and trajectory.status is Status.UNPARSABLE:
+        # Without options any last words are an answer: there is no letter to look for.
+        text = _last_words(trajectory)
+        status = Status.ANSWERED.value if text else status
+    read = [visit for visit in trajectory.visits if visit.tool != VIDEO_QA]
+    spoken = sum(len(str(message.get("content"))) for message in trajectory.messages if message["role"] == "tool")
+    return Answer(
+        question.id, subject.tree.video_id, question.question, question.options, text, letter, status, trajectory.error,
+        policy, _evidence(subject, trajectory),
+        Cost(
+            len(trajectory.visits), _units(trajectory), subject.tree.grid.segment_count, round(trajectory.seconds, 3),
+            trajectory.prompt_tokens, trajectory.completion_tokens, captions_made, vision.to_dict(), vision.usd,
+            _exhaustive(subject, spoken, len(read)),
+        ),
+        [visit.to_dict() for visit in trajectory.visits], trajectory.messages,
+    )  # fmt: skip
+
+
+def _last_words(trajectory: Trajectory) -> str | None:
+    last = trajectory.messages[-1]
+    content = str(last.get("content") or "") if last.get("role") == "assistant" else ""
+    tags = _TAG.findall(content)
+    return (tags[-1] if tags else content).strip() or None
+
+
+def _evidence(subject: Subject, trajectory: Trajectory) -> list[Evidence]:
+    """Segments in the order in which they were first opened."""
+    replies = [str(message.get("content")) for message in trajectory.messages if message["role"] == "tool"]
+    asked: dict[Path, list[tuple[str, str]]] = {visit.path: [] for visit in trajectory.visits}
+    accepted = [reply for reply in replies if not reply.startswith("Error:")]
+    for visit, reply in zip(trajectory.visits, accepted, strict=False):
+        if visit.tool == VIDEO_QA:
+            asked[visit.path].append((visit.query or "", reply))
+    grid = subject.tree.grid
+    return [
+        Evidence(path, *grid.interval(path), subject.known(path) or "", tuple(questions))
+        for path, questions in asked.items()
+    ]
+
+
+def _units(trajectory: Trajectory) -> float:
+    """Visit units, as the default reward prices them."""
+    settings = RewardMix().settings.visit_cost
+    prices = settings.prices if settings is not None else {}
+    return sum(prices.get(visit.tool, 1.0) for visit in trajectory.visits)
+
+
+def _exhaustive(subject: Subject, spoken: int, read: int) -> dict[str, int]:
+    grid = subject.tree.grid
+    leaves = grid.width**grid.depth
+    known = [caption for path in grid.paths(grid.depth) if (caption := subject.known(path)) is not None]
+    characters = sum(map(len, known))
+    if len(known) < leaves:
+        # Captions that are not there are taken to be as long as those that were read.
+        mean = characters / len(known) if known else spoken / max(1, read)
+        characters += mean * (leaves - len(known))
+    return {
+        "visits": leaves, "captions_to_make": leaves - len(known) if subject.captions_cost else 0,
+        "prompt_tokens": round(characters / _TOKEN_CHARACTERS),
+    }  # fmt: skip

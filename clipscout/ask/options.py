@@ -1,0 +1,67 @@
+"""Command-line options that `ask` and `serve` share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clipscout.ask.parts import Parts, Server
+from navigation import InputError
+
+Video = Annotated[Path, typer.Argument(help="A video, an SRT or VTT file, or a caption tree (JSON).")]
+Questions = Annotated[list[str] | None, typer.Argument(help="Questions; options after ` | `. None: read from stdin.")]
+Option = Annotated[list[str] | None, typer.Option("--option", "-o", help="An answer to choose from; repeat it.")]
+TreeVideo = Annotated[Path | None, typer.Option("--video", help="The video of a caption tree.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a question on stdout, nothing else there.")]
+Frames = Annotated[Path | None, typer.Option("--frames-to", help="Folder for the evidence's frames as JPEG files.")]
+PolicyName = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        help="search, uniform, random, exhaustive, local or endpoint; default: what --policy-url or --checkpoint say, "
+        "else search.",
+    ),
+]
+Checkpoint = Annotated[str, typer.Option(envvar="CLIPSCOUT_CHECKPOINT", help="Trained model: folder or Hub name.")]
+PolicyUrl = Annotated[str, typer.Option(envvar="CLIPSCOUT_POLICY_URL", help="OpenAI-compatible endpoint that walks.")]
+PolicyModel = Annotated[str, typer.Option(envvar="CLIPSCOUT_POLICY_MODEL", help="Its model.")]
+Temperature = Annotated[float, typer.Option(min=0.0, help="Of the model that walks.")]
+CaptionUrl = Annotated[str, typer.Option(envvar="CLIPSCOUT_CAPTION_URL", help="Endpoint of a vision model: captions.")]
+CaptionModel = Annotated[str, typer.Option(envvar="CLIPSCOUT_CAPTION_MODEL", help="Its model.")]
+ClipUrl = Annotated[str, typer.Option(envvar="CLIPSCOUT_CLIP_URL", help="Endpoint for video_qa; default: captions'.")]
+ClipModel = Annotated[str, typer.Option(envvar="CLIPSCOUT_CLIP_MODEL", help="Its model.")]
+FramesPer = Annotated[str, typer.Option("--frames", help="Frames of a segment to caption by level, leaves first.")]
+Sides = Annotated[str, typer.Option(help="Their longest side in px by level, leaves first.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")]
+Turns = Annotated[int, typer.Option(min=1, help="Most turns of a walk.")]
+Cache = Annotated[Path | None, typer.Option(help="Folder of captions; default: .clipscout beside the video.")]
+Seed = Annotated[int, typer.Option()]
+
+
+def read_parts(
+    policy: str, checkpoint: str, policy_url: str, policy_model: str, temperature: float, caption_url: str,
+    caption_model: str, clip_url: str, clip_model: str, frames: str, sides: str, timeout: float, turns: int,
+    cache: Path | None, seed: int,
+) -> Parts:  # fmt: skip
+    """Options to `Parts`.
+
+    Raises:
+        InputError: frames or sides that are no whole numbers, or half of an endpoint.
+    """
+    if not policy:
+        policy = "endpoint" if policy_url else "local" if checkpoint else "search"
+    parts = Parts(
+        policy, checkpoint, temperature, Server(policy_url, policy_model, timeout),
+        Server(caption_url, caption_model, timeout), Server(clip_url, clip_model, timeout),
+        _numbers("--frames", frames), _numbers("--sides", sides), turns, cache, seed,
+    )  # fmt: skip
+    for what, server in (("policy", parts.policy_server), ("caption", parts.captioner), ("clip", parts.clips)):
+        server.settings(what)
+    return parts
+
+
+def _numbers(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("command line", name, text, "give whole numbers with commas between, leaves first") from None

@@ -1,0 +1,79 @@
+"""Which models do the work: who captions, who looks at clips, who walks. Each may be missing, and then it is said."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_gen.captions import CaptionSettings
+from data_gen.durable import EndpointSettings
+from data_gen.frames import FrameRecipe
+from navigation import InputError
+
+CAPTION_START = "vllm serve Qwen/Qwen2.5-VL-7B-Instruct --port 8001"
+POLICY_START = "vllm serve CHECKPOINT --port 8000 --enable-auto-tool-choice --tool-call-parser hermes"
+STUB_START = "python -m data_gen.captions.stub --port 8099"
+ATTEMPTS, FIRST_WAIT = 3, 0.3
+"""Few and short: somebody is waiting for the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An OpenAI-compatible endpoint as given on the command line; `url` is empty where there is none."""
+
+    url: str = ""
+    model: str = ""
+    timeout: float = 120.0
+
+    def settings(self, what: str) -> EndpointSettings | None:
+        """Settings for an endpoint client; None without an address.
+
+        Raises:
+            InputError: an address without a model, a model without an address, or no address at all in `url`.
+        """
+        if not self.url and not self.model:
+            return None
+        if not self.url or not self.model:
+            missing = "url" if not self.url else "model"
+            raise InputError(what, f"--{what}-{missing}", "", f"give --{what}-url and --{what}-model together")
+        return EndpointSettings(
+            self.url, self.model, 16, ATTEMPTS, self.timeout, first_wait=FIRST_WAIT, longest_wait=3.0, down_after=3
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything `ask` and `serve` need to be told besides what is asked about.
+
+    Args:
+        policy: `search` (a rule), another rule's name, `local` or `endpoint`.
+        checkpoint: Of `local`: folder or Hub name.
+        temperature: Of a model that walks.
+        policy_server: Of `endpoint`.
+        captioner: Writes captions on demand; without one a video needs subtitles or a tree.
+        clips: Answers `video_qa` from frames; default: the captioner's. Without one, timed lines answer.
+        frames, sides: Of a segment to caption, leaves first.
+        turns: Most assistant messages of a walk.
+        cache: Folder of on-demand captions; None: beside the video.
+        seed: Of the policy.
+    """
+
+    policy: str = "search"
+    checkpoint: str = ""
+    temperature: float = 0.0
+    policy_server: Server = field(default_factory=Server)
+    captioner: Server = field(default_factory=Server)
+    clips: Server = field(default_factory=Server)
+    frames: tuple[int, ...] = FrameRecipe().frames
+    sides: tuple[int, ...] = FrameRecipe().sides
+    turns: int = 15
+    cache: Path | None = None
+    seed: int = 0
+
+    def caption_settings(self) -> CaptionSettings:
+        """Of captions by the endpoint, or by subtitles where there is none."""
+        if not self.captioner.url:
+            return CaptionSettings("subtitles")
+        return CaptionSettings(model=self.captioner.model, recipe=FrameRecipe(self.frames, self.sides))
+
+    @property
+    def clip_server(self) -> Server:
+        return self.clips if self.clips.url or self.clips.model else self.captioner
