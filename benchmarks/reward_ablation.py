@@ -1,0 +1,208 @@
+"""GRPO from one SFT checkpoint under every grounding measure and every way to charge visits, over several seeds.
+
+    python -m benchmarks.reward_ablation --traces runs/demo/traces --checkpoint runs/demo/sft --out runs/reward_ablation
+
+Each run is the command a user would type, on `configs/grpo/tiny_cpu.yaml` with another `reward:` section; each policy
+then plays the same held-out questions. What is done is not done again, and a killed run goes on from its checkpoint.
+The table and the figure are made from the folders alone: `--table-only` makes them of what is there.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import yaml
+
+from evaluation.journal import read_trajectories
+from navigation import Status, repeats, write_atomic, write_json
+from trainer.metrics_log import read_metrics
+
+CONFIG = Path("configs/grpo/tiny_cpu.yaml")
+MEASURES = ("navigation_f1", "interval_f1", "official")
+COSTS: Mapping[str, Mapping[str, Any] | None] = {
+    "none": None,
+    "fixed": {},
+    "steered": {"target": 3.0, "learning_rate": 0.005, "max_weight": 0.1},
+}
+HELD_OUT, QUESTIONS = 0.1, 400
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a reward, a seed, and where it is kept."""
+
+    measure: str
+    cost: str
+    seed: int
+    out: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.out / f"{self.measure}-{self.cost}-{self.seed}"
+
+    def reward(self, shipped: Mapping[str, Any]) -> dict[str, Any]:
+        """The shipped `reward:` section with this run's measure and cost; `official` takes its own weight, 1."""
+        reward = {name: dict(part) for name, part in shipped.items()}
+        reward["grounding"]["measure"] = self.measure
+        if self.measure == "official":
+            reward["grounding"]["weight"] = 1.0
+        change = COSTS[self.cost]
+        if change is None:
+            return reward | {"visit_cost": None}
+        reward["visit_cost"] |= change
+        return reward
+
+    def play(self, traces: Path, checkpoint: Path, steps: int) -> None:
+        """Trains and evaluates, unless that is done."""
+        result = self.folder / "result.json"
+        if result.is_file():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        values = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+        values |= {
+            "data": str(traces), "model_name_or_path": str(checkpoint), "output_dir": str(self.folder / "model"),
+            "seed": self.seed, "max_steps": steps, "held_out_share": HELD_OUT,
+            "reward": self.reward(values["reward"]), "record_rollouts": "none", "save_total_limit": 1,
+        }  # fmt: skip
+        config = self.folder / "config.yaml"
+        write_atomic(config, yaml.safe_dump(values, sort_keys=False))
+        launch = ["accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "-m", "trainer.grpo"]
+        _run(self.folder, [*launch, "--config", str(config)])
+        self.folder.joinpath("eval").mkdir(exist_ok=True)
+        play = ["clipscout.main", "eval", "--policy", "local", "--checkpoint", str(self.folder / "model")]
+        _run(self.folder, [*play, "--traces", str(traces), "--held-out-share", str(HELD_OUT), "--limit", str(QUESTIONS),
+                           "--seed", str(self.seed), "--out", str(self.folder / "eval")])  # fmt: skip
+        write_json(result, _result(self.folder / "eval"))
+
+
+def _run(folder: Path, module: Sequence[str]) -> None:
+    with open(folder / "log.txt", "a", encoding="utf-8") as log:
+        code = subprocess.run([sys.executable, "-m", *module], stdout=log, stderr=subprocess.STDOUT, check=False)
+    if code.returncode:
+        sys.exit(f"{folder}: exit code {code.returncode}; see log.txt there")
+
+
+def _result(folder: Path) -> dict[str, float]:
+    """Means over the episodes of an evaluation's folder; grounding is what its own mix, the shipped one, measured."""
+    played = list(read_trajectories(folder / "trajectories.jsonl"))
+    grounding = [value for t in played if (value := t.reward.get("grounding")) is not None]
+    return {
+        "accuracy": fmean(t.correct for t in played),
+        "visits": fmean(len(t.visits) for t in played),
+        "repeats": fmean(repeats(t.visits) for t in played),
+        "turn_limit": fmean(t.status is Status.OUT_OF_TURNS for t in played),
+        "grounding": fmean(grounding) if grounding else 0.0,
+        "n": len(played),
+    }
+
+
+def runs(out: Path, seeds: int) -> Iterator[Run]:
+    """Every run, all rewards of a seed before the next seed: a stop half way leaves whole seeds."""
+    for seed in range(seeds):
+        for measure in MEASURES:
+            for cost in COSTS:
+                yield Run(measure, cost, seed, out)
+
+
+def results(out: Path, seeds: int) -> dict[tuple[str, str], list[dict[str, float]]]:
+    """What is finished, by reward; grounding is scored with the shipped measure in every row."""
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for run in runs(out, seeds):
+        path = run.folder / "result.json"
+        if path.is_file():
+            found.setdefault((run.measure, run.cost), []).append(json.loads(path.read_text(encoding="utf-8")))
+    return found
+
+
+COLUMNS = ("accuracy", "visits", "grounding", "repeats", "turn_limit")
+
+
+def markdown(found: Mapping[tuple[str, str], Sequence[Mapping[str, float]]], start: Mapping[str, float] | None) -> str:
+    """Mean ± standard deviation over seeds; the start of all runs on top."""
+    lines = [
+        "| measure | visit cost | seeds | accuracy | visits | grounding | repeats | turn limit | accuracy per visit |",
+             "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    if start is not None:
+        cells = [f"{start[name]:.3f}" for name in COLUMNS]
+        lines.append(f"| SFT, where all start | | | {' | '.join(cells)} | {start['accuracy'] / start['visits']:.3f} |")
+    for (measure, cost), rows in found.items():
+        cells = []
+        for name in COLUMNS:
+            values = [row[name] for row in rows]
+            spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+            cells.append(f"{fmean(values):.3f}{spread}")
+        rate = fmean(row["accuracy"] / max(row["visits"], 1e-9) for row in rows)
+        lines.append(f"| `{measure}` | {cost} | {len(rows)} | {' | '.join(cells)} | {rate:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+def figure(out: Path, seeds: int, path: Path, start: Mapping[str, float] | None) -> None:
+    """Held-out accuracy against visits of every run, and visits while training."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from evaluation.palette import INK, LINE, MUTED, SERIES
+
+    plt.rcParams["svg.hashsalt"] = "clipscout"
+    markers = {"none": "o", "fixed": "s", "steered": "^"}
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
+    for number, measure in enumerate(MEASURES):
+        for cost, marker in markers.items():
+            rows = results(out, seeds).get((measure, cost), [])
+            left.scatter([row["visits"] for row in rows], [row["accuracy"] for row in rows], s=38, marker=marker,
+                         color=SERIES[number], alpha=0.85, label=f"{measure}, cost {cost}", linewidths=0)  # fmt: skip
+            curves = [read_metrics(run.folder / "model" / "metrics.jsonl") for run in runs(out, seeds)
+                      if (run.measure, run.cost) == (measure, cost)]  # fmt: skip
+            curves = [[row["visits"] for row in curve if "visits" in row] for curve in curves if curve]
+            if curves:
+                steps = min(map(len, curves))
+                mean = [fmean(curve[step] for curve in curves) for step in range(steps)]
+                style = {"none": ":", "fixed": "-", "steered": "--"}[cost]
+                right.plot(range(1, steps + 1), mean, style, color=SERIES[number], linewidth=1.6)
+    if start is not None:
+        left.scatter([start["visits"]], [start["accuracy"]], marker="*", s=130, color=INK, label="SFT, the start")
+    left.set(xlabel="visits a question, held out", ylabel="accuracy, held out")
+    right.set(xlabel="GRPO step", ylabel="visits an episode, training (mean of seeds)")
+    right.text(0.98, 0.97, "dotted: no cost; solid: fixed; dashed: steered", transform=right.transAxes, ha="right",
+               va="top", fontsize=8, color=MUTED)  # fmt: skip
+    for axes in (left, right):
+        axes.grid(color=LINE, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    left.legend(fontsize=7, frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--traces", type=Path, default=Path("runs/demo/traces"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("runs/demo/sft"))
+    parser.add_argument("--out", type=Path, default=Path("runs/reward_ablation"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--figure", type=Path, default=Path("docs/images/reward_ablation.png"))
+    parser.add_argument("--table-only", action="store_true")
+    options = parser.parse_args()
+    every = list(runs(options.out, options.seeds))
+    for number, run in enumerate([] if options.table_only else every, 1):
+        print(f"{number}/{len(every)} {run.folder.name}", flush=True)
+        run.play(options.traces, options.checkpoint, options.steps)
+    played = options.checkpoint.parent / "eval" / "sft"
+    start = _result(played) if (played / "trajectories.jsonl").is_file() else None
+    table = markdown(results(options.out, options.seeds), start)
+    write_atomic(options.out / "table.md", table)
+    figure(options.out, options.seeds, options.figure, start)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
