@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from navigation import InputError, write_json
+from trainer.ends import TrainingFailed
 
 SOURCE = "grpo config"
 METRICS = {
@@ -28,7 +29,10 @@ WINDOW = 10
 
 
 class Alarms(TrainerCallback, ExportableState):
-    """Stops training when the mean of a metric over the last `window` logs leaves its bounds.
+    """Raises `TrainingFailed` when the mean of a metric over the last `window` logs leaves its bounds.
+
+    Every process reads the same gathered metrics, so all end at the same log. No final model is written; checkpoints
+    stay.
 
     Config: `{window: 10, calls: {least: 0.05}, entropy: {least: 0.001, most: 4.0}, reward: {drop: 0.5}}`. `least` and
     `most` bound the mean; `drop` is how far it may fall below its highest so far. A watch given as null is off. What it
@@ -47,7 +51,6 @@ class Alarms(TrainerCallback, ExportableState):
         self.window, self.bounds = _read(config)
         self.seen: dict[str, list[float]] = {name: [] for name in self.bounds}
         self.highest: dict[str, float] = {}
-        self.rung: str | None = None
 
     def state(self) -> dict[str, Any]:
         seen = {"seen": {name: list(values) for name, values in self.seen.items()}, "highest": dict(self.highest)}
@@ -73,15 +76,19 @@ class Alarms(TrainerCallback, ExportableState):
             mean = statistics.fmean(values)
             self.highest[name] = max(mean, self.highest.get(name, mean))
             broken = _broken(bounds, mean, self.highest[name])
-            if broken is not None and self.rung is None:
-                self.rung = f"{name} ({METRICS[name]}) averages {mean:.4g} over {self.window} logs: {broken}"
-                control.should_training_stop = True
-                if state.is_world_process_zero:
-                    write_json(
-                        self.folder / "alarm.json",
-                        {"step": state.global_step, "watch": name, "mean": mean, "bounds": bounds, "text": self.rung},
-                    )
-                    print(f"alarm at step {state.global_step}: {self.rung}", flush=True)
+            if broken is not None:
+                self._ring(state, name, mean, broken)
+
+    def _ring(self, state: Any, name: str, mean: float, broken: str) -> None:
+        text = f"{name} ({METRICS[name]}) averages {mean:.4g} over {self.window} logs: {broken}"
+        best = state.best_model_checkpoint
+        if state.is_world_process_zero:
+            alarm = {"step": state.global_step, "watch": name, "mean": mean, "text": text, "best_checkpoint": best}
+            write_json(self.folder / "alarm.json", alarm)
+        raise TrainingFailed(
+            f"alarm at step {state.global_step}: {text}. "
+            + (f"The best checkpoint is {best}." if best else "Earlier checkpoints are kept; none was evaluated.")
+        )
 
 
 def _broken(bounds: Mapping[str, float], mean: float, highest: float) -> str | None:

@@ -6,7 +6,6 @@
 """
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,10 +25,8 @@ from trainer.grpo_trainer import NavigationGRPOTrainer
 from trainer.metrics_log import MetricsLog
 from trainer.progress import quiet_unless_watched
 from trainer.recorder import RolloutRecorder
-from trainer.run import describe_run, train
-from trainer.stop_signal import StopSignal
-
-ALARM_EXIT, SIGTERM_EXIT = 4, 143
+from trainer.run import describe_run, ended, train
+from trainer.stop_on_signal import StopOnSignal
 
 
 def first_by_hash(dataset: Dataset, count: int | None) -> Dataset:
@@ -49,8 +46,14 @@ def parse_grpo(arguments: Sequence[str] | None = None) -> tuple[GRPOArguments, A
     return parse((GRPOArguments, GRPOConfig, ModelConfig), arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains; returns the exit code: 0, `ALARM_EXIT` if an alarm stopped the run, `SIGTERM_EXIT` if a signal did."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains.
+
+    Raises:
+        InputError: an option or a file that cannot be used.
+        TrainingFailed: an alarm stopped the run.
+        Preempted: SIGTERM did; a checkpoint was saved.
+    """
     quiet_unless_watched()
     data_args, training_args, model_args = parse_grpo(arguments)
     check(data_args, training_args, model_args)
@@ -77,23 +80,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }  # fmt: skip
     describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
-        return 0
-    stop = StopSignal()
+        return
     trainer = NavigationGRPOTrainer(
         model=load_model(model_args), args=training_args, train_dataset=questions, eval_dataset=held_out,
         reward_funcs=functions, processing_class=tokenizer, environment_factory=EnvironmentFactory(trees),
         peft_config=get_peft_config(model_args), masks=masks, recorder=recorder, keep_cache=data_args.cached_rollouts,
         tool_threads=data_args.tool_threads,
-        callbacks=[MetricsLog(training_args.output_dir), *mix.callbacks(), alarms, stop],
+        callbacks=[MetricsLog(training_args.output_dir), *mix.callbacks(), alarms, StopOnSignal()],
     )  # fmt: skip
-    train(trainer, training_args.resume_from_checkpoint)
-    if alarms.rung is not None:
-        return ALARM_EXIT
-    return SIGTERM_EXIT if stop.received else 0
+    trainer.record = {"stage": "grpo", "base": model_args.model_name_or_path, "data": facts}
+    train(trainer, training_args.resume_from_checkpoint, trainer.record)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    ended(main)

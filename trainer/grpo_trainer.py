@@ -14,6 +14,7 @@ from navigation import TOOLS, Status, Trajectory, read_outcome, visits_of
 from rewards import Breakdown
 from rewards.trl_functions import PartFunction
 from trainer.cached_rollout import CachedRollouts
+from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.episode_masks import EpisodeMasks
 from trainer.episode_metrics import accuracy_per_visit, equal_groups, kept_fraction, share_of_video_qa
 from trainer.recorder import RolloutRecorder
@@ -35,7 +36,7 @@ class Played:
     """Whether an episode's whole group has one reward, [episodes]."""
 
 
-class NavigationGRPOTrainer(CachedRollouts, ConcurrentTools, GRPOTrainer):
+class NavigationGRPOTrainer(CachedRollouts, ConcurrentTools, DurableCheckpoints, GRPOTrainer):
     """GRPO on navigation episodes.
 
     Args:
