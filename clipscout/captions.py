@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from clipscout.tree import plain
 from navigation import InputError
 
 
@@ -87,7 +88,7 @@ def captions(
         else:
             report = stage.caption_videos(job, executor, tasks, quiet, **options)
     except InputError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {plain(str(error))}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo("stopped: run the same command again to go on", err=True)
@@ -96,7 +97,7 @@ def captions(
         typer.echo("submitted; the same command with --check says what is there")
         return
     for line in report.lines():
-        typer.echo(line)
+        typer.echo(plain(line))
     raise typer.Exit(0 if report.complete else 1)
 
 

@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from data_gen.frames.declared_size import declared_size
 from navigation import InputError
 
 VIDEO_SUFFIXES = frozenset({
@@ -192,11 +193,18 @@ def _span(container, stream, stamps: np.ndarray, last_ticks: int) -> tuple[int, 
 
 
 def _warnings(path, container, stream, packets: _Packets, duration: float, accept_damaged: bool) -> Iterator[str]:
-    if stream.frames and packets.count < 0.98 * stream.frames - 2:
-        found = f"{packets.count} of {stream.frames} frames"
+    # AVI counts frames that were left out because they repeat the one before.
+    counted = stream.frames if container.format.name != "avi" else 0
+    size, declared_bytes = path.stat().st_size, declared_size(path)
+    found = ""
+    if counted and packets.count < 0.98 * counted - 2:
+        found = f"{packets.count} of {counted} frames"
+    elif declared_bytes is not None and size < declared_bytes:
+        found = f"{size} of {declared_bytes} bytes"
+    if found:
         if not accept_damaged:
             raise InputError(path, "file", found, "the file is cut short: copy it again, or accept damaged videos")
-        yield f"cut short: {found} are there"
+        yield f"cut short: {found} are there, {duration:.1f} s"
     elif packets.ended_by:
         yield f"reading ended early at {duration:.1f} s: {packets.ended_by}"
     declared = float(container.duration / av.time_base) if container.duration else None

@@ -60,6 +60,25 @@ async def test_failures_are_listed_and_the_code_is_one(stubs, clips, tmp_path):
     assert list((tmp_path / "out").glob("*.json")) == []
 
 
+async def test_what_a_server_says_cannot_steer_the_terminal(clips, tmp_path):
+    async def serve(reader, writer):
+        length = 0
+        while header := (await reader.readline()).strip():
+            if header.lower().startswith(b"content-length:"):
+                length = int(header.split(b":")[1])
+        await reader.readexactly(length)
+        body = b'{"error": {"message": "bad \\u001b[2J\\u202e request"}}'
+        writer.write(b"HTTP/1.1 400 x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        result = await command(clips, tmp_path / "out", "--url", address, *SMALL)
+    assert result.exit_code == 1
+    assert "one [1] failed: HTTP 400: bad �[2J� request" in result.output
+    assert result.output.replace("\n", "").isprintable()
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="no shared videos here")
 async def test_the_real_clips_go_through(stubs, tmp_path):
     server, address = await stubs(look=2)

@@ -33,6 +33,16 @@ def test_names_that_are_no_text_are_refused_and_the_others_go_on(tmp_path, name)
     refused[0][1].encode("ascii")
 
 
+def test_a_link_that_leads_nowhere_is_missing_and_said_to_be(tmp_path):
+    (tmp_path / "real.mp4").touch()
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "real.mp4")
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    videos, refused = find_videos(tmp_path)
+    assert [video.id for video in videos] == ["link", "real"]
+    assert refused == [("gone", "gone.mp4 leads to no file: put the video there, or remove the link")]
+
+
 def test_no_videos_is_an_error(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match="videos"):

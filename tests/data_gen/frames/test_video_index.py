@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data_gen.frames import index_video, segment_frames
+from data_gen.frames.declared_size import declared_size
 from data_gen.frames.numbered_clip import write_numbered_clip
 from navigation import InputError, TimeGrid
 
@@ -92,6 +93,44 @@ def test_what_is_no_video_is_refused_by_name_and_reason(clip, tmp_path, make, re
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         index_video(tmp_path / "none.mp4")
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx"), ("a.avi", "mpeg4")])
+def test_a_file_shorter_than_it_says_is_refused_or_taken_as_far_as_it_goes(tmp_path, name, codec):
+    whole, cut = tmp_path / name, tmp_path / f"cut-{name}"
+    write_numbered_clip(whole, range(200), time_base=Fraction(1, 25), codec=codec)
+    data = whole.read_bytes()
+    assert index_video(whole).warnings == ()
+    for length in (len(data) * 6 // 10, len(data) * 19 // 20):
+        cut.write_bytes(data[:length])
+        with pytest.raises(InputError, match=rf"file is '{length} of \d+ bytes': the file is cut short"):
+            index_video(cut)
+    index = index_video(cut, accept_damaged=True)
+    assert 4.0 < index.duration <= 8.0
+    assert "cut short" in index.warnings[0]
+
+
+def test_a_recording_that_leaves_its_size_open_is_taken(tmp_path):
+    write_numbered_clip(tmp_path / "a.mkv", [40 * number for number in range(200)])
+    data = bytearray((tmp_path / "a.mkv").read_bytes())
+    place = data.index(b"\x18\x53\x80\x67") + 4
+    data[place : place + 8] = b"\x01" + b"\xff" * 7
+    (tmp_path / "a.mkv").write_bytes(data)
+    assert declared_size(tmp_path / "a.mkv") is None
+    assert index_video(tmp_path / "a.mkv").warnings == ()
+
+
+def test_an_avi_whose_header_counts_repeated_frames_is_taken(tmp_path):
+    write_numbered_clip(tmp_path / "a.avi", [40 * number for number in range(100)], codec="mpeg4")
+    index = index_video(tmp_path / "a.avi")
+    assert len(index.pts) == 100
+    assert index.duration == pytest.approx(4.0, abs=0.05)
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\xff", b"\x1a\x45\xdf\xa3\x81"])
+def test_a_head_that_tells_nothing(tmp_path, data):
+    (tmp_path / "a").write_bytes(data)
+    assert declared_size(tmp_path / "a") is None
 
 
 def test_a_file_cut_in_its_pictures_is_refused_or_taken_as_far_as_it_goes(clip, tmp_path):
