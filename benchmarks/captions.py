@@ -169,6 +169,13 @@ def measured(arguments: list[str]) -> dict:
     }  # fmt: skip
 
 
+def median(tries: list[dict]) -> dict:
+    """The run in the middle by CPU, with the least and most CPU beside it."""
+    ordered = sorted(tries, key=lambda each: each["cpu_s"])
+    spread = [ordered[0]["cpu_s"], ordered[-1]["cpu_s"]]
+    return {**ordered[len(ordered) // 2], "runs": len(ordered), "cpu_s_range": spread}
+
+
 class Stub:
     """The stub endpoint in a process of its own, so that its cost is not counted as ours."""
 
@@ -191,17 +198,19 @@ class Stub:
 
 
 def compare(minutes: float, repeats: int, without: list[str]) -> dict:
-    """All measures on one generated video; the least disturbed of `repeats` runs of each, and the ratios."""
+    """All measures on one generated video, the run of median CPU of `repeats` each, and the ratios."""
     video = make_video(minutes)
     results: dict = {"minutes": minutes, "video_mb": round(video.stat().st_size / 1e6, 1)}
     for name in MEASURES:
         if name not in without:
-            tries = [measured(["--measure", name, str(video)]) for _ in range(1 if name == "reopen" else repeats)]
-            results[name] = min(tries, key=lambda each: each["cpu_s"])
+            results[name] = median([measured(["--measure", name, str(video)]) for _ in range(repeats)])
             print(f"{name}: {results[name]}", file=sys.stderr)
-    with Stub(0.1) as stub, tempfile.TemporaryDirectory() as out:
-        results["run"] = measured(["--measure", "run", str(video), "--url", stub.url, "--out", out])
-        print(f"run: {results['run']}", file=sys.stderr)
+    tries = []
+    for _ in range(repeats):
+        with Stub(0.1) as stub, tempfile.TemporaryDirectory() as out:
+            tries.append(measured(["--measure", "run", str(video), "--url", stub.url, "--out", out]))
+    results["run"] = median(tries)
+    print(f"run: {results['run']}", file=sys.stderr)
     floor = results["decode"]["cpu_s"] + results["encode"]["encode_cpu_s"]
     results["pass_to_decode_plus_encode"] = round(results["pass"]["cpu_s"] / floor, 3)
     if "reopen" in results:
@@ -252,7 +261,7 @@ def main() -> None:
     parser.add_argument("--measure", choices=[*MEASURES, "run"], help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--repeats", type=int, default=2, help="runs of each measure; the least CPU counts")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each measure; the median counts")
     parser.add_argument("--without", nargs="*", default=[], choices=list(MEASURES), help="measures to leave out")
     parser.add_argument("--overlap", action="store_true", help="measure overlap instead")
     parser.add_argument("--videos", type=int, default=16, help="of the overlap measure")
