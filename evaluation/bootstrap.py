@@ -33,20 +33,52 @@ def ratio_intervals(
     questions, metrics = sums.shape
     if not questions:
         return np.full((metrics, 2), np.nan)
+    totals = drawn_totals(np.concatenate([sums, counts], axis=1), seed, resamples)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return bounds(totals[:, :metrics] / totals[:, metrics:], level)
+
+
+def drawn_totals(columns: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+    """Column sums over questions drawn with replacement: `(questions, columns)` to `(resamples, columns)`.
+
+    One seed and one number of questions give the same draws whatever the columns are, so that what is estimated in
+    several calls stays paired.
+    """
+    questions = len(columns)
     draw = np.random.default_rng(seed)
-    both = np.concatenate([sums, counts], axis=1)
     chance = np.full(questions, 1 / questions)
     drawn = []
     for begin in range(0, resamples, step := max(1, _CELLS // questions)):
         # How often each question is drawn, instead of which: the resampled sums are then one matrix product.
-        drawn.append(draw.multinomial(questions, chance, min(step, resamples - begin)) @ both)
-    totals = np.concatenate(drawn)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratios = totals[:, :metrics] / totals[:, metrics:]
-    bounds = np.full((metrics, 2), np.nan)
+        drawn.append(draw.multinomial(questions, chance, min(step, resamples - begin)) @ columns)
+    return np.concatenate(drawn)
+
+
+def bounds(estimates: np.ndarray, level: float = LEVEL) -> np.ndarray:
+    """`(metrics, 2)`: the quantiles of each column of `(resamples, metrics)`; NaN where no draw had a value."""
+    found = np.full((estimates.shape[1], 2), np.nan)
     tail = (1 - level) / 2
-    for metric in range(metrics):
-        valid = ratios[np.isfinite(ratios[:, metric]), metric]
+    for metric in range(estimates.shape[1]):
+        valid = estimates[np.isfinite(estimates[:, metric]), metric]
         if len(valid):
-            bounds[metric] = np.quantile(valid, [tail, 1 - tail])
-    return bounds
+            found[metric] = np.quantile(valid, [tail, 1 - tail])
+    return found
+
+
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL
+) -> tuple[float, float, float, float]:
+    """Mean of `second - first` over the same questions: `(difference, low, high, p)`.
+
+    Each draw takes the same questions from both, so that how hard a question is cancels out. `p` is twice the smaller
+    share of draws at or beyond 0, at most 1 and at least 1 / resamples: a two-sided bootstrap test of no difference.
+
+    Args:
+        first: `(questions,)`: a metric's mean over a question's samples.
+        second: The same questions in the same order.
+    """
+    difference = np.asarray(second, float) - np.asarray(first, float)
+    means = drawn_totals(difference[:, None], seed, resamples)[:, 0] / len(difference)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    beyond = min(float((means <= 0).mean()), float((means >= 0).mean()))
+    return float(difference.mean()), float(low), float(high), min(1.0, max(1 / resamples, 2 * beyond))

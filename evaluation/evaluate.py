@@ -8,7 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluation.cost_model import CostModel
+from evaluation.evidence import evidence
 from evaluation.journal import Journal
+from evaluation.meter import Meter
 from evaluation.progress import EvaluationProgress
 from navigation import EnvironmentFactory, InputError, Limits, Policy, Question, Trajectory, run
 
@@ -28,6 +31,7 @@ async def evaluate(
     *,
     settings: Mapping[str, Any] | None = None,
     keep_messages: bool = True,
+    costs: CostModel | None = None,
 ) -> list[Trajectory]:
     """Trajectories of every question, in the order of `questions`, then of samples.
 
@@ -45,9 +49,11 @@ async def evaluate(
         samples: Attempts at each question.
         settings: What else the results depend on (seed, checkpoint, …); kept in `out/settings.json`.
         keep_messages: Whether the returned trajectories keep their messages; the file always does.
+        costs: What the meter reckons with.
 
     Raises:
         InputError: doubled question ids, a missing tree, or an `out` that holds results of other settings.
+        EvaluationStopped: the policy says that it cannot go on.
     """
     if mix is None:
         from rewards import RewardMix
@@ -68,7 +74,7 @@ async def evaluate(
             if f"{question.id}#{sample}" not in journal.finished
         )
         with EvaluationProgress(policy.name, len(order), list(journal.finished.values())) as progress:
-            worker = _Worker(policy, environment_factory, limits, mix, journal, progress)
+            worker = _Worker(policy, environment_factory, limits, mix, journal, progress, Meter(costs or CostModel()))
             await _all_or_none([worker.play(jobs) for _ in range(min(concurrency, len(order)))])
         return journal.close_in_order(order)
 
@@ -89,35 +95,49 @@ def check_questions(questions: Sequence[Question], environment_factory: Environm
         raise InputError(trees.folder, "video_id", missing[0], mend)
 
 
+class EvaluationStopped(Exception):
+    """The policy's endpoint is down or its money used up. What is finished is kept; call again to go on."""
+
+
 class _Worker:
     """Plays questions one after another, each worker with an environment of its own."""
 
     def __init__(
         self, policy: Policy, factory: EnvironmentFactory, limits: Limits, mix: "RewardMix", journal: Journal,
-        progress: EvaluationProgress,
+        progress: EvaluationProgress, meter: Meter,
     ) -> None:  # fmt: skip
         self.policy, self.factory, self.limits, self.mix = policy, factory, limits, mix
-        self.journal, self.progress = journal, progress
+        self.journal, self.progress, self.meter = journal, progress, meter
 
     async def play(self, jobs: Iterator[tuple[Question, int]]) -> None:
         environment = self.factory()
         for question, sample in jobs:
             trajectory = await run(self.policy, environment, question, self.limits, sample)
+            if stopped := getattr(self.policy, "stopped", ""):
+                # What ended the episode was not the policy: it is played when the run goes on.
+                raise EvaluationStopped(stopped)
             self.score(trajectory, question)
             self.journal.append(trajectory)
             self.progress.advance(trajectory)
 
     def score(self, trajectory: Trajectory, question: Question) -> None:
-        grid = self.factory.trees[question.video_id].grid
+        tree = self.factory.trees[question.video_id]
         breakdown = self.mix.score(
-            question, grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused
+            question, tree.grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused
         )
         trajectory.reward = breakdown.to_dict()
         # The reward charges cost above a budget and on right answers only; the metric is what all visits cost.
         trajectory.teacher = {"model": self.policy.name, "visit_cost": breakdown.walk.cost}
         index_captions = getattr(self.policy, "index_captions", None)
+        captions = 0 if index_captions is None else index_captions(question.video_id)
         if index_captions is not None:
-            trajectory.teacher["index_captions"] = index_captions(question.video_id)
+            trajectory.teacher["index_captions"] = captions
+        account = getattr(self.policy, "account", None)
+        spent = None if account is None else account(trajectory.id)
+        trajectory.teacher["evidence"] = evidence(trajectory.messages, trajectory.visits, tree.grid)
+        trajectory.teacher["meter"] = self.meter.read(
+            trajectory, tree, captions, getattr(self.policy, "reads_overview", True), spent
+        )
 
 
 async def _all_or_none(workers: Sequence[Any]) -> None:

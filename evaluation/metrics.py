@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import comb, fsum
 from typing import Any
 
 import numpy as np
 
 from evaluation.bootstrap import ratio_intervals
+from evaluation.meter import MEANS
+from evaluation.result import labels_of
 from navigation import InputError, Question, Status, Trajectory
 
 METRICS = (
@@ -20,7 +23,9 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
 
     Every metric is a mean over all trajectories that have a value; `<metric>_ci` is its 95 % interval, and `<metric>_n`
     its N where that is not `n` (grounding needs clue intervals). `accuracy` is right answers / all trajectories: an
-    episode that failed or did not answer is wrong and counts as no letter; `answered` stands beside it. A policy that
+    episode that failed or did not answer is wrong and counts as no letter; `answered` stands beside it. `by_kind`
+    counts a question with several labels under each. `meter` holds means and totals of what `Meter.read` counts;
+    `pass_at` the chance that one of k attempts is right, where questions were attempted several times. A policy that
     builds an index also has `visit_cost_with_index`: what its visits cost plus one unit for every caption that the
     index of the question's video needs; and `visit_cost_with_shared_index`, where a video's questions share its index.
 
@@ -53,7 +58,34 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
     summary["questions"] = len(set(groups))
     summary["answered"] = statuses[Status.ANSWERED]
     summary["by_kind"] = _by_kind(trajectories, values, by_id, seed)
+    if meters := [each.teacher["meter"] for each in trajectories if "meter" in each.teacher]:
+        summary["meter"] = {name: _totals([meter[name] for meter in meters]) for name in MEANS}
+    if len(trajectories) > len(set(groups)):
+        summary["pass_at"] = pass_at(groups, [value["accuracy"] == 1.0 for value in values])
     return summary
+
+
+def pass_at(groups: Sequence[str], right: Sequence[bool]) -> dict[str, float]:
+    """Chance that at least one of k attempts at a question is right, for k = 1, 2, 4, … and the number of attempts.
+
+    The unbiased estimate over subsets of the attempts made (Chen et al. 2021, arXiv 2107.03374), averaged over
+    questions.
+
+    Args:
+        groups: The question of each attempt; every question as often as the others.
+        right: Whether the attempt was right.
+    """
+    tried, found = Counter(groups), Counter(group for group, good in zip(groups, right, strict=True) if good)
+    most = min(tried.values())
+    sizes = sorted({most, *(2**power for power in range(most.bit_length()) if 2**power <= most)})
+    return {
+        str(k): _round(sum(1 - comb(n - found[group], k) / comb(n, k) for group, n in tried.items()) / len(tried))
+        for k in sizes
+    }
+
+
+def _totals(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": _round(fsum(values) / len(values)), "total": _round(fsum(values))}
 
 
 def _values(trajectory: Trajectory) -> dict[str, float | None]:
@@ -104,7 +136,8 @@ def _by_kind(
 ) -> dict[str, dict[str, Any]]:
     members: dict[str, list[int]] = {}
     for index, trajectory in enumerate(trajectories):
-        members.setdefault(by_id[trajectory.question_id].kind or "all", []).append(index)
+        for label in labels_of(by_id[trajectory.question_id].kind):
+            members.setdefault(label, []).append(index)
     table = {}
     for kind in sorted(members):
         chosen = members[kind]

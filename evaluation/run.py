@@ -4,18 +4,41 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluation.evaluate import evaluate
+from data_gen.durable import EndpointSettings
+from evaluation.card import card_hash, make_card
+from evaluation.cost_model import CostModel
+from evaluation.evaluate import check_questions, evaluate
+from evaluation.meter import build_cost
 from evaluation.metrics import summarise
+from evaluation.paid_calls import PaidCalls
 from evaluation.policies import make_policy
+from evaluation.policies.endpoint_mind import EndpointMind
+from evaluation.result import row_of, write_result
+from evaluation.scorers import score
 from evaluation.summary import read_summary, write_summary
-from navigation import EnvironmentFactory, InputError, Limits, Question, TreeStore, read_questions
+from navigation import EnvironmentFactory, InputError, Limits, Policy, Question, Trajectory, TreeStore, read_questions
 from navigation.split import held_out
 
 if TYPE_CHECKING:
     from rewards import RewardMix
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointOptions:
+    """A model over HTTP: where, and what decides its replies. See `PaidCalls`."""
+
+    settings: EndpointSettings
+    max_tokens: int = 2048
+    temperature: float = 0.0
+    max_usd: float | None = None
+    prices: str | Path | None = None
+
+    def calls(self, folder: str | Path) -> PaidCalls:
+        return PaidCalls(self.settings, folder, self.max_tokens, self.temperature, self.max_usd, self.prices)
 
 
 def evaluate_corpus(
@@ -31,15 +54,20 @@ def evaluate_corpus(
     mix: "RewardMix | None" = None,
     limit: int | None = None,
     held_out_share: float = 0.0,
+    benchmark: str = "",
+    name: str = "",
+    costs: CostModel | None = None,
+    endpoint: EndpointOptions | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Plays a policy on a corpus folder's questions and writes `out/summary.json` beside its trajectories.
+    """Plays a policy on a corpus folder's questions and writes `out/summary.json` and `out/result.jsonl`.
 
-    Can be killed and called again; what was finished is not played twice.
+    Can be killed and called again; what was finished is not played twice, and no reply of an endpoint is paid for
+    twice.
 
     Args:
         questions: JSONL file of questions.
-        trees: Folder of caption trees.
+        trees: Folder of caption trees. A question's duration is its tree's.
         policy: A name of `POLICY_NAMES`.
         out: Folder of results, of this policy and these settings alone.
         seed: Of the policy and of the intervals' draws.
@@ -49,6 +77,10 @@ def evaluate_corpus(
         mix: Scores each episode; default: the default mix.
         limit: Only the first questions of the file.
         held_out_share: Only questions of the videos that this share holds out from training; 0 takes all.
+        benchmark: Whose official scoring applies; default: the questions' own source.
+        name: What tables call this result; default: the policy's name.
+        costs: What the meter reckons with.
+        endpoint: The model of `endpoint`, or the judge of a rule.
         **options: The policy's settings, see `make_policy`.
 
     Returns:
@@ -56,26 +88,56 @@ def evaluate_corpus(
 
     Raises:
         InputError: a missing file or tree, a bad option, or an `out` that holds other results.
+        EvaluationStopped: the endpoint is down or the money used up; the same call goes on later.
     """
-    asked = _questions(Path(questions), limit, held_out_share)
     store = TreeStore(trees)
     if not store.folder.is_dir():
         raise InputError(store.folder, "trees", str(trees), "give the folder of caption trees that `make traces` wrote")
+    asked = _questions(Path(questions), limit, held_out_share)
+    check_questions(asked, EnvironmentFactory(store))
+    asked = [replace(each, duration=store[each.video_id].grid.duration) for each in asked]
+    if policy == "endpoint" and endpoint is None:
+        raise InputError("policy endpoint", "url", None, "give --url and --model")
     begun = time.monotonic()
-    player = make_policy(policy, store, asked, seed, **options)
+    limits, costs = limits or Limits(), costs or CostModel()
+    fingerprint = _fingerprint(store, (question.video_id for question in asked))
     settings = {
         "policy_options": {"name": policy, "seed": seed, **{name: str(value) for name, value in options.items()}},
-        "trees": {"sha256": _fingerprint(store, (question.video_id for question in asked))},
+        "trees": {"sha256": fingerprint},
+        "costs": costs.to_dict(),
     }
-    trajectories = asyncio.run(
-        evaluate(
-            player, asked, EnvironmentFactory(store), limits, mix, out, concurrency, samples,
-            settings=settings, keep_messages=False,
-        )
-    )  # fmt: skip
+    card: dict[str, Any] = {}
+
+    async def play() -> tuple[Policy, list[Trajectory]]:
+        paid = None if endpoint is None else await endpoint.calls(out).open()
+        try:
+            if paid is not None:
+                options.update({"calls": paid} if policy == "endpoint" else {"mind": EndpointMind(paid)})
+            player = make_policy(policy, store, asked, seed, **options)
+            source = benchmark or asked[0].source or "questions"
+            described = {"name": policy, **settings["policy_options"], **getattr(player, "settings", {})}
+            card.update(make_card(source, asked, store, described, limits, samples, seed, costs, fingerprint))
+            return player, await evaluate(
+                player, asked, EnvironmentFactory(store), limits, mix, out, concurrency, samples,
+                settings={**settings, "card": card_hash(card)}, keep_messages=False, costs=costs,
+            )  # fmt: skip
+        finally:
+            if paid is not None:
+                await paid.close()
+
+    player, trajectories = asyncio.run(play())
+    by_id = {question.id: question for question in asked}
+    rows = [row_of(each, by_id[each.question_id], store[each.video_id].grid) for each in trajectories]
+    indexed, overview = hasattr(player, "index_captions"), getattr(player, "reads_overview", True)
+    build = build_cost(trajectories, store, costs, indexed, overview)
+    label = name or policy
+    write_result(out, label, card, build, rows)
     path = Path(out) / "summary.json"
     seconds = read_summary(path)["seconds"] if path.exists() else time.monotonic() - begun
-    return write_summary(path, {policy: summarise(trajectories, asked, seed)}, seconds, seed)
+    scores = score(card["benchmark"], rows, seed)
+    measured = sum(trajectory.seconds for trajectory in trajectories) / len(trajectories)
+    policies = {label: summarise(trajectories, asked, seed)}
+    return write_summary(path, policies, seconds, seed, card, build, scores, measured)
 
 
 def _questions(path: Path, limit: int | None, held_out_share: float) -> list[Question]:

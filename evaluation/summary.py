@@ -2,23 +2,31 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from evaluation.bootstrap import LEVEL, METHOD
+from evaluation.scorers import Scores
 from navigation import InputError, write_json
 
 
 def write_summary(
-    path: str | Path, policies: Mapping[str, Mapping[str, Any]], seconds: float, seed: int
-) -> dict[str, Any]:
-    """Writes and returns `{"policies": {name: summary}, "seconds", "seed", "interval"}`.
+    path: str | Path, policies: Mapping[str, Mapping[str, Any]], seconds: float, seed: int,
+    card: Mapping[str, Any] | None = None, build: Mapping[str, Any] | None = None, scores: Scores | None = None,
+    measured: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Writes and returns `{"policies": {name: summary}, "seconds", "seed", "interval"}`, and what else is given.
 
     Args:
         path: The file.
         policies: What `metrics.summarise` made of each policy, all on the same questions.
         seconds: Wall time.
         seed: Of the policies, the draws of the intervals included.
+        card: What the results depend on.
+        build: What captions cost to make.
+        scores: The benchmark's official figures.
+        measured: Mean wall seconds of an episode on this machine.
     """
     summary = {
         "policies": dict(policies),
@@ -26,6 +34,11 @@ def write_summary(
         "seed": seed,
         "interval": f"{100 * LEVEL:.0f} % intervals, {METHOD}",
     }
+    more = {
+        "card": card, "build": build, "scores": None if scores is None else asdict(scores),
+        "seconds_measured": None if measured is None else round(measured, 4),
+    }  # fmt: skip
+    summary |= {name: value for name, value in more.items() if value is not None}
     write_json(path, summary)
     return summary
 

@@ -14,11 +14,22 @@ _CLASSES = {
     "retrieval": ("evaluation.policies.retrieval", "RetrievalPolicy"),
     "closed_book": ("evaluation.policies.closed_book", "ClosedBookPolicy"),
     "overview": ("evaluation.policies.closed_book", "ClosedBookPolicy"),
+    "best_first": ("evaluation.policies.best_first", "BestFirstPolicy"),
+    "coarse_to_fine": ("evaluation.policies.coarse_to_fine", "CoarseToFinePolicy"),
+    "spotlight": ("evaluation.policies.spotlight", "SpotlightPolicy"),
+    "consensus": ("evaluation.policies.consensus", "ConsensusPolicy"),
+    "endpoint": ("evaluation.policies.endpoint", "EndpointPolicy"),
     "expert": ("data_gen.expert", "Expert"),
     "local": ("evaluation.policies.local", "LocalPolicy"),
 }
 POLICY_NAMES = tuple(_CLASSES)
-_NOT_OPTIONS = {"questions", "trees", "overview", "_indices"}
+RULES = (
+    "closed_book", "random", "overview", "uniform", "retrieval", "consensus", "best_first", "coarse_to_fine",
+    "spotlight", "exhaustive", "expert",
+)  # fmt: skip
+"""Policies that need no model, from the cheapest on."""
+_NOT_OPTIONS = {"questions", "trees", "overview", "_indices", "mind", "calls"}
+_NEED_TREES = ("retrieval", "consensus")
 
 
 def make_policy(name: str, /, trees: TreeStore, questions: Sequence[Question], seed: int = 0, **options: Any) -> Policy:
@@ -29,8 +40,9 @@ def make_policy(name: str, /, trees: TreeStore, questions: Sequence[Question], s
         trees: Caption trees, for policies that index captions.
         questions: With answers and clues; handed to the expert and to no other.
         seed: For everything random.
-        **options: The policy's own settings: `visits` of random, uniform and retrieval, `wander` of the expert,
-            `checkpoint`, `temperature` and `name` (what results call it) of the local model.
+        **options: The policy's own settings: `visits` of random, uniform and retrieval and of the searching policies,
+            `mind` of all rules, `wander` of the expert, `checkpoint`, `temperature` and `name` (what results call it)
+            of the local model, `calls` of the endpoint.
 
     Raises:
         InputError: an unknown name or an option that the policy does not have.
@@ -43,7 +55,7 @@ def make_policy(name: str, /, trees: TreeStore, questions: Sequence[Question], s
     given: dict[str, Any] = {"seed": seed, **options}
     if name == "expert":
         given["questions"] = questions
-    elif name == "retrieval":
+    elif name in _NEED_TREES:
         given["trees"] = trees
     elif name == "overview":
         given["overview"] = True

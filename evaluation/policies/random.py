@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.policies.planned import PlannedPolicy
+from evaluation.policies.reader import Verdict
 from evaluation.policies.seeded import generator
-from navigation import LETTERS, Path, Reply, Task, answer_message
+from navigation import LETTERS, Path, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +18,23 @@ class RandomPolicy(PlannedPolicy):
 
     name = "random"
     reasoning = "I open some segments at random."
+    reads_overview = False
 
     def plan(self, task: Task) -> Sequence[Path]:
-        paths = list(task.grid.paths())
         draw = generator(self.seed, "random visits", task.question.id, task.sample)
-        return draw.sample(paths, min(self.visits, len(paths)))
+        count = task.grid.segment_count
+        return [_segment(task, place) for place in draw.sample(range(count), min(self.visits, count))]
 
-    def answer(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
+    async def verdict(self, task: Task, messages: list[dict[str, Any]]) -> Verdict:
         letters = LETTERS[: len(task.question.options)]
         letter = generator(self.seed, "random answer", task.question.id, task.sample).choice(letters)
-        return Reply(answer_message("I pick an option at random.", letter))
+        return Verdict(letter, 0.0, "I pick an option at random.")
+
+
+def _segment(task: Task, place: int) -> Path:
+    """The segment at a 0-based place among all, levels from the top down."""
+    level = 1
+    while place >= task.grid.width**level:
+        place -= task.grid.width**level
+        level += 1
+    return task.grid.path(place, level)

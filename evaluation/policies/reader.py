@@ -9,12 +9,14 @@ statement. Equal scores are settled by a seeded choice.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from evaluation.evidence import cite
 from evaluation.policies.notes import Note, notes_read
 from evaluation.policies.seeded import generator
 from evaluation.policies.statements import Statement, WordWeights, statements_by_level, words_of
-from navigation import LETTERS, Reply, Task, answer_message
+from navigation import LETTERS, Reply, Task, assistant_message
 from navigation.grid import format_path
 
 _CLOCK = r"(?:(\d+):)?(\d{1,3}):(\d{2})(?:\.\d+)?"
@@ -33,6 +35,32 @@ _COARSER = 0.5
 """What a statement one level coarser is worth."""
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How well an option fits what was read, and the seconds of the statement that it fits best."""
+
+    score: float = 0.0
+    start: float = 0.0
+    end: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer with its reasons.
+
+    `confidence` in [0, 1] is how far the option stands out from the second best; `spans` is where it was found.
+    """
+
+    letter: str
+    confidence: float
+    reasoning: str
+    spans: tuple[tuple[float, float], ...] = ()
+
+    def message(self) -> dict[str, Any]:
+        """The last turn: reasoning, cited evidence, answer."""
+        return assistant_message(self.reasoning, f"{cite(self.spans)}<answer>{self.letter}</answer>")
+
+
 def answer(task: Task, messages: Sequence[dict[str, Any]], seed: int) -> Reply:
     """The final turn: the option that best fits the captions in `messages`."""
     return answer_from(task, notes_read(task, messages), seed)
@@ -40,21 +68,32 @@ def answer(task: Task, messages: Sequence[dict[str, Any]], seed: int) -> Reply:
 
 def answer_from(task: Task, notes: Sequence[Note], seed: int) -> Reply:
     """The final turn from the given notes; without notes, a seeded guess."""
-    scores = score_options(task.question.question, task.question.options, notes, task.grid.duration)
-    best = max(scores)
-    tied = [letter for letter, score in zip(LETTERS, scores, strict=False) if best - score <= 1e-9]
+    return Reply(judge(task, notes, seed).message())
+
+
+def judge(task: Task, notes: Sequence[Note], seed: int) -> Verdict:
+    """The option that best fits the notes; without notes, a seeded guess."""
+    found = find_options(task.question.question, task.question.options, notes, task.grid.duration)
+    best, *others = sorted((finding.score for finding in found), reverse=True)
+    tied = [letter for letter, finding in zip(LETTERS, found, strict=False) if best - finding.score <= 1e-9]
     letter = generator(seed, "reader", task.question.id, task.sample).choice(tied)
     if best <= 0:
-        reasoning = "Nothing that I read fits any option, so I guess."
-    else:
-        shown = ", ".join(f"{name} {score:.2f}" for name, score in zip(LETTERS, scores, strict=False))
-        last = f" Last read: {format_path(notes[-1].path)}." if notes else ""
-        reasoning = f"How well each option fits what I read: {shown}.{last}"
-    return Reply(answer_message(reasoning, letter))
+        return Verdict(letter, 0.0, "Nothing that I read fits any option, so I guess.")
+    shown = ", ".join(f"{name} {finding.score:.2f}" for name, finding in zip(LETTERS, found, strict=False))
+    last = f" Last read: {format_path(notes[-1].path)}." if notes else ""
+    chosen = found[LETTERS.index(letter)]
+    confidence = min(1.0, best) * (1 - max(others, default=0.0) / best)
+    spans = ((chosen.start, chosen.end),)
+    return Verdict(letter, confidence, f"How well each option fits what I read: {shown}.{last}", spans)
 
 
 def score_options(question: str, options: Sequence[str], notes: Sequence[Note], duration: float) -> list[float]:
-    """One score per option in [0, 1.1]; all zero where nothing read fits.
+    """One score per option in [0, 1.1]; all zero where nothing read fits. Arguments as for `find_options`."""
+    return [finding.score for finding in find_options(question, options, notes, duration)]
+
+
+def find_options(question: str, options: Sequence[str], notes: Sequence[Note], duration: float) -> list[Finding]:
+    """What was found of each option.
 
     Args:
         question: The question's text.
@@ -68,20 +107,30 @@ def score_options(question: str, options: Sequence[str], notes: Sequence[Note], 
     anchor_text, direction = anchor_of(question)
     weights = WordWeights([statement for statements in levels.values() for statement in statements])
     fits = _fits(words_of(anchor_text), words_of(question), levels, weights)
-    scores = [0.0] * len(options)
+    findings = [Finding() for _ in options]
     for level, statements in levels.items():
         fit = fits[level]
         scale = _COARSER ** (max(levels) - level)
         if all(span is not None for span in spans):
-            found = [_span_score(span, statements, fit, duration) for span in spans if span is not None]
+            found = [Finding(_span_score(span, statements, fit, duration), *span) for span in spans if span is not None]
         else:
             relevance = _relevance(statements, fit, direction)
-            weighted = list(zip(statements, relevance, strict=True))
-            found = [
-                max(weights.share(words, each.words) * weight for each, weight in weighted) for words in option_words
-            ]
-        scores = [max(old, scale * new) for old, new in zip(scores, found, strict=True)]
-    return scores
+            found = [_best_statement(words, statements, relevance, weights) for words in option_words]
+        findings = [
+            Finding(scale * new.score, new.start, new.end) if scale * new.score > old.score else old
+            for old, new in zip(findings, found, strict=True)
+        ]
+    return findings
+
+
+def _best_statement(
+    words: frozenset[str], statements: Sequence[Statement], relevance: Sequence[float], weights: WordWeights
+) -> Finding:
+    best = Finding()
+    for statement, weight in zip(statements, relevance, strict=True):
+        if weight > best.score and (score := weights.share(words, statement.words) * weight) > best.score:
+            best = Finding(score, statement.start, statement.end)
+    return best
 
 
 def time_span(text: str) -> tuple[float, float] | None:

@@ -1,9 +1,18 @@
-"""Top-k retrieval over leaf captions, as Goldfish finds clips: few leaves opened, but every leaf captioned first."""
+"""Top-k retrieval over leaf captions, as Goldfish finds clips: few leaves opened, but every leaf captioned first.
+
+Goldfish: Vision-Language Understanding of Arbitrarily Long Videos (arXiv 2407.12679). As read: every short clip is
+described, descriptions and subtitles are embedded, and the k clips most similar to the question are given to the
+answering model.
+
+Simplified: the answer is made from the captions of the k leaves, not from their frames. Ranking is by BM25, or by an
+embedding model where one is named.
+"""
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from evaluation.policies.embedding_index import EmbeddingIndex, load_encoder
 from evaluation.policies.leaf_index import LeafIndex
 from evaluation.policies.planned import PlannedPolicy
 from navigation import Path, Task, TreeStore
@@ -14,24 +23,22 @@ _KEPT = 64
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalPolicy(PlannedPolicy):
-    """Opens the `visits` leaves whose captions match the question and its options best (BM25), then reads.
-
-    Goldfish (arXiv 2407.12679) ranks clip summaries by embedding similarity; BM25 takes the embedding's place here.
+    """Opens the `visits` leaves whose captions match the question and its options best, then reads.
 
     Args:
         trees: Where the leaf captions for the index come from.
+        embedder: Folder or Hub name of a sentence-transformers model; empty: BM25.
     """
 
     trees: TreeStore
     visits: int = 4
-    _indices: OrderedDict[str, LeafIndex] = field(default_factory=OrderedDict, repr=False, compare=False)
+    embedder: str = ""
+    _indices: OrderedDict[str, LeafIndex | EmbeddingIndex] = field(
+        default_factory=OrderedDict, repr=False, compare=False
+    )
 
     name = "retrieval"
     reasoning = "I open the leaves whose captions match the question best."
-
-    @property
-    def settings(self) -> dict[str, int]:
-        return {"seed": self.seed, "visits": self.visits}
 
     def plan(self, task: Task) -> Sequence[Path]:
         query = " ".join((task.question.question, *task.question.options))
@@ -41,10 +48,12 @@ class RetrievalPolicy(PlannedPolicy):
         """How many captions the index of a video needs: one for every leaf."""
         return self._index(video_id).size
 
-    def _index(self, video_id: str) -> LeafIndex:
+    def _index(self, video_id: str) -> LeafIndex | EmbeddingIndex:
         index = self._indices.get(video_id)
         if index is None:
-            index = self._indices[video_id] = LeafIndex(self.trees[video_id])
+            tree = self.trees[video_id]
+            index = EmbeddingIndex(tree, load_encoder(self.embedder)) if self.embedder else LeafIndex(tree)
+            self._indices[video_id] = index
             while len(self._indices) > _KEPT:
                 self._indices.popitem(last=False)
         return index

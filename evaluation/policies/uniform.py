@@ -1,4 +1,10 @@
-"""Uniform sampling: evenly spaced moments whatever the question is, the way IG-VLM and most video models see."""
+"""Uniform sampling: evenly spaced moments whatever the question is, the way most video models see.
+
+An Image Grid Can Be Worth a Video (IG-VLM, arXiv 2403.18406). As read: a fixed number of frames at even distances is
+laid out as one picture and answered from at once.
+
+Simplified: a moment is the caption of the leaf that holds it, not a frame in a grid.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

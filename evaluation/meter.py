@@ -1,0 +1,148 @@
+"""The meter: what one episode looked at, read and cost, measured the same way for every strategy."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evaluation.cost_model import CHARACTERS_A_TOKEN, CostModel
+from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Path, Trajectory, TreeStore
+
+MEANS = (
+    "get_caption", "video_qa", "frames", "seconds_seen", "captions", "model_calls", "tokens_read", "tokens_sent",
+    "usd", "usd_computed", "seconds_computed", "seconds_on_demand",
+)  # fmt: skip
+"""What `Meter.read` counts, besides lists."""
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Reads trajectories with one cost model."""
+
+    costs: CostModel
+
+    def read(
+        self, trajectory: Trajectory, tree: CaptionTree, index_captions: int = 0, reads_overview: bool = True,
+        account: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Counts of one episode.
+
+        - `get_caption`, `video_qa`: visits by tool; `by_level`: visits by level, top first.
+        - `captions`: captions that had to exist: those opened, those of an index, and the top level if it was read.
+        - `frames`: frames behind the captions opened (each once), and those of `video_qa`. What the captioner saw for
+          an index or for the top level is building cost and not counted here.
+        - `seconds_seen`: union of the opened segments.
+        - `model_calls`: turns, or what the policy says it asked for.
+        - `tokens_read`: every text once, as with a cache that keeps prefixes; `tokens_sent`: the transcript anew at
+          each turn. Both are characters / 4, so that rules and models are on one scale; measured tokens stand in the
+          trajectory.
+        - `usd`: as the endpoint's usage says; `usd_computed`: all calls and the captions made on demand, by the model.
+        - `seconds_computed`: calls times seconds a call; `seconds_on_demand`: with the captions made when asked for.
+
+        Args:
+            trajectory: With its messages.
+            tree: Of its video.
+            index_captions: Captions that must exist before the first question.
+            reads_overview: Whether the policy uses the top-level captions that the prompt shows.
+            account: What the policy says it spent: `model_calls`, `usd`.
+        """
+        account, grid, costs = account or {}, tree.grid, self.costs
+        opened = {visit.path for visit in trajectory.visits if visit.tool == GET_CAPTION}
+        asked = sum(visit.tool == VIDEO_QA for visit in trajectory.visits)
+        levels = Counter(len(visit.path) for visit in trajectory.visits)
+        captions = len(needed(opened, tree, index_captions, reads_overview))
+        frames = asked * costs.video_qa_frames
+        frames += sum(costs.frames_of(tree.made_by, len(path), grid.depth) for path in opened)
+        read, sent = _tokens(trajectory)
+        calls = account.get("model_calls", trajectory.turns)
+        prompt = trajectory.prompt_tokens or sent
+        completion = trajectory.completion_tokens or trajectory.turns * costs.turn_tokens
+        made = caption_frames(needed(opened, tree, index_captions, reads_overview), tree, costs)
+        usd = costs.language_usd(prompt, completion) + costs.vision_usd(made, captions)
+        usd += costs.vision_usd(asked * costs.video_qa_frames, asked)
+        seconds = calls * costs.language_seconds + asked * costs.video_qa_seconds
+        return {
+            "get_caption": len(trajectory.visits) - asked, "video_qa": asked,
+            "by_level": [levels[level] for level in range(1, grid.depth + 1)], "frames": frames,
+            "seconds_seen": _rounded(_union(opened, tree)), "captions": captions, "model_calls": calls,
+            "tokens_read": read, "tokens_sent": sent, "usd": _rounded(account.get("usd", 0.0)),
+            "usd_computed": _rounded(usd), "seconds_computed": _rounded(seconds),
+            "seconds_on_demand": _rounded(seconds + captions * costs.caption_seconds),
+        }  # fmt: skip
+
+
+def needed(opened: Iterable[Path], tree: CaptionTree, index_captions: int, reads_overview: bool) -> set[Path]:
+    """Segments whose captions an episode cannot do without."""
+    paths = set(opened)
+    if index_captions:
+        paths.update(tree.grid.paths(tree.grid.depth))
+    if reads_overview:
+        paths.update(tree.top_level)
+    return paths
+
+
+def caption_frames(paths: Iterable[Path], tree: CaptionTree, costs: CostModel) -> int:
+    """Frames that a captioner looks at to caption these segments."""
+    levels = Counter(map(len, paths))
+    depth = tree.grid.depth
+    return sum(count * costs.frames_of(tree.made_by, level, depth) for level, count in levels.items())
+
+
+def build_cost(
+    trajectories: Iterable[Trajectory], trees: TreeStore, costs: CostModel, indexed: bool, reads_overview: bool
+) -> dict[str, dict[str, float]]:
+    """What captions cost over all questions, a video's questions sharing them: made on demand, and all of the trees.
+
+    Returns:
+        `{"on_demand": {"captions", "frames", "usd", "seconds"}, "full_index": {…}}`.
+    """
+    opened: dict[str, set[Path]] = {}
+    for trajectory in trajectories:
+        visited = opened.setdefault(trajectory.video_id, set())
+        visited.update(visit.path for visit in trajectory.visits if visit.tool == GET_CAPTION)
+    sums = {"on_demand": [0, 0], "full_index": [0, 0]}
+    for video_id in sorted(opened):
+        tree = trees[video_id]
+        wanted = needed(opened[video_id], tree, int(indexed), reads_overview)
+        for name, paths in (("on_demand", wanted), ("full_index", set(tree.grid.paths()))):
+            sums[name][0] += len(paths)
+            sums[name][1] += caption_frames(paths, tree, costs)
+    return {
+        name: {
+            "captions": captions, "frames": frames, "usd": _rounded(costs.vision_usd(frames, captions)),
+            "seconds": captions * costs.caption_seconds,
+        }
+        for name, (captions, frames) in sums.items()
+    }  # fmt: skip
+
+
+def _tokens(trajectory: Trajectory) -> tuple[int, int]:
+    """Estimated tokens of the whole transcript, and of what was sent over all turns."""
+    read = sent = 0
+    for message in trajectory.messages:
+        if message.get("role") == "assistant":
+            sent += read
+        read += _characters(message)
+    return -(-read // CHARACTERS_A_TOKEN), -(-sent // CHARACTERS_A_TOKEN)
+
+
+def _characters(message: Mapping[str, Any]) -> int:
+    count = sum(len(message.get(key) or "") for key in ("content", "reasoning_content"))
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        count += len(str(function.get("arguments"))) + len(str(function.get("name"))) if function else 0
+    return count
+
+
+def _union(opened: set[Path], tree: CaptionTree) -> float:
+    """Seconds of the union of segments: those inside another opened one add nothing."""
+    total = 0.0
+    for path in sorted(opened):
+        if not any(path[:level] in opened for level in range(1, len(path))):
+            begin, end = tree.grid.interval(path)
+            total += end - begin
+    return total
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.10g}")

@@ -1,0 +1,121 @@
+"""Chat completions of an evaluation: each is paid for once, kept on disk, and counted to its episode."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from data_gen.durable import (
+    Budget,
+    Completion,
+    EndpointDown,
+    EndpointSettings,
+    Journal,
+    OutOfMoney,
+    PriceTable,
+    Usage,
+)
+from data_gen.teacher.endpoint_group import EndpointGroup
+from navigation import InputError, Task
+
+
+class Stopped(Exception):
+    """No request will be answered any more: the endpoint is down or the money is used up. Run again to go on."""
+
+
+class PaidCalls:
+    """One endpoint behind a journal. An episode that was cut and is played again finds its earlier replies there.
+
+    Args:
+        settings: Of the endpoint.
+        folder: Of the evaluation; replies are kept in `calls.jsonl` there.
+        max_tokens: Completion tokens of one reply.
+        temperature: Of each reply; the sample's number is its seed.
+        max_usd: Stop before more than this is spent on the folder.
+        prices: Price table; default: the project's.
+    """
+
+    def __init__(
+        self, settings: EndpointSettings, folder: str | Path, max_tokens: int = 2048, temperature: float = 0.0,
+        max_usd: float | None = None, prices: str | Path | None = None,
+    ) -> None:  # fmt: skip
+        if max_tokens < 1:
+            raise InputError("endpoint", "max_tokens", max_tokens, "give a whole number of at least 1")
+        self.model, self.max_tokens, self.temperature = settings.model, max_tokens, temperature
+        self.stopped = ""
+        self._budget = Budget(max_usd)
+        table = PriceTable(prices) if prices else PriceTable()
+        self._endpoint = EndpointGroup(settings, table, self._budget)
+        self._journal = Journal(Path(folder) / "calls.jsonl", self.settings)
+        for key in self._journal:
+            self._budget.spent += Usage.from_dict(self._journal[key]["usage"]).usd
+        self._fresh: dict[str, Usage] = {}
+        self._episode: dict[str, Usage] = {}
+        self._counted: dict[str, set[str]] = {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the replies."""
+        return {"model": self.model, "max_tokens": self.max_tokens, "temperature": self.temperature}
+
+    async def close(self) -> None:
+        self._journal.close()
+        await self._endpoint.__aexit__(None, None, None)
+
+    async def open(self) -> "PaidCalls":
+        await self._endpoint.__aenter__()
+        return self
+
+    async def chat(
+        self, task: Task, messages: list[dict[str, Any]], accept: Callable[[Completion], None] | None = None,
+        **parameters: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        """The reply `{message, finish_reason, usage}`; equal requests of one episode are asked and counted once.
+
+        Raises:
+            EndpointFailed: this request failed for good.
+            Stopped: no request is sent any more.
+        """
+        episode = f"{task.question.id}#{task.sample}"
+        request = {"messages": messages, **parameters}
+        digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode("utf-8", "backslashreplace")).hexdigest()
+        key = f"{episode}/{digest[:24]}"
+        record = self._journal.get(key)
+        if record is None:
+            record = await self._ask(messages, accept, task.sample, parameters)
+            self._journal.append(key, record)
+        if key not in self._counted.setdefault(episode, set()):
+            self._counted[episode].add(key)
+            usage = Usage.from_dict(record["usage"])
+            self._fresh[episode] = self._fresh.get(episode, Usage()) + usage
+            self._episode[episode] = self._episode.get(episode, Usage()) + usage
+        return record
+
+    def spent(self, task: Task) -> tuple[int, int]:
+        """Prompt and completion tokens of the episode since the last call of this method."""
+        usage = self._fresh.pop(f"{task.question.id}#{task.sample}", Usage())
+        return usage.prompt_tokens, usage.completion_tokens
+
+    def account(self, trajectory_id: str) -> dict[str, Any]:
+        """Model calls and USD of an episode that has ended; it is forgotten here."""
+        calls = len(self._counted.pop(trajectory_id, ()))
+        self._fresh.pop(trajectory_id, None)
+        return {"model_calls": calls, "usd": self._episode.pop(trajectory_id, Usage()).usd}
+
+    async def _ask(
+        self, messages: list[dict[str, Any]], accept: Callable[[Completion], None] | None, sample: int,
+        parameters: dict[str, Any],
+    ) -> dict[str, Any]:  # fmt: skip
+        if self.stopped:
+            raise Stopped(self.stopped)
+        try:
+            completion = await self._endpoint.chat(
+                messages, self.max_tokens, accept, temperature=self.temperature, seed=sample, **parameters
+            )
+        except (EndpointDown, OutOfMoney) as error:
+            self.stopped = self.stopped or str(error)
+            raise Stopped(self.stopped) from None
+        kept = ("content", "reasoning_content", "reasoning", "tool_calls")
+        message = {name: value for name in kept if (value := completion.message.get(name))}
+        return {"message": message, "finish_reason": completion.finish_reason, "usage": completion.usage.to_dict()}

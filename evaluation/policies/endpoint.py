@@ -1,0 +1,104 @@
+"""A model behind an OpenAI-compatible endpoint as a policy: the same prompt, the same tools, native tool calling."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.paid_calls import PaidCalls
+from navigation import Reply, Task
+
+_LONGEST = 60_000
+"""Characters kept of a message: what comes after is no answer anybody reads."""
+
+
+class EndpointPolicy:
+    """Asks the model for each turn.
+
+    A reply that holds calls and text keeps both. Arguments that are no JSON stay text: the environment refuses them,
+    and the model reads why.
+
+    Args:
+        calls: The endpoint behind its journal.
+        seed: Of the run; the request's seed is the sample's number.
+    """
+
+    name = "endpoint"
+
+    def __init__(self, calls: PaidCalls, seed: int = 0) -> None:
+        self.calls, self.seed = calls, seed
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"seed": self.seed, **self.calls.settings}
+
+    @property
+    def stopped(self) -> str:
+        return self.calls.stopped
+
+    def account(self, trajectory_id: str) -> dict[str, Any]:
+        return self.calls.account(trajectory_id)
+
+    async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
+        record = await self.calls.chat(task, wire_messages(messages), tools=wire_tools(task.tools))
+        received = record["message"]
+        reasoning = received.get("reasoning_content") or received.get("reasoning") or ""
+        message: dict[str, Any] = {
+            "role": "assistant", "reasoning_content": str(reasoning)[:_LONGEST],
+            "content": str(received.get("content") or "")[:_LONGEST],
+        }  # fmt: skip
+        calls = [_call(call) for call in received.get("tool_calls") or () if isinstance(call, Mapping)]
+        if calls:
+            message["tool_calls"] = calls
+        return Reply(message, *self.calls.spent(task), truncated=record["finish_reason"] == "length")
+
+
+def wire_tools(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tools as the API takes them: without the description of what they return."""
+    return [
+        {
+            "type": "function",
+            "function": {name: tool["function"][name] for name in ("name", "description", "parameters")},
+        }
+        for tool in tools
+    ]
+
+
+def wire_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A transcript as the API takes it: calls with ids and arguments as text, replies naming the call they answer."""
+    sent: list[dict[str, Any]] = []
+    waiting: list[str] = []
+    for turn, message in enumerate(messages):
+        if message["role"] == "tool":
+            name = waiting.pop(0) if waiting else f"call_{turn}"
+            sent.append({"role": "tool", "tool_call_id": name, "content": message["content"]})
+            continue
+        kept = {"role": message["role"], "content": message.get("content") or ""}
+        if message["role"] == "assistant" and message.get("reasoning_content"):
+            kept["reasoning_content"] = message["reasoning_content"]
+        if message.get("tool_calls"):
+            waiting = [f"call_{turn}_{place}" for place in range(len(message["tool_calls"]))]
+            kept["tool_calls"] = [
+                {"id": name, "type": "function", "function": _wire_function(call)}
+                for name, call in zip(waiting, message["tool_calls"], strict=True)
+            ]
+        sent.append(kept)
+    return sent
+
+
+def _wire_function(call: Mapping[str, Any]) -> dict[str, str]:
+    function = call["function"]
+    arguments = function.get("arguments")
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {"name": str(function.get("name")), "arguments": text}
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    function = function if isinstance(function, Mapping) else {}
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except (ValueError, RecursionError):
+            arguments = arguments[:_LONGEST]
+    return {"type": "function", "function": {"name": str(function.get("name")), "arguments": arguments}}

@@ -1,0 +1,106 @@
+"""A language model in the judge's place: rates where to look, extracts what matters, answers from what was read."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data_gen.durable import Completion, Unacceptable
+from evaluation.paid_calls import PaidCalls
+from evaluation.policies.notes import Note
+from evaluation.policies.reader import Verdict
+from navigation import LETTERS, Task, initial_messages, read_answer
+from navigation.prompt import caption_line
+
+_NUMBERS = re.compile(r"\[[^\[\]]*\]")
+_CONFIDENCE = re.compile(r"<confidence>\s*([01](?:\.\d+)?)\s*</confidence>")
+_SPAN = re.compile(r"<evidence>\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*</evidence>", re.ASCII)
+
+PROMISE = (
+    "Each numbered caption below describes one segment of a video, which splits into {width} equal parts in time. "
+    "For every caption and part, how likely is it that the answer to the question is found in that part? Reply with "
+    "JSON only: a list with one list of {width} numbers from 0 to 1 for each caption."
+)
+EXTRACT = (
+    "From the captions below, write down in at most three sentences what bears on the question, with times. If nothing "
+    "does, reply with: nothing."
+)
+VERDICT = (
+    "Answer the question from the captions below. Think first, then end with <answer>LETTER</answer>, with how sure "
+    "you are as <confidence>0.00</confidence> from 0 to 1, and with the seconds of the video that show it as "
+    "<evidence>BEGIN-END</evidence>."
+)
+
+
+@dataclass(frozen=True)
+class EndpointMind:
+    """Judges with a model behind an endpoint. An unreadable rating counts as knowing nothing, 0.5 each.
+
+    Args:
+        calls: The endpoint behind its journal.
+    """
+
+    calls: PaidCalls
+
+    async def promise(self, task: Task, notes: Sequence[Note]) -> list[list[float]]:
+        width = task.grid.width
+        said = await self._ask(task, PROMISE.format(width=width), notes)
+        return read_table(said, len(notes), width)
+
+    async def extract(self, task: Task, notes: Sequence[Note]) -> list[Note]:
+        said = (await self._ask(task, EXTRACT, notes)).strip()
+        if not said or said.lower().rstrip(".") == "nothing":
+            return []
+        return [Note(notes[0].path[:-1] or notes[0].path, notes[0].start, notes[-1].end, said)]
+
+    async def verdict(self, task: Task, notes: Sequence[Note]) -> Verdict:
+        options = len(task.question.options)
+
+        def readable(completion: Completion) -> None:
+            if read_answer(completion.text, options) is None:
+                raise Unacceptable("no answer letter")
+
+        said = await self._ask(task, VERDICT, notes, readable)
+        letter = read_answer(said, options) or LETTERS[0]
+        sure = _CONFIDENCE.findall(said)
+        spans = tuple((float(begin), float(end)) for begin, end in _SPAN.findall(said))[:1]
+        reasoning = said.partition("<answer>")[0].strip()[:2000]
+        return Verdict(letter, min(1.0, float(sure[-1])) if sure else 0.0, reasoning, spans)
+
+    def spent(self, task: Task) -> tuple[int, int]:
+        return self.calls.spent(task)
+
+    def account(self, trajectory_id: str) -> dict[str, Any]:
+        return self.calls.account(trajectory_id)
+
+    @property
+    def stopped(self) -> str:
+        return self.calls.stopped
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"mind": "endpoint", **self.calls.settings}
+
+    async def _ask(self, task: Task, order: str, notes: Sequence[Note], accept: Any = None) -> str:
+        question = initial_messages(task.question)[-1]["content"]
+        lines = [f"{n}. {caption_line(task.grid, note.path, note.text)}" for n, note in enumerate(notes, 1)]
+        text = f"{order}\n\n{question}\n" + ("\n".join(lines) or "Nothing was read.")
+        record = await self.calls.chat(task, [{"role": "user", "content": text}], accept)
+        return str(record["message"].get("content") or "")
+
+
+def read_table(text: str, rows: int, columns: int) -> list[list[float]]:
+    """Rows of numbers in [0, 1] from a reply; a row that is missing or unreadable is 0.5 throughout."""
+    table: list[list[float]] = []
+    for found in _NUMBERS.findall(text[:60_000])[:rows]:
+        try:
+            numbers = json.loads(found)
+        except ValueError:
+            numbers = None
+        sound = isinstance(numbers, list) and len(numbers) == columns
+        if sound and all(type(number) in (int, float) and 0 <= number <= 1 for number in numbers):
+            table.append([float(number) for number in numbers])
+        else:
+            table.append([0.5] * columns)
+    return table + [[0.5] * columns for _ in range(rows - len(table))]

@@ -1,0 +1,164 @@
+"""The result file: one evaluation in a form that tables, figures and scores are made from, and nothing else is needed.
+
+`result.jsonl` begins with a line that holds the card; each further line is one episode with what was asked, answered,
+looked at and spent. It holds no wall time, so two runs with one seed write the same bytes. Every line names its card:
+lines of two cards in one file are refused.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evaluation.card import card_hash
+from navigation import GET_CAPTION, InputError, Question, Status, TimeGrid, Trajectory, Visit, write_atomic
+from rewards.clues import clue_time
+from rewards.grounding import coverage
+
+NAME = "result.jsonl"
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One episode.
+
+    `labels` are the question's categories (several where the source gives several), `duration` and all spans are in
+    seconds, `steps` are `(visits made, coverage of the clue time)` where the coverage rises, `meter` is `Meter.read`'s.
+    """
+
+    id: str
+    question_id: str
+    video_id: str
+    labels: tuple[str, ...]
+    duration: float
+    options: int
+    answer: str
+    prediction: str | None
+    status: Status
+    visits: int
+    visit_cost: float | None
+    clues: tuple[Span, ...]
+    evidence: tuple[Span, ...]
+    grounding: float | None
+    steps: tuple[tuple[int, float], ...]
+    meter: Mapping[str, Any]
+
+    @property
+    def correct(self) -> bool:
+        return self.status is Status.ANSWERED and self.prediction == self.answer
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result file in memory; `name` is what tables call it."""
+
+    name: str
+    card: Mapping[str, Any]
+    build: Mapping[str, Mapping[str, float]]
+    rows: Sequence[Row]
+    source: Path = field(default=Path(), compare=False)
+
+    @property
+    def benchmark(self) -> str:
+        return str(self.card["benchmark"])
+
+
+def row_of(trajectory: Trajectory, question: Question, grid: TimeGrid) -> Row:
+    """A trajectory as a line; its meter and evidence were taken when it was played."""
+    teacher = trajectory.teacher
+    return Row(
+        trajectory.id, question.id, question.video_id, labels_of(question.kind), question.duration,
+        len(question.options), question.answer, trajectory.prediction, trajectory.status, len(trajectory.visits),
+        teacher.get("visit_cost"), question.clue_intervals, tuple(map(tuple, teacher.get("evidence", ()))),
+        trajectory.reward.get("grounding"), _steps(trajectory.visits, question, grid), teacher.get("meter", {}),
+    )  # fmt: skip
+
+
+def labels_of(kind: str) -> tuple[str, ...]:
+    """Categories of a question: `|` stands between several."""
+    return tuple(label for label in kind.split("|") if label) or ("all",)
+
+
+def write_result(
+    folder: str | Path, name: str, card: Mapping[str, Any], build: Mapping[str, Any], rows: Iterable[Row]
+) -> None:
+    """Writes `folder/result.jsonl`, whole or not at all."""
+    mark = card_hash(card)
+    lines = [json.dumps({"name": name, "card_sha256": mark, "card": card, "build": build})]
+    lines += [json.dumps(_record(row, mark)) for row in rows]
+    write_atomic(Path(folder) / NAME, "\n".join(lines) + "\n")
+
+
+def read_result(path: str | Path) -> Result:
+    """Reads a result file, or the one in a folder.
+
+    Raises:
+        InputError: no such file, a broken line, a card that does not fit its name, or lines of two cards.
+    """
+    path = Path(path)
+    path = path / NAME if path.is_dir() else path
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(path, "result", str(error), "give a folder that `clipscout eval` finished") from None
+    records = [_parsed(path, number, line) for number, line in enumerate(lines, 1)]
+    head = records[0] if records else {}
+    card, mark = head.get("card"), head.get("card_sha256")
+    if not isinstance(card, dict) or not isinstance(head.get("name"), str) or not isinstance(head.get("build"), dict):
+        raise InputError(path, "first line", lines[:1], "give a result file: its first line holds the card")
+    if card_hash(card) != mark:
+        raise InputError(path, "card", mark, "this card was changed after the run: evaluate again")
+    rows = []
+    for number, record in enumerate(records[1:], 2):
+        if record.get("card") != mark:
+            raise InputError(f"{path}:{number}", "card", record.get("card"), f"a result holds one card ({mark})")
+        rows.append(_row(f"{path}:{number}", record))
+    if not rows:
+        raise InputError(path, "rows", 0, "give the result of an evaluation with at least one question")
+    return Result(head["name"], card, head["build"], rows, path)
+
+
+def _steps(visits: Sequence[Visit], question: Question, grid: TimeGrid) -> tuple[tuple[int, float], ...]:
+    clues = clue_time(question.clue_intervals, grid)
+    if not clues.total:
+        return ()
+    steps: list[tuple[int, float]] = []
+    best = 0.0
+    for number, visit in enumerate(visits, 1):
+        begin, end = grid.interval(visit.path)
+        if visit.tool == GET_CAPTION and clues.within(begin, end) > 0:
+            now = coverage(visits[:number], clues) or 0.0
+            if now > best + 1e-9:
+                best = now
+                steps.append((number, float(f"{best:.6g}")))
+    return tuple(steps)
+
+
+def _record(row: Row, mark: str) -> dict[str, Any]:
+    record = {name: getattr(row, name) for name in Row.__slots__}
+    return record | {"card": mark}
+
+
+def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{path}:{number}", "line", line[:60], f"evaluate again ({error})") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{path}:{number}", "line", line[:60], "a line of a result is an object")
+    return record
+
+
+def _row(source: str, record: Mapping[str, Any]) -> Row:
+    try:
+        values = {name: record[name] for name in Row.__slots__}
+        values["status"] = Status(values["status"])
+        values["labels"] = tuple(values["labels"])
+        for name in ("clues", "evidence", "steps"):
+            values[name] = tuple((pair[0], pair[1]) for pair in values[name])
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise InputError(source, "row", str(error), "this line is damaged: evaluate again") from None
+    return Row(**values)
