@@ -131,10 +131,13 @@ class LocalPolicy:
                 turns = await asyncio.to_thread(self._generate, batch)
             except Exception as error:
                 for request in batch:
-                    request.done.set_exception(error)
+                    if not request.done.done():
+                        request.done.set_exception(error)
                 continue
             for request, turn in zip(batch, turns, strict=True):
-                request.done.set_result(turn)
+                # An episode that was given up while its turn was written waits no more.
+                if not request.done.done():
+                    request.done.set_result(turn)
 
     def _generate(self, batch: list[_Request]) -> list[list[int]]:
         rooms = [len(request.noise) for request in batch]
