@@ -13,6 +13,7 @@ from clipscout.dataset import dataset
 from clipscout.difficulty import difficulty
 from clipscout.evaluate import evaluate
 from clipscout.score import score
+from clipscout.serve.command import serve
 from clipscout.teacher import teacher
 from clipscout.tree import tree
 from clipscout.view.command import view
@@ -26,6 +27,7 @@ app.command()(teacher)
 app.command()(dataset)
 app.command()(difficulty)
 app.command("eval")(evaluate)
+app.command()(serve)
 app.command()(view)
 app.add_typer(tree, name="tree")
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus as downloaded; generated corpora need none.")]

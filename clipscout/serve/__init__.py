@@ -1,0 +1,1 @@
+"""`clipscout serve`: the agent as a page and as an OpenAI-compatible endpoint."""

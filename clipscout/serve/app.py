@@ -1,0 +1,97 @@
+"""The server's application: page, page API, chat API, behind one guard."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from clipscout.ask.asking import make_walker
+from clipscout.ask.parts import Parts
+from clipscout.serve.desk import Busy, Desk
+from clipscout.serve.library import Library
+from clipscout.serve.openai_api import OpenAIApi
+from clipscout.serve.page_api import PageApi
+from clipscout.serve.requests import json_reply
+from clipscout.web import Guard, Limits, templates
+from clipscout.web.assets import asset_route
+from clipscout.web.guard import LOOPBACK, POLICY_WITH_SCRIPT, App
+from clipscout.web.templates import style_sheet
+from navigation import InputError, Policy
+
+HERE = Path(__file__).parent
+VIEW_STYLE = HERE.parent / "view" / "static" / "view.css"
+
+
+def serve_app(
+    library: Library,
+    parts: Parts,
+    sessions: int = 64,
+    limits: Limits | None = None,
+    hosts: tuple[str, ...] | None = LOOPBACK,
+    policy: Policy | None = None,
+) -> App:
+    """Everything under one address.
+
+    Args:
+        library: What may be asked about.
+        parts: Who does the work.
+        sessions: Walks at once; more get 503.
+        limits: Of requests.
+        hosts: Names the server may be called by.
+        policy: Who walks; default: what `parts` name, made when the server starts.
+    """
+    desk = Desk(parts, policy or make_walker(parts), sessions)
+    page_api, openai_api = PageApi(library, desk), OpenAIApi(library, desk)
+    page = templates(HERE / "templates").get_template("ask.html").render(policy=desk.policy.name)
+
+    async def index(request: Request) -> Response:
+        return HTMLResponse(page)
+
+    async def health(request: Request) -> Response:
+        return json_reply({"status": "ok", "walking": desk.walking, "finished": desk.finished})
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # Each walk may wait in a tool, and each page for frames.
+        threads = ThreadPoolExecutor(sessions + 32, "tools")
+        asyncio.get_running_loop().set_default_executor(threads)
+        try:
+            yield
+        finally:
+            await desk.close()
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    assets = {"app.js": HERE / "static" / "app.js", "timeline.js": HERE / "static" / "timeline.js"}
+    routes = [
+        Route("/", index), Route("/healthz", health), *page_api.routes, *openai_api.routes,
+        asset_route({**assets, "serve.css": style_sheet(VIEW_STYLE, HERE / "static" / "serve.css")}),
+    ]  # fmt: skip
+    handlers = {InputError: _wrong, Busy: _busy, HTTPException: _http_error}
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
+    return Guard(app, limits, POLICY_WITH_SCRIPT, hosts)
+
+
+async def _wrong(request: Request, error: Exception) -> Response:
+    return _error(400, str(error), "invalid_request_error")
+
+
+async def _busy(request: Request, error: Exception) -> Response:
+    response = _error(503, "as many walks as are allowed are under way; try again", "server_busy")
+    response.headers["retry-after"] = "1"
+    return response
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.status_code, error.detail, "invalid_request_error")
+
+
+def _error(status: int, message: str, kind: str) -> Response:
+    return json_reply({"error": {"message": message, "type": kind, "code": status}}, status)

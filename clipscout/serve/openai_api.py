@@ -1,0 +1,161 @@
+"""The agent as a chat model: `/v1/models` and `/v1/chat/completions`, streamed and not.
+
+Which video: the extra field `video` (a name or key), or a model `clipscout/<name>`; with one video served, neither is
+needed. The question is the last user message; options are the extra field `options`, or lines `A. …`, `B. …` at its
+end.
+"""
+
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from clipscout.ask.answer import Answer
+from clipscout.serve.desk import Desk
+from clipscout.serve.events import event, kept_alive
+from clipscout.serve.library import Entry, Library
+from clipscout.serve.requests import json_body, json_reply, read_options
+from navigation import LETTERS, VIDEO_QA, InputError, Status
+from navigation.grid import format_path
+
+MODEL = "clipscout"
+_LISTED = 1000
+_OPTION = re.compile(r"\s*([A-Z])[.)]\s+(.+?)\s*")
+_FINISH = {Status.OUT_OF_TURNS.value: "length", Status.OUT_OF_TOKENS.value: "length"}
+
+
+class OpenAIApi:
+    """Routes below `/v1`."""
+
+    def __init__(self, library: Library, desk: Desk) -> None:
+        self.library, self.desk = library, desk
+        self.started = int(time.time())
+        self.routes = [
+            Route("/v1/models", self.models),
+            Route("/v1/chat/completions", self.chat, methods=["POST"]),
+        ]
+
+    async def models(self, request: Request) -> Response:
+        names = [MODEL, *(f"{MODEL}/{entry.name}" for entry in self.library.entries[:_LISTED])]
+        shared = {"object": "model", "created": self.started, "owned_by": MODEL}
+        return json_reply({"object": "list", "data": [{"id": name, **shared} for name in names]})
+
+    async def chat(self, request: Request) -> Response:
+        body = await json_body(request)
+        entry = self._entry(body)
+        text, options = question_of(body)
+        walk = self.desk.walk(entry, text, options)
+        try:
+            first = await anext(walk)
+        except BaseException:
+            await walk.aclose()
+            raise
+        head = {"id": f"chatcmpl-{first['id'].rpartition('/')[2]}", "created": int(time.time()), "model": MODEL}
+        if body.get("stream") is True:
+            headers = {"cache-control": "no-store"}
+            return StreamingResponse(self._stream(walk, head), media_type="text/event-stream", headers=headers)
+        reasoning: list[str] = []
+        async for item in walk:
+            if isinstance(item, Answer):
+                return json_reply(_completion(item, head, "".join(reasoning)))
+            reasoning += _thought(item)
+        raise RuntimeError("a walk ends with its answer")
+
+    async def _stream(self, walk: AsyncIterator[Any], head: dict[str, Any]) -> AsyncIterator[bytes]:
+        def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
+            choice = {"index": 0, "delta": delta, "finish_reason": finish}
+            return event({**head, "object": "chat.completion.chunk", "choices": [choice], **more})
+
+        items = kept_alive(walk)
+        try:
+            yield chunk({"role": "assistant", "content": ""})
+            async for item in items:
+                if item is None:
+                    yield b": waiting\n\n"
+                elif isinstance(item, Answer):
+                    if item.text:
+                        yield chunk({"content": item.text})
+                    record = item.to_dict(messages=False)
+                    yield chunk({}, _FINISH.get(item.status, "stop"), usage=_usage(item), clipscout=record)
+                else:
+                    for text in _thought(item):
+                        yield chunk({"reasoning_content": text})
+        except InputError as error:
+            yield event({"error": {"message": str(error), "type": "server_error"}})
+        finally:
+            await items.aclose()
+        yield b"data: [DONE]\n\n"
+
+    def _entry(self, body: Mapping[str, Any]) -> Entry:
+        video, model = body.get("video"), body.get("model")
+        if isinstance(video, str) and video:
+            return self.library.get(video)
+        if isinstance(model, str) and model.startswith(f"{MODEL}/"):
+            return self.library.get(model.removeprefix(f"{MODEL}/"))
+        if len(self.library.entries) == 1:
+            return self.library.entries[0]
+        mend = f"name one in the field `video`, or as the model `{MODEL}/<name>`; /v1/models lists them"
+        raise InputError("request", "video", video, mend)
+
+
+def question_of(body: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Question and options of a chat request.
+
+    Raises:
+        InputError: no user message with text.
+    """
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InputError("request", "messages", messages, "give a list of messages")
+    asked = [message for message in messages if isinstance(message, dict) and message.get("role") == "user"]
+    text = _text(asked[-1].get("content")) if asked else ""
+    options = read_options(body)
+    if not text.strip():
+        raise InputError("request", "messages", "no text", "let the last user message hold the question")
+    return (text, options) if options else _split(text)
+
+
+def _text(content: object) -> str:
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+        return "\n".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
+
+
+def _split(text: str) -> tuple[str, tuple[str, ...]]:
+    """A text whose last lines are options from A on, as question and options."""
+    lines = text.strip().splitlines()
+    options: list[tuple[str, str]] = []
+    while lines and (match := _OPTION.fullmatch(lines[-1])):
+        options.insert(0, (match.group(1), match.group(2)))
+        lines.pop()
+    letters = "".join(letter for letter, _ in options)
+    if lines and len(options) >= 2 and letters == LETTERS[: len(options)]:
+        return "\n".join(lines), tuple(option for _, option in options)
+    return text, ()
+
+
+def _thought(item: Mapping[str, Any]) -> list[str]:
+    """What an event adds to the reasoning."""
+    if item["type"] == "turn" and item["reasoning"]:
+        return [f"{item['reasoning']}\n"]
+    if item["type"] == "opened":
+        what = "asked about" if item["tool"] == VIDEO_QA else "opened"
+        return [f"[{what} {format_path(tuple(item['path']))}]\n"]
+    return []
+
+
+def _completion(answer: Answer, head: dict[str, Any], reasoning: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": answer.text or "", "reasoning_content": reasoning}
+    choice = {"index": 0, "message": message, "finish_reason": _FINISH.get(answer.status, "stop")}
+    record = answer.to_dict(messages=False)
+    return {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(answer), "clipscout": record}
+
+
+def _usage(answer: Answer) -> dict[str, int]:
+    prompt, completion = answer.cost.prompt_tokens, answer.cost.completion_tokens
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

@@ -1,0 +1,112 @@
+"""What the page asks the server: the list, a segment, its frames, and a walk as server-sent events."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from clipscout.ask.asking import overview
+from clipscout.serve.desk import Busy, Desk
+from clipscout.serve.events import event, kept_alive
+from clipscout.serve.library import Entry, Library
+from clipscout.serve.requests import json_body, json_reply, read_options, text_of
+from clipscout.web.shown import all_shown
+from navigation import InputError, Path
+
+LISTED = 200
+_ADDRESS = re.compile(r"[1-9]\d{0,3}(?:-[1-9]\d{0,3}){0,31}", re.ASCII)
+
+
+class PageApi:
+    """Routes below `/api`. Texts in replies have lost what could steer their reader; the page sets them as text."""
+
+    def __init__(self, library: Library, desk: Desk) -> None:
+        self.library, self.desk = library, desk
+        self.routes = [
+            Route("/api/videos", self.videos),
+            Route("/api/videos/{key}", self.video),
+            Route("/api/videos/{key}/segments/{address}", self.segment),
+            Route("/api/videos/{key}/segments/{address}/frames/{number:int}.jpg", self.frame),
+            Route("/api/ask", self.ask, methods=["POST"]),
+        ]
+
+    async def videos(self, request: Request) -> Response:
+        found, count = self.library.find(request.query_params.get("text", "")[:200], LISTED)
+        videos = [{"key": entry.key, "name": entry.name, "kind": entry.kind} for entry in found]
+        return json_reply(all_shown({"videos": videos, "count": count}))
+
+    async def video(self, request: Request) -> Response:
+        entry = self._entry(request)
+        async with self.desk.open(entry) as subject:
+            grid = subject.tree.grid
+            return json_reply(all_shown({
+                "key": entry.key, "name": entry.name, "kind": entry.kind, "duration": grid.duration,
+                "width": grid.width, "depth": grid.depth, "frames": subject.video is not None, "notes": subject.notes,
+                "made_by": str(subject.tree.made_by.get("captioner", "")),
+            }))  # fmt: skip
+
+    async def segment(self, request: Request) -> Response:
+        entry, path = self._entry(request), self._path(request)
+        async with self.desk.open(entry) as subject:
+            record: dict[str, Any] = overview(subject, path)
+            record["known"] = subject.known(path) is not None
+            record["lines"] = [
+                {"start": line.start, "end": line.end, "text": line.text} for line in subject.tree.lines_in(path)[:40]
+            ]
+        try:
+            frames = await self.desk.frames(entry, path)
+            record["times"] = frames.shown if frames is not None else []
+        except InputError as error:
+            record |= {"times": [], "frames_error": str(error)}
+        return json_reply(all_shown(record))
+
+    async def frame(self, request: Request) -> Response:
+        frames = await self.desk.frames(self._entry(request), self._path(request))
+        number = request.path_params["number"]
+        if frames is None or number >= len(frames.jpegs):
+            return json_reply({"error": {"message": "there is no such frame"}}, 404)
+        return Response(
+            frames.jpegs[number], media_type="image/jpeg", headers={"cache-control": "private, max-age=600"}
+        )
+
+    async def ask(self, request: Request) -> Response:
+        body = await json_body(request)
+        entry = self.library.get(text_of(body, "video"))
+        question, options = text_of(body, "question"), read_options(body)
+        walk = self.desk.walk(entry, question, options)
+        try:
+            # The first event before the status line: what is wrong with the request can still be said in it.
+            first = await anext(walk)
+        except BaseException:
+            await walk.aclose()
+            raise
+
+        async def stream() -> AsyncIterator[bytes]:
+            yield event(all_shown(first), first["type"])
+            items = kept_alive(walk)
+            try:
+                async for item in items:
+                    if item is None:
+                        yield b": waiting\n\n"
+                    elif isinstance(item, dict):
+                        yield event(all_shown(item), item["type"])
+            except InputError as error:
+                yield event(all_shown({"type": "error", "message": str(error)}), "error")
+            except Busy:
+                yield event({"type": "error", "message": "too many walks at once"}, "error")
+            finally:
+                await items.aclose()
+
+        return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    def _entry(self, request: Request) -> Entry:
+        return self.library.get(request.path_params["key"])
+
+    def _path(self, request: Request) -> Path:
+        address = request.path_params["address"]
+        if not _ADDRESS.fullmatch(address):
+            raise InputError("serve", "segment", address[:80], "give numbers with - between, for example 2-5-1")
+        return tuple(int(number) for number in address.split("-"))
