@@ -2,6 +2,7 @@ import asyncio
 import json
 
 import pytest
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from data_gen.corpora import write_corpus
 from data_gen.corpora.small_world import load
@@ -10,6 +11,7 @@ from data_gen.filters import FilterSettings
 from data_gen.sets import Blocklist, SetSettings, export_sets, import_released_rl, import_released_sft
 from data_gen.teacher.trajectory_file import read_rows
 from navigation import (
+    TOOLS,
     InputError,
     NavigationEnvironment,
     Question,
@@ -19,6 +21,7 @@ from navigation import (
     run,
     write_jsonl,
 )
+from navigation.protocol import chat_template
 from navigation.split import held_out
 
 
@@ -28,7 +31,7 @@ def traces(tmp_path_factory):
     folder = tmp_path_factory.mktemp("traces")
     write_corpus(load(seed=2, videos=12, limit=48), folder)
     questions = list(read_questions(folder / "questions.jsonl"))
-    expert, trees = Expert(questions, wander=0.3), TreeStore(folder / "trees")
+    expert, trees = Expert(questions, wander=0.3, verify=0.5), TreeStore(folder / "trees")
 
     async def walk():
         return [await run(expert, NavigationEnvironment(trees), question) for question in questions]
@@ -56,8 +59,15 @@ def test_load_dataset_gives_back_the_conversations(traces, loaded):
     walks = {row["id"]: row for row in read_rows(traces / "trajectories.jsonl")}
     rows = [row for split in read["sft"].values() for row in split]
     assert len(rows) == len(walks) - 1 == report.filter.kept
+    # Arguments of two shapes in one column: neither gains a null for the key that it lacks.
+    assert {visit["tool"] for walk in walks.values() for visit in walk["visits"]} == {"get_caption", "video_qa"}
     for row in rows:
         assert row["messages"] == walks[row["id"]]["messages"]
+        shown = {"tools": TOOLS, "return_assistant_tokens_mask": True}
+        loaded_text = render_jinja_template([row["messages"]], chat_template=chat_template(), **shown)
+        assert loaded_text == render_jinja_template(
+            [walks[row["id"]]["messages"]], chat_template=chat_template(), **shown
+        )
         assert row["tools"] == walks[row["id"]]["tools"]
         assert row["visits"] == len(walks[row["id"]]["visits"])
 
