@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import Sampler
+from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
 
 from trainer.checkpoint import latest_checkpoint
@@ -29,13 +30,12 @@ class WalkTrainer(DurableCheckpoints, SFTTrainer):
         self.navigation, self.longest_first = navigation, longest_first
         super().__init__(*args, **kwargs)
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        metrics = super().evaluate(*args, **kwargs)
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         if self.navigation is not None:
-            played = self.navigation.play(self, kwargs.get("metric_key_prefix", "eval"))
-            self.log(played)
-            metrics.update(played)
-        return metrics
+            # Here, not in `evaluate`: early stopping and the choice of the best look at what this returns.
+            output.metrics.update(self.navigation.play(self, metric_key_prefix))
+        return output
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         try:
