@@ -4,10 +4,10 @@ import pytest
 import torch
 from datasets import Dataset
 from dialogue import MESSAGES, TOOLS, golden_tokenizer
+from short_runs import losses, same, sft, weights
 from trl import SFTConfig, SFTTrainer
 
 from navigation import InputError
-from runs import losses, same, sft, weights
 from trainer.packing import packed_lengths, waste
 from trainer.supervision import supervise
 

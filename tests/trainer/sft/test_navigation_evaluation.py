@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from accelerate import Accelerator
-from runs import same, sft, weights
+from short_runs import same, sft, weights
 
 from data_gen.expert import Expert
 from navigation import EnvironmentFactory, InputError, TreeStore, run

@@ -6,9 +6,9 @@ import signal
 
 import pytest
 import torch
+from short_runs import losses, record, same, sft, weights
 from transformers import TrainerCallback
 
-from runs import losses, record, same, sft, weights
 from trainer import durable_checkpoints
 from trainer.checkpoint import INCOMPLETE, latest_checkpoint
 from trainer.ends import PREEMPTED, Preempted, TrainingFailed
