@@ -1,13 +1,14 @@
 """Teacher trajectories a minute against a local stub, with durability on, and how near that is to the ideal.
 
-    python -m benchmarks.traces [--walks 400] [--in-flight 8 32 128] [--latency 0.3] [--rounds 3]
+    python -m benchmarks.traces [--walks 1200] [--in-flight 8 32 128] [--latency 0.3] [--rounds 3]
     python -m benchmarks.traces --clips [--minutes 10 60]
 
-Every walk has seven turns over captions of about 100 words: six calls and the answer. `--clips` makes one of the calls
-a `video_qa`, answered from 16 frames decoded out of generated H.264 clips (640x360, keyframe every 10 s), the walks
-divided among the clips. The stub runs in another process on the same cores. The ideal is in_flight / (turns · latency)
-walks a second, one request after another for ever; with `video_qa` one more request. CPU and peak memory are those of
-the process that runs the teacher. A busy machine slows all of it: the best and the median of the rounds are given.
+At most `--walks` walks are made, and 12 for each request in flight. Every walk has seven turns over captions of about
+100 words: six calls and the answer. `--clips` makes one of the calls a `video_qa`, answered from 16 frames decoded out of
+generated H.264 clips (640x360, keyframe every 10 s), the walks divided among the clips. The stub runs in another process
+on the same cores. The ideal is in_flight / (turns · latency) walks a second, one request after another for ever; with
+`video_qa` one more request. CPU and peak memory are those of the process that runs the teacher. A busy machine slows all
+of it: the best and the median of the rounds are given.
 """
 
 import argparse
@@ -126,7 +127,7 @@ def rounds(options: argparse.Namespace, in_flight: int, videos: dict[str, float]
     made = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_corpus(folder, options.walks, videos)
+        make_corpus(folder, min(options.walks, 12 * in_flight), videos)
         clips = ["--clips"] if files else []
         command = [sys.executable, "-m", "benchmarks.traces"]
         serving = [*command, "--serve", str(folder), "--latency", str(options.latency), *clips]
@@ -145,7 +146,7 @@ def rounds(options: argparse.Namespace, in_flight: int, videos: dict[str, float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--walks", type=int, default=400)
+    parser.add_argument("--walks", type=int, default=1200)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[8, 32, 128])
     parser.add_argument("--latency", type=float, default=0.3)
     parser.add_argument("--rounds", type=int, default=3)
@@ -178,10 +179,8 @@ def main() -> None:
 
 def show(options: argparse.Namespace, videos: dict[str, float], files: Path | None) -> None:
     what = "one video_qa each" if files else "captions only"
-    table = Table(
-        title=f"{options.walks} walks of {TURNS} turns, {options.latency} s a reply, {what}, {options.rounds} rounds"
-    )
-    for column in ("in flight", "walks/min best", "median", "ideal", "best/ideal", "CPU-s a walk", "peak MB"):
+    table = Table(title=f"Walks of {TURNS} turns, {options.latency} s a reply, {what}, {options.rounds} rounds")
+    for column in ("in flight", "walks", "walks/min best", "median", "ideal", "best/ideal", "CPU-s a walk", "peak MB"):
         table.add_column(column, justify="right")
     for in_flight in options.in_flight:
         made = rounds(options, in_flight, videos, files)
@@ -189,7 +188,7 @@ def show(options: argparse.Namespace, videos: dict[str, float], files: Path | No
         ideal = 60 * in_flight / ((TURNS + bool(files)) * options.latency)
         cpu = median(each["cpu"] / each["walks"] for each in made)
         table.add_row(
-            str(in_flight), f"{max(rates):,.0f}", f"{median(rates):,.0f}", f"{ideal:,.0f}",
+            str(in_flight), str(made[0]["walks"]), f"{max(rates):,.0f}", f"{median(rates):,.0f}", f"{ideal:,.0f}",
             f"{max(rates) / ideal:.2f}", f"{cpu:.4f}", f"{max(each['mb'] for each in made):.0f}",
         )  # fmt: skip
     Console(width=120).print(table)

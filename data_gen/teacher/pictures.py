@@ -42,12 +42,14 @@ def bars(name: str, counts: Mapping[str, int], label: str) -> str:
     if not counts:
         return ""
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(4.6, 0.7 + 0.3 * len(counts))
+        # As high as two bars at least, so that one alone is no slab.
+        rows = max(2, len(counts))
+        figure, axes = _axes(4.6, 0.7 + 0.3 * rows)
         names = [key if len(key) <= _LONGEST else key[: _LONGEST - 1] + "…" for key in counts]
         places = range(len(counts))
         axes.barh(places, list(counts.values()), 0.7, color=_BAR)
         axes.set_yticks(places, names)
-        axes.invert_yaxis()
+        axes.set_ylim(rows - 0.5, -0.5)
         most = max(counts.values())
         for place, count in enumerate(counts.values()):
             axes.annotate(f"{count:,}", (count, place), (4, 0), textcoords="offset points", va="center")

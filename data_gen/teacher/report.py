@@ -1,6 +1,5 @@
 """The set's report: one self-contained page with figures, pictures, reasons and random walks to read."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
@@ -15,6 +14,7 @@ from data_gen.teacher.protocol import call_text
 from data_gen.teacher.set_figures import SetFigures, gather
 from data_gen.teacher.trajectory_file import read_rows, read_trajectories
 from navigation import Question, Trajectory, TreeStore, read_questions, write_atomic
+from navigation.grid import clock
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -121,8 +121,15 @@ def _shown(walk: Trajectory, question: Question, trees: TreeStore, settings: Fil
     leaks = find_leaks(walk.messages) if walk.teacher.get("hints") else []
     return {
         "id": walk.id, "question": walk.messages[1]["content"].partition("\n\nThe video lasts ")[0],
-        "answer": question.answer, "prediction": walk.prediction, "status": walk.status.value, "turns": turns,
-        "clues": json.dumps([list(pair) for pair in question.clue_intervals]),
+        "outcome": _outcome(walk, question), "visits": len(walk.visits), "turns": turns,
+        "clues": ", ".join(f"{clock(start)}-{clock(end)}" for start, end in question.clue_intervals) or "none known",
         "hints": walk.teacher.get("hints", 0), "faults": faults(walk, question, grid, settings),
         "leaks": [f"{leak.kind}: {leak.quote}" for leak in leaks],
     }  # fmt: skip
+
+
+def _outcome(walk: Trajectory, question: Question) -> str:
+    if walk.prediction is None:
+        return walk.status.value
+    right = walk.prediction == question.answer
+    return f"answered {walk.prediction}, {'right' if right else f'right is {question.answer}'}"

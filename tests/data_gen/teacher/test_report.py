@@ -1,0 +1,62 @@
+import asyncio
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from data_gen.teacher import read_trajectories, teach_questions
+from data_gen.teacher.report import write_report
+from data_gen.teacher.stub import Manners
+from data_gen.teacher.trajectory_file import read_rows, write_lines
+
+
+class Page(HTMLParser):
+    """Tags, ids and texts of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.links, self.words = [], [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+        self.links += [value for name, value in attributes if name in ("src", "href") and not value.startswith("#")]
+
+    def handle_data(self, data):
+        self.words += data
+
+
+async def test_the_page_tells_the_run_and_shows_hostile_text_as_text(world):
+    async with world.served(Manners(wrong=0.6, nonsense=0.1, telling=1.0)) as (_, url):
+        await asyncio.to_thread(teach_questions, world.job(url, malformed=9), quiet=True)
+    rows = list(read_rows(world.folder / "trajectories.jsonl"))
+    hostile = "<script>alert(1)</script>\x1b[31m"
+    for row in rows:
+        row["messages"][2]["reasoning_content"] = hostile
+    write_lines(world.folder / "trajectories.jsonl", rows)
+    told = write_report(world.folder, world.folder / "walks.html", shown=5)
+    page = Page((world.folder / "walks.html").read_text())
+    assert "script" not in page.tags
+    assert page.words.count("<script>alert(1)</script>") == 5
+    assert not page.links
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("details") == 5
+    assert page.tags.count("svg") >= 6
+    walks = list(read_trajectories(world.folder / "trajectories.jsonl"))
+    assert told["walks"] == len(walks)
+    assert told["hinted_share"] == pytest.approx(sum(walk.teacher["hints"] > 0 for walk in walks) / len(walks))
+    assert told["usd"] == pytest.approx(sum(walk.teacher["usd"] for walk in walks))
+    assert told["kept"] + sum(told["dropped"].values()) == told["walks"]
+    assert told["dropped"]["leak_hint"]
+    for reason in told["dropped"]:
+        assert re.search(rf"{reason}\s+\d", page.words)
+
+
+async def test_failed_walks_are_told_with_their_reason(world):
+    async with world.served() as (_, url):
+        await asyncio.to_thread(teach_questions, world.job(url), quiet=True)
+    write_lines(world.folder / "failed.jsonl", [{"id": "a#0", "reason": "HTTP 400: too <long>"}])
+    told = write_report(world.folder, world.folder / "walks.html")
+    assert told["failed"] == 1
+    assert "HTTP 400: too <long>" in Page((world.folder / "walks.html").read_text()).words
