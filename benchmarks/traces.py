@@ -4,11 +4,11 @@
     python -m benchmarks.traces --clips [--minutes 10 60]
 
 At most `--walks` walks are made, and 12 for each request in flight. Every walk has seven turns over captions of about
-100 words: six calls and the answer. `--clips` makes one of the calls a `video_qa`, answered from 16 frames decoded out of
-generated H.264 clips (640x360, keyframe every 10 s), the walks divided among the clips. The stub runs in another process
-on the same cores. The ideal is in_flight / (turns · latency) walks a second, one request after another for ever; with
-`video_qa` one more request. CPU and peak memory are those of the process that runs the teacher. A busy machine slows all
-of it: the best and the median of the rounds are given.
+100 words: six calls and the answer. `--clips` makes one of the calls a `video_qa`, answered from 16 frames decoded
+out of generated H.264 clips (640x360, keyframe every 10 s), the walks divided among the clips. The stub runs in
+another process on the same cores. The ideal is in_flight / (turns · latency) walks a second, one request after
+another for ever; with `video_qa` one more request. CPU and peak memory are those of the process that runs the
+teacher. A busy machine slows all of it: the best and the median of the rounds are given.
 """
 
 import argparse
