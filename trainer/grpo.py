@@ -6,10 +6,15 @@
 """
 
 import hashlib
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
 from datasets import Dataset
+from transformers import Trainer
 from trl import GRPOConfig, ModelConfig, get_peft_config
 
 from navigation import EnvironmentFactory, InputError
@@ -28,6 +33,8 @@ from trainer.recorder import RolloutRecorder
 from trainer.run import describe_run, ended, train
 from trainer.stop_on_signal import StopOnSignal
 
+ENGINES = ("sync", "async")
+
 
 def first_by_hash(dataset: Dataset, count: int | None) -> Dataset:
     """At most `count` rows, chosen by a hash of their ids: the same rows whatever the file's order."""
@@ -38,12 +45,37 @@ def first_by_hash(dataset: Dataset, count: int | None) -> Dataset:
 
 
 def parse_grpo(arguments: Sequence[str] | None = None) -> tuple[GRPOArguments, Any, ModelConfig]:
-    """Options of the run, of the engine's trainer, and of the model.
+    """Options of the run, of the engine's trainer (`GRPOConfig` or `AsyncGRPOConfig`), and of the model.
 
     Raises:
-        InputError: an option that the engine does not have.
+        InputError: no such engine, or an option that the engine does not have.
     """
-    return parse((GRPOArguments, GRPOConfig, ModelConfig), arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    engine = _engine(arguments)
+    if engine not in ENGINES:
+        raise InputError("grpo config", "engine", engine, f"give {' or '.join(ENGINES)}")
+    if engine == "sync":
+        return parse((GRPOArguments, GRPOConfig, ModelConfig), arguments)
+    from trl.experimental.async_grpo import AsyncGRPOConfig
+
+    return parse((GRPOArguments, AsyncGRPOConfig, ModelConfig), arguments)
+
+
+def _engine(arguments: list[str]) -> object:
+    """The engine that flags or the config name; which options there are depends on it."""
+    for place, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name == "--engine":
+            return value or next(iter(arguments[place + 1 : place + 2]), None)
+    if "--config" in arguments[:-1]:
+        path = Path(arguments[arguments.index("--config") + 1])
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError):
+            return "sync"  # parsing says what is wrong with the file
+        if isinstance(values, dict):
+            return values.get("engine", "sync")
+    return "sync"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,16 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Raises:
         InputError: an option or a file that cannot be used.
-        TrainingFailed: an alarm stopped the run.
+        TrainingFailed: an alarm stopped the run, or the server died.
         Preempted: SIGTERM did; a checkpoint was saved.
     """
     quiet_unless_watched()
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     data_args, training_args, model_args = parse_grpo(arguments)
     check(data_args, training_args, model_args)
     mix = RewardMix.from_config(data_args.reward)
-    turns, tokens = training_args.max_tool_calling_iterations + 1, training_args.max_completion_length
-    functions, weights = mix.trl_functions(turns=turns, tokens=tokens)
-    training_args.reward_weights = weights
     tokenizer = load_tokenizer(model_args.model_name_or_path)
     traces = data_args.traces
     questions = first_by_hash(traces.rl_dataset(held=False), data_args.train_questions)
@@ -74,22 +104,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
     alarms = Alarms(data_args.alarms, training_args.output_dir)
     recorder = RolloutRecorder(training_args.output_dir, data_args.record_rollouts)
     facts = {
-        "questions": len(questions), "held out": len(held_out), "longest prompt": longest,
-        "rewards": dict(zip(mix.parts, weights, strict=True)), "masked": sorted(masks.masked),
-        "template": template_hash(tokenizer.chat_template),
+        "engine": data_args.engine, "questions": len(questions), "held out": len(held_out), "longest prompt": longest,
+        "rewards": mix.weights, "masked": sorted(masks.masked), "template": template_hash(tokenizer.chat_template),
     }  # fmt: skip
     describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
         return
-    trainer = NavigationGRPOTrainer(
-        model=load_model(model_args), args=training_args, train_dataset=questions, eval_dataset=held_out,
-        reward_funcs=functions, processing_class=tokenizer, environment_factory=EnvironmentFactory(trees),
-        peft_config=get_peft_config(model_args), masks=masks, recorder=recorder, keep_cache=data_args.cached_rollouts,
-        tool_threads=data_args.tool_threads,
-        callbacks=[MetricsLog(training_args.output_dir), *mix.callbacks(), alarms, StopOnSignal()],
-    )  # fmt: skip
+    callbacks = [MetricsLog(training_args.output_dir), *mix.callbacks(), alarms, StopOnSignal()]
+    shared: dict[str, Any] = {
+        "args": training_args, "train_dataset": questions, "processing_class": tokenizer,
+        "environment_factory": EnvironmentFactory(trees), "peft_config": get_peft_config(model_args), "masks": masks,
+        "recorder": recorder, "callbacks": callbacks,
+    }  # fmt: skip
+    build = _sync_trainer if data_args.engine == "sync" else _async_trainer
+    trainer = build(data_args, model_args, mix, held_out, shared)
     trainer.record = {"stage": "grpo", "base": model_args.model_name_or_path, "data": facts}
     train(trainer, training_args.resume_from_checkpoint, trainer.record)
+
+
+def _sync_trainer(
+    data: GRPOArguments, model: ModelConfig, mix: RewardMix, held_out: Dataset, shared: dict[str, Any]
+) -> Trainer:
+    options = shared["args"]
+    functions, options.reward_weights = mix.trl_functions(
+        turns=options.max_tool_calling_iterations + 1, tokens=options.max_completion_length
+    )
+    return NavigationGRPOTrainer(
+        model=load_model(model), eval_dataset=held_out, reward_funcs=functions, keep_cache=data.cached_rollouts,
+        tool_threads=data.tool_threads, **shared,
+    )  # fmt: skip
+
+
+def _async_trainer(
+    data: GRPOArguments, model: ModelConfig, mix: RewardMix, held_out: Dataset, shared: dict[str, Any]
+) -> Trainer:
+    from rewards.trl_functions import Batch
+    from trainer.async_engine import AsyncNavigationTrainer
+
+    options = shared["args"]
+    batch = Batch(mix, turns=options.max_tool_calling_iterations + 1, tokens=options.max_completion_length)
+    return AsyncNavigationTrainer(model=model.model_name_or_path, batch=batch, server_log=data.server_log, **shared)
 
 
 if __name__ == "__main__":

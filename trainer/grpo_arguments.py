@@ -39,4 +39,8 @@ class GRPOArguments(DataArguments):
     cached_rollouts: bool = field(
         default=True, metadata={"help": "Keep the key-value cache between turns where transformers generates."}
     )
+    server_log: str | None = field(
+        default=None,
+        metadata={"help": "engine async: the file of the vLLM server's output; its last lines are shown when it dies."},
+    )
     tool_threads: int = field(default=64, metadata={"help": "Most episodes whose tool calls run at the same time."})

@@ -10,14 +10,14 @@ import torch
 from accelerate.utils import gather_object
 from trl import GRPOTrainer
 
-from navigation import TOOLS, Status, Trajectory, read_outcome, visits_of
+from navigation import Status, visits_of
 from rewards import Breakdown
 from rewards.trl_functions import PartFunction
 from trainer.cached_rollout import CachedRollouts
 from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.episode_masks import EpisodeMasks
 from trainer.episode_metrics import accuracy_per_visit, equal_groups, kept_fraction, share_of_video_qa
-from trainer.recorder import RolloutRecorder
+from trainer.recorder import RolloutRecorder, record
 from trainer.tool_loop import ConcurrentTools
 
 
@@ -144,23 +144,17 @@ class NavigationGRPOTrainer(CachedRollouts, ConcurrentTools, DurableCheckpoints,
         records = []
         for index, question in enumerate(played.inputs):
             group, sample = divmod(first + index, self.num_generations)
-            messages = [*played.prompts[index], *played.completions[index]]
-            status, environment = played.statuses[index], self.environments[index]
-            # Whatever was cut has its status already; what is read here is the letter of an answer.
-            prediction = read_outcome(messages, len(question["options"]), truncated=False)[1]
-            trajectory = Trajectory(
-                id=f"{question['id']}#{step}.{sample}", question_id=question["id"], video_id=question["video_id"],
-                messages=messages, tools=TOOLS, prediction=prediction if status is Status.ANSWERED else None,
-                correct=played.right[index] and status is Status.ANSWERED, status=status, visits=visits_of(environment),
-                refused=played.breakdowns[index].refused, error=self.world_errors.get(index),
-                turns=sum(message["role"] == "assistant" for message in played.completions[index]),
-                prompt_tokens=int(output["prompt_mask"][index].sum()), completion_tokens=int(trained[index].sum()),
-                reward=played.breakdowns[index].to_dict(),
+            records.append(
+                record(
+                    question=question, messages=[*played.prompts[index], *played.completions[index]],
+                    spoken=played.completions[index], environment=self.environments[index],
+                    breakdown=played.breakdowns[index], right=played.right[index], status=played.statuses[index],
+                    error=self.world_errors.get(index), step=step, group=f"{step}.{group}", sample=sample,
+                    advantage=output["advantages"][index].item(), masked=played.masked[index],
+                    prompt_tokens=int(output["prompt_mask"][index].sum()),
+                    completion_tokens=int(trained[index].sum()),
+                )
             )  # fmt: skip
-            records.append({
-                **trajectory.to_dict(), "step": step, "group": f"{step}.{group}",
-                "advantage": output["advantages"][index].item(), "masked": played.masked[index],
-            })  # fmt: skip
         records = gather_object(records)
         if self.accelerator.is_main_process:
             self.recorder.write(step, records)

@@ -7,9 +7,61 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from navigation import InputError, write_jsonl
+from navigation import (
+    TOOLS,
+    InputError,
+    NavigationEnvironment,
+    Status,
+    Trajectory,
+    read_outcome,
+    visits_of,
+    write_jsonl,
+)
+from rewards import Breakdown
 
 CHOICES = ("all", "extremes", "none")
+STEPS_OPEN = 16
+"""Latest steps whose files may still grow: the asynchronous engine ends groups of several policies side by side."""
+
+
+def record(
+    question: Mapping[str, Any],
+    messages: Sequence[Mapping[str, Any]],
+    spoken: Sequence[Mapping[str, Any]],
+    environment: NavigationEnvironment,
+    breakdown: Breakdown,
+    right: bool,
+    status: Status,
+    error: str | None,
+    step: int,
+    group: str,
+    sample: int,
+    advantage: float,
+    masked: bool,
+    prompt_tokens: int,
+    completion_tokens: int,
+) -> dict[str, Any]:
+    """One episode as a line of a rollout file.
+
+    Args:
+        question: The data set's row.
+        messages: Prompt and completion.
+        spoken: The completion alone.
+        environment: As the episode left it.
+        error: What a tool raised.
+        step: The optimizer step that the episode feeds, or the version of the policy that played it.
+        completion_tokens: Sampled ones.
+    """
+    answered = status is Status.ANSWERED
+    trajectory = Trajectory(
+        id=f"{question['id']}#{group}.{sample}", question_id=question["id"], video_id=question["video_id"],
+        messages=[dict(message) for message in messages], tools=TOOLS,
+        prediction=read_outcome(messages, len(question["options"]), truncated=False)[1] if answered else None,
+        correct=right and answered, status=status, visits=visits_of(environment), refused=breakdown.refused,
+        turns=sum(message["role"] == "assistant" for message in spoken), prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens, error=error, reward=breakdown.to_dict(),
+    )  # fmt: skip
+    return {**trajectory.to_dict(), "step": step, "group": group, "advantage": advantage, "masked": masked}
 
 
 def extremes(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -41,18 +93,18 @@ class RolloutRecorder(TrainerCallback):
             raise InputError("grpo config", "record_rollouts", keep, f"give one of {', '.join(CHOICES)}")
         self.folder = Path(folder) / "rollouts"
         self.keep = keep
-        self._step: int | None = None
-        self._records: list[Mapping[str, Any]] = []
+        self._records: dict[int, list[Mapping[str, Any]]] = {}
 
     def write(self, step: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Adds the episodes of one generation to their step's file. Call it on the main process alone."""
         if self.keep == "none":
             return
-        if step != self._step:
-            self._step, self._records = step, []
-        self._records += extremes(records) if self.keep == "extremes" else records
+        kept = self._records.setdefault(step, [])
+        kept += extremes(records) if self.keep == "extremes" else records
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_jsonl(self.path(step), self._records)
+        write_jsonl(self.path(step), kept)
+        for old in sorted(self._records)[:-STEPS_OPEN]:
+            del self._records[old]
 
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:06d}.jsonl"

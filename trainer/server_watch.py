@@ -1,0 +1,78 @@
+"""Notices within seconds that the generating server died or stalled, and says what it said last."""
+
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+import requests
+
+from trainer.ends import TrainingFailed
+
+LAST_LINES = 15
+
+
+class ServerWatch(threading.Thread):
+    """Asks a server's `/health` in the background.
+
+    Args:
+        url: The server's base URL.
+        log: The file its output goes to, if it can be read here.
+        every: Seconds between questions.
+        patience: Seconds without a good answer after which the server is given up. A refused connection is given up at
+            the second refusal: nothing listens there any more.
+    """
+
+    def __init__(self, url: str, log: str | Path | None = None, every: float = 2.0, patience: float = 60.0) -> None:
+        super().__init__(name="server-watch", daemon=True)
+        self.url, self.log = url.rstrip("/"), Path(log) if log else None
+        self.every, self.patience = every, patience
+        self.failure: str | None = None
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        good, refusals = time.monotonic(), 0
+        while not self._ended.wait(self.every):
+            try:
+                answer = requests.get(f"{self.url}/health", timeout=min(self.patience, 10.0))
+                if answer.ok:
+                    good, refusals = time.monotonic(), 0
+                    continue
+                said = f"answers {answer.status_code} to /health"
+            except requests.ConnectionError as error:
+                refusals += 1
+                said = f"cannot be reached ({type(error).__name__})"
+            except requests.Timeout:
+                said = "does not answer /health"
+            if refusals > 1 or time.monotonic() - good > self.patience:
+                self.failure = said
+                return
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def check(self) -> None:
+        """Raises if the server was given up.
+
+        Raises:
+            TrainingFailed: with what is wrong and the last lines of the server's log.
+        """
+        if self.failure is not None:
+            raise self.last_words(self.failure)
+
+    def last_words(self, what: str) -> TrainingFailed:
+        """The error that a run ends with."""
+        return TrainingFailed(
+            f"the vLLM server at {self.url} {what}. Start it again, then run the same command: it goes on from the "
+            f"last checkpoint. {self._tail()}"
+        )
+
+    def _tail(self) -> str:
+        if self.log is None:
+            return "Give server_log the file of its output to see its last words here."
+        try:
+            with open(self.log, encoding="utf-8", errors="replace") as lines:
+                kept = deque(lines, maxlen=LAST_LINES)
+        except OSError as error:
+            return f"Its log {self.log} cannot be read ({error.strerror})."
+        return f"Its last lines in {self.log}:\n" + "".join(f"  {line}" for line in kept).rstrip()
