@@ -87,7 +87,7 @@ def captions(
             report = caption_share(job, rank, tasks, quiet)
         else:
             report = stage.caption_videos(job, executor, tasks, quiet, **options)
-    except InputError as error:
+    except (InputError, OSError) as error:
         typer.echo(f"error: {plain(str(error))}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.captions.report import RunReport, VideoReport
-from data_gen.captions.step import CaptionJob, CaptionStep
+from data_gen.captions.step import CaptionJob, CaptionStep, lines_by_video
 from data_gen.captions.video_files import find_videos
 from data_gen.durable import RunLock, differences, executor_logs, run_step
 from navigation import InputError, TreeStore, write_json
@@ -29,7 +29,9 @@ def caption_videos(
             differences); no videos.
     """
     begun = time.monotonic()
+    # What is wrong with the whole run is said here, not by ranks on other machines.
     find_videos(job.videos)
+    lines_by_video(job)
     settings = job.settings.to_dict()
     with RunLock(job.run_folder / "lock", "caption run"):
         _keep_settings(job.run_folder / "settings.json", settings)

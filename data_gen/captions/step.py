@@ -22,6 +22,7 @@ from data_gen.captions.video_files import VideoFile, find_videos
 from data_gen.durable import Budget, Endpoint, EndpointSettings, PriceTable, RunLock, stop_when_orphaned
 from data_gen.durable.prices import PRICES
 from navigation import InputError, Line, write_json
+from navigation.errors import is_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ async def caption(job: CaptionJob, videos: Sequence[VideoFile], share: int = 1, 
     """Captions videos in this process, with one `share`-th of the job's requests in flight and of its money."""
     budget = Budget() if job.max_usd is None else Budget(job.max_usd / share, spent_before(job.out, videos))
     stream = None if quiet else sys.stderr
-    lines_of = _lines_of(job)
+    lines_of = lines_by_video(job)
     if job.settings.captioner != "endpoint":
         nothing = "Nothing is said." if job.settings.captioner == "subtitles" else "Nothing is annotated."
         captioner = LinesCaptioner(job.settings, nothing)
@@ -88,7 +89,12 @@ async def caption(job: CaptionJob, videos: Sequence[VideoFile], share: int = 1, 
         return await CaptionRun(job.out, captioner, job.settings, pace, lines_of, stream).run(videos)
 
 
-def _lines_of(job: CaptionJob) -> Callable[[VideoFile], Sequence[Line]]:
+def lines_by_video(job: CaptionJob) -> Callable[[VideoFile], Sequence[Line]]:
+    """Where the timed texts of a video come from.
+
+    Raises:
+        InputError: no annotations, or a row that is none.
+    """
     if job.settings.captioner == "annotations":
         return _annotations(job.annotations)
     if job.settings.captioner == "endpoint" and not job.settings.use_subtitles:
@@ -110,15 +116,22 @@ def _annotations(path: Path | None) -> Callable[[VideoFile], Sequence[Line]]:
     if path is None:
         raise InputError("captions", "annotations", None, "give a JSONL file of {video_id, start, end, text}")
     by_video: dict[str, list[Line]] = defaultdict(list)
-    with open(path, encoding="utf-8") as rows:
-        for number, text in enumerate(rows, 1):
-            try:
-                row = json.loads(text)
-                line = Line(float(row["start"]), float(row["end"]), str(row["text"]))
-                by_video[str(row["video_id"])].append(line)
-            except (KeyError, TypeError, ValueError):
-                mend = "give an object with video_id, start and end in seconds, and text"
-                raise InputError(f"{path}:{number}", "row", text.strip(), mend) from None
+    try:
+        rows = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, "annotations", str(error), "give a readable JSONL file") from None
+    for number, text in enumerate(rows, 1):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+            start, end = row["start"], row["end"]
+            if not (is_number(start) and is_number(end) and 0 <= start <= end and isinstance(row["text"], str)):
+                raise ValueError
+            by_video[str(row["video_id"])].append(Line(float(start), float(end), row["text"]))
+        except (KeyError, TypeError, ValueError, RecursionError):
+            mend = "give an object with video_id, start and end in seconds (start first), and text"
+            raise InputError(f"{path}:{number}", "row", text.strip(), mend) from None
 
     def annotations(video: VideoFile) -> Sequence[Line]:
         if video.id not in by_video:

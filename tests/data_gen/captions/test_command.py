@@ -44,12 +44,20 @@ async def test_exit_codes_and_last_words(stubs, clips, tmp_path):
         (["--url", "http://h", "--model", "m", "--executor", "cloud"], "local, slurm, ray"),
         (["--url", "http://h", "--model", "m", "--max-usd", "1"], "add a price"),
         (["--captioner", "annotations"], "JSONL file"),
+        (["--captioner", "annotations", "--annotations", "/nowhere.jsonl"], "No such file"),
     ],
 )  # fmt: skip
 async def test_wrong_commands_say_what_would_be_right(clips, tmp_path, arguments, mend):
     result = await command(clips, tmp_path / "out", *arguments, "--quiet")
     assert result.exit_code == 2
     assert mend in " ".join(result.output.split())
+
+
+async def test_a_folder_that_cannot_be_written_is_said(clips, tmp_path):
+    (tmp_path / "file").touch()
+    result = await command(clips, tmp_path / "file" / "out", "--url", "http://127.0.0.1:9", *SMALL)
+    assert result.exit_code == 2
+    assert "Not a directory" in result.output
 
 
 async def test_failures_are_listed_and_the_code_is_one(stubs, clips, tmp_path):

@@ -346,6 +346,20 @@ async def test_annotation_captioner_reads_rows(job_for, tmp_path):
     assert TreeStore(job.out)["two"].captions[(2, 2)] == "Nothing is annotated."
 
 
+@pytest.mark.parametrize("row", [
+    "no JSON", "[]", '{"video_id": "one", "start": 0, "end": 8}',
+    '{"video_id": "one", "start": NaN, "end": 8, "text": "x"}',
+    '{"video_id": "one", "start": 9, "end": 8, "text": "x"}', '{"video_id": "one", "start": 0, "end": 8, "text": null}',
+])  # fmt: skip
+async def test_an_annotation_that_is_none_is_named_by_its_line(job_for, tmp_path, row):
+    good = '{"video_id": "one", "start": 0, "end": 8, "text": "cut onions"}'
+    (tmp_path / "rows.jsonl").write_text(f"{good}\n{row}\n")
+    job = job_for("http://127.0.0.1:9", annotations=tmp_path / "rows.jsonl")
+    job = replace(job, settings=replace(job.settings, captioner="annotations"), endpoint=None)
+    with pytest.raises(InputError, match=r"rows\.jsonl:2: row is"):
+        await run(job)
+
+
 async def test_several_processes_make_the_same_trees(stubs, job_for, tmp_path):
     server, address = await stubs()
     alone = job_for(address, out=tmp_path / "alone")
