@@ -5,13 +5,16 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
 from clipscout.ask import options as given
-from clipscout.ask.parts import Parts
 from navigation import InputError
+
+if TYPE_CHECKING:
+    from clipscout.ask.parts import Parts
 
 
 def ask(
@@ -58,7 +61,7 @@ def ask(
 
 
 async def _session(
-    video: Path, questions: list[str], options: list[str], parts: Parts, tree_video: Path | None, as_json: bool,
+    video: Path, questions: list[str], options: list[str], parts: "Parts", tree_video: Path | None, as_json: bool,
     frames: Path | None,
 ) -> bool:  # fmt: skip
     from clipscout.ask.asking import ask as ask_one
@@ -97,7 +100,7 @@ async def _session(
     return all_answered
 
 
-def _about(parts: Parts) -> Iterator[str]:
+def _about(parts: "Parts") -> Iterator[str]:
     if parts.policy == "search":
         yield "No model walks: the rule `search` does. --checkpoint or --policy-url gives a trained one."
 

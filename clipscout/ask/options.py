@@ -1,12 +1,14 @@
 """Command-line options that `ask` and `serve` share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipscout.ask.parts import Parts, Server
 from navigation import InputError
+
+if TYPE_CHECKING:
+    from clipscout.ask.parts import Parts
 
 Video = Annotated[Path, typer.Argument(help="A video, an SRT or VTT file, or a caption tree (JSON).")]
 Questions = Annotated[list[str] | None, typer.Argument(help="Questions; options after ` | `. None: read from stdin.")]
@@ -42,12 +44,15 @@ def read_parts(
     policy: str, checkpoint: str, policy_url: str, policy_model: str, temperature: float, caption_url: str,
     caption_model: str, clip_url: str, clip_model: str, frames: str, sides: str, timeout: float, turns: int,
     cache: Path | None, seed: int,
-) -> Parts:  # fmt: skip
+) -> "Parts":  # fmt: skip
     """Options to `Parts`.
 
     Raises:
         InputError: frames or sides that are no whole numbers, or half of an endpoint.
     """
+    # Here, so that the command line's help need not wait for the endpoint client's import.
+    from clipscout.ask.parts import Parts, Server
+
     if not policy:
         policy = "endpoint" if policy_url else "local" if checkpoint else "search"
     parts = Parts(

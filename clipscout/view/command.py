@@ -25,6 +25,7 @@ def view(
     order: Annotated[str, typer.Option(help="Export: file, reward, reward-, visits, visits- or turns-.")] = "file",
 ) -> None:
     """Show trajectories, rollouts and evaluations as pages: filter them, read a walk, compare two runs."""
+    from clipscout.tree import plain
     from clipscout.view.app import view_app
     from clipscout.view.export import export as write_export
     from clipscout.view.filters import Filter
@@ -47,5 +48,5 @@ def view(
         return
     for each in sets:
         beside = each.corpus if each.corpus is not None else "no questions found; --corpus gives them"
-        print(f"{each.name}: {len(each.rows)} walks ({beside})", file=sys.stderr)
+        print(plain(f"{each.name}: {len(each.rows)} walks ({beside})"), file=sys.stderr)
     run_app(view_app(sets, allowed_hosts(host)), host, port, "walks")

@@ -11,6 +11,8 @@ from navigation import InputError, Status, Trajectory
 from navigation.errors import is_number
 
 _MESSAGES, _PREDICTION = b'"messages":', b'"prediction":'
+_STATUSES = frozenset(status.value for status in Status)
+_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +76,29 @@ class Offsets:
         return Trajectory.from_dict(self.record(row), self.files[row.file])
 
     def _new_rows(self, number: int, path: Path) -> Iterator[Row]:
-        with open(path, "rb") as file:
+        with open(path, "rb", _BUFFER) as file:
             file.seek(self._read_to[number])
             for line in file:
-                if not line.endswith(b"\n"):  # a writer is in the middle of it
+                if line[-1:] != b"\n":  # a writer is in the middle of it
                     break
                 place = self._read_to[number]
                 self._read_to[number] += len(line)
                 self._lines[number] += 1
-                if line.strip():
-                    yield _row(number, place, line, f"{path}:{self._lines[number]}")
+                if len(line) > 1:
+                    yield _row(number, place, line, path, self._lines[number])
 
 
-def _row(number: int, place: int, line: bytes, source: str) -> Row:
+def _row(number: int, place: int, line: bytes, path: Path, line_number: int) -> Row:
     record = _without_messages(line)
-    if record is None:
-        try:
+    try:
+        if record is None:
             record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(source, "line", line[:60].decode(errors="replace"), f"remove it ({error})") from None
-    return _checked(record, source, number, place, len(line))
+        return _checked(record, number, place, len(line))
+    except (ValueError, RecursionError) as error:
+        source = f"{path}:{line_number}"
+        if isinstance(error, InputError):
+            raise InputError(source, error.field, error.value, error.mend) from None
+        raise InputError(source, "line", line[:60].decode(errors="replace"), f"remove it ({error})") from None
 
 
 def _without_messages(line: bytes) -> dict[str, Any] | None:
@@ -105,25 +110,28 @@ def _without_messages(line: bytes) -> dict[str, Any] | None:
     if not 0 < head < tail:
         return None
     try:
-        return json.loads(line[:head].rstrip().rstrip(b",") + b"}") | json.loads(b"{" + line[tail:])
+        before, after = line[:head].decode(), line[tail:].decode()
+        return json.loads(before.rstrip().rstrip(",") + "}") | json.loads("{" + after)
     except (ValueError, RecursionError):
         return None
 
 
-def _checked(record: Any, source: str, number: int, place: int, length: int) -> Row:
+def _checked(record: Any, number: int, place: int, length: int) -> Row:
+    source = "trajectory"
     if not isinstance(record, dict):
         raise InputError(source, "line", record, "give one JSON object a line")
     for key in ("id", "question_id", "video_id"):
         if not isinstance(record.get(key), str):
             raise InputError(source, key, record.get(key), "every trajectory needs this text")
-    if record.get("status") not in list(Status):
-        raise InputError(source, "status", record.get("status"), f"give one of {', '.join(Status)}")
+    status = record.get("status")
+    if not isinstance(status, str) or status not in _STATUSES:
+        raise InputError(source, "status", status, f"give one of {', '.join(Status)}")
     if not isinstance(record.get("visits"), list):
         raise InputError(source, "visits", record.get("visits"), "give a list")
     reward = record.get("reward")
     prediction, group = record.get("prediction"), record.get("group")
     return Row(
-        number, place, length, record["id"], record["question_id"], record["video_id"], record["status"],
+        number, place, length, record["id"], record["question_id"], record["video_id"], status,
         record.get("correct") is True, prediction if isinstance(prediction, str) else None, len(record["visits"]),
         _whole(record.get("refused")) or 0, _whole(record.get("turns")) or 0,
         _number(reward.get("total")) if isinstance(reward, dict) else None,

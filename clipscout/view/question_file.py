@@ -1,9 +1,15 @@
 """Questions by id, without holding tens of thousands of them: texts and kinds in memory, the rest read when shown."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 from navigation import InputError, Question
+
+# A row as `Question.to_dict` writes it, up to the question, none of the three with an escape in it; and its kind.
+_HEAD = re.compile(rb'\{"id": "([^"\\]*)", "video_id": "[^"\\]*", "question": "([^"\\]*)"')
+_KIND = re.compile(rb'"kind": "([^"\\]*)"\}\s*')
 
 
 class QuestionFile:
@@ -36,15 +42,31 @@ class QuestionFile:
 
     def _index(self, path: Path) -> None:
         place = 0
-        with open(path, "rb") as file:
+        with open(path, "rb", 1 << 20) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    try:
-                        row = json.loads(line)
-                        key, text, kind = row["id"], row["question"], row.get("kind") or ""
-                        self._places[key] = (place, len(line), number)
-                        self.texts[key], self.kinds[key] = str(text), str(kind)
-                    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                        found = line[:60].decode(errors="replace")
-                        raise InputError(f"{path}:{number}", "line", found, "give one question a line") from None
+                    key, text, kind = _quickly(line) or _wholly(line, f"{path}:{number}")
+                    self._places[key] = (place, len(line), number)
+                    self.texts[key], self.kinds[key] = text, kind
                 place += len(line)
+
+
+def _quickly(line: bytes) -> tuple[str, str, str] | None:
+    """Id, text and kind of a plainly written row, without reading its options and clues: four times faster."""
+    head = _HEAD.match(line)
+    # Inside a JSON text a quotation mark follows a backslash: the last key of this name is the row's.
+    kind = _KIND.fullmatch(line, max(0, line.rfind(b'"kind": ')))
+    if head is None or kind is None:
+        return None
+    try:
+        return head.group(1).decode(), head.group(2).decode(), kind.group(1).decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _wholly(line: bytes, source: str) -> tuple[str, str, str]:
+    try:
+        row: Any = json.loads(line)
+        return str(row["id"]), str(row["question"]), str(row.get("kind") or "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise InputError(source, "line", line[:60].decode(errors="replace"), "give one question a line") from None
