@@ -9,9 +9,11 @@ import typer
 
 from clipscout.ask.command import ask
 from clipscout.captions import captions
+from clipscout.compare import compare_results
 from clipscout.dataset import dataset
 from clipscout.difficulty import difficulty
 from clipscout.evaluate import evaluate
+from clipscout.released import import_released
 from clipscout.score import score
 from clipscout.serve.command import serve
 from clipscout.teacher import teacher
@@ -26,7 +28,9 @@ app.command()(score)
 app.command()(teacher)
 app.command()(dataset)
 app.command()(difficulty)
+app.command("import-released")(import_released)
 app.command("eval")(evaluate)
+app.command("compare")(compare_results)
 app.command()(serve)
 app.command()(view)
 app.add_typer(tree, name="tree")

@@ -2,6 +2,10 @@
 
 from data_gen.sets.decontamination import Blocklist
 from data_gen.sets.export import SetReport, SetSettings, export_sets
-from data_gen.sets.released import import_released_rl, import_released_sft
+from data_gen.sets.released_rl import import_released_rl, released_videos
+from data_gen.sets.released_sft import import_released_sft, longest_only
 
-__all__ = ["Blocklist", "SetReport", "SetSettings", "export_sets", "import_released_rl", "import_released_sft"]
+__all__ = [
+    "Blocklist", "SetReport", "SetSettings", "export_sets", "import_released_rl", "import_released_sft", "longest_only",
+    "released_videos",
+]  # fmt: skip

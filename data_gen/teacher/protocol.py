@@ -26,6 +26,7 @@ _SEGMENT = re.compile(
     r"\s*(?:segment\s*=\s*)?([\[(]{0,2}\s*\d{1,4}(?:\s*,\s*\d{1,4}){0,31}\s*,?\s*[\])]{0,2})", re.IGNORECASE | re.ASCII
 )
 _QUERY_BEGIN = re.compile(r"\s*,?\s*(?:query\s*=\s*)?([\"'“])", re.IGNORECASE)
+_BARE_QUERY = re.compile(r"\s*,\s*(?:query\s*=\s*)?", re.IGNORECASE)
 _CLOSING = {'"': '"', "'": "'", "“": "”"}
 
 
@@ -114,7 +115,7 @@ def read_call(text: str) -> tuple[str, dict[str, Any]] | None:
         return None
     if name == VIDEO_QA:
         begin = _QUERY_BEGIN.match(text, found.end())
-        query = None if begin is None else _quoted(text, begin.end(), _CLOSING[begin.group(1)])
+        query = _bare(text[found.end() :]) if begin is None else _quoted(text, begin.end(), _CLOSING[begin.group(1)])
         if not query:
             return None
         arguments["query"] = query
@@ -149,6 +150,15 @@ def _quoted(text: str, begin: int, closing: str) -> str | None:
     if end < 0:
         return None
     return text[begin:end].replace(f"\\{closing}", closing).replace("\\\\", "\\").replace("\\n", " ").strip() or None
+
+
+def _bare(text: str) -> str | None:
+    """A query without quotes, as LongVideo-R1's prompt shows it: from the comma to the last `)` or the end."""
+    found = _BARE_QUERY.match(text)
+    if found is None:
+        return None
+    query = text[found.end() : found.end() + LONGEST_QUERY]
+    return (query[: query.rindex(")")] if ")" in query else query).strip() or None
 
 
 def _read_json_call(text: str) -> tuple[str, dict[str, Any]] | None:

@@ -8,14 +8,13 @@ from data_gen.corpora import write_corpus
 from data_gen.corpora.small_world import load
 from data_gen.expert import Expert
 from data_gen.filters import FilterSettings
-from data_gen.sets import Blocklist, SetSettings, export_sets, import_released_rl, import_released_sft
+from data_gen.sets import Blocklist, SetSettings, export_sets
 from data_gen.teacher.trajectory_file import read_rows
 from navigation import (
     TOOLS,
     InputError,
     NavigationEnvironment,
     Question,
-    SkippedRow,
     TreeStore,
     read_questions,
     run,
@@ -149,50 +148,3 @@ def test_nothing_left_is_an_error_and_leaves_no_files(traces, tmp_path):
     videos = {question.video_id for question in read_questions(traces / "questions.jsonl")}
     with pytest.raises(InputError, match="no walk for training"):
         export_sets(traces, tmp_path / "sets", blocklist=Blocklist(videos))
-
-
-RELEASED = {
-    "question": "Which?", "choices": ["A. red", "B. blue"], "right_answer": "B", "video_uid": "v1",
-    "clue_intervals": "[[8, 11.5]]", "width": 6, "duration": 2741, "fps": 25.0,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {},
-        {"right_answer": "(b)"},
-        {"right_answer": "blue"},
-        {"choices": {"A": "red", "B": "blue"}},
-        {"choices": "['red', 'blue']"},
-    ],
-)
-def test_released_rl_rows_become_questions(change):
-    (question,) = import_released_rl([RELEASED | change])
-    assert (question.options, question.answer, question.video_id) == (("red", "blue"), "B", "v1")
-    assert question.clue_intervals == ((8.0, 11.5),)
-
-
-@pytest.mark.parametrize("change", [{"right_answer": "green"}, {"duration": 0}, {"choices": "__import__('os')"}])
-def test_unusable_released_rows_are_skipped_with_a_reason(change):
-    (row,) = import_released_rl([RELEASED | change])
-    assert isinstance(row, SkippedRow)
-    assert row.detail
-
-
-def test_released_conversations_become_tool_calls():
-    row = {
-        "conversations": [
-            {"from": "system", "value": "s"}, {"from": "human", "value": "q"},
-            {"from": "gpt", "value": "<think>a</think><tool>get_caption((2,5))</tool>"},
-            {"from": "human", "value": "a man walks"},
-            {"from": "gpt", "value": "<think>b</think>\n<answer>B</answer>"},
-        ]
-    }  # fmt: skip
-    (made,) = import_released_sft([row])
-    roles = [message["role"] for message in made["messages"]]
-    assert roles == ["system", "user", "assistant", "tool", "assistant"]
-    assert made["messages"][2]["tool_calls"][0]["function"]["arguments"] == {"segment": [2, 5]}
-    row["conversations"][2]["value"] = "nothing"
-    (skipped,) = import_released_sft([row])
-    assert skipped.reason == "assistant turn"

@@ -24,6 +24,7 @@ from data_gen.teacher.protocol import LONGEST_REPLY, Malformed, Step, read_call,
         ),
         (r'video_qa([1, 2, 3], "a \"red\" car")', ("video_qa", {"segment": [1, 2, 3], "query": 'a "red" car'})),
         ("video_qa([1,2,3], 'the man's hat')", ("video_qa", {"segment": [1, 2, 3], "query": "the man's hat"})),
+        ("video_qa((1,2,3), who is (he)?)", ("video_qa", {"segment": [1, 2, 3], "query": "who is (he)?"})),
         ('{"name": "get_caption", "arguments": {"segment": [2]}}', ("get_caption", {"segment": [2]})),
     ],
 )
@@ -35,7 +36,7 @@ def test_written_calls_are_read(text, call):
     "text",
     [
         "get_caption()", "get_caption([])", "get_caption(-1)", "get_caption(1.5)", "video_qa([1,2,3])",
-        'video_qa("who?")',
+        "video_qa([1,2,3], )", 'video_qa("who?")',
         "open([1])", "__import__('os').system('true')", "get_caption(__import__('os'))", "{broken", '{"name": "x"}',
         'video_qa([1, 2, 3], "")', '{"name": "video_qa", "arguments": {"segment": [1]}}', "",
     ],

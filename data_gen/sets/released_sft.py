@@ -1,0 +1,110 @@
+"""The released LongVideo-R1 SFT conversations, in the tagged format, as walks with tool calls."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from data_gen.teacher.protocol import Step, read_step
+from navigation import TOOLS, SkippedRow, answer_message, assistant_message
+from navigation.prompt import SYSTEM
+
+_ROLES = {"system": "system", "user": "user", "human": "user", "observation": "user", "tool": "user",
+          "assistant": "assistant", "gpt": "assistant"}  # fmt: skip
+SFT_COLUMNS = {"messages": "json_list", "tools": "json_list", "id": "text", "released_system": "text", "turns": "int"}
+
+
+def import_released_sft(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any] | SkippedRow]:
+    """Conversations of released SFT rows as rows of `SFT_COLUMNS`.
+
+    A row is an Alpaca record (`system, instruction, input, output, history`), as LLaMA-Factory reads the released file,
+    or holds `messages` or `conversations`. Assistant turns become reasoning and tool calls, the user turns after calls
+    become tool replies. The system prompt, which explains the tagged format, gives way to ClipScout's and is kept as
+    `released_system`. A row is skipped, with its reason, if a turn cannot be read: half a conversation teaches a walk
+    that nobody made.
+    """
+    for number, row in enumerate(rows):
+        name = str(row.get("id", number))
+        turns = _turns(row)
+        if not turns:
+            yield SkippedRow(name, "no conversation", "", dict(row))
+            continue
+        messages, system, problem = _messages(turns)
+        if problem:
+            yield SkippedRow(name, problem.partition(":")[0], problem, dict(row))
+        else:
+            count = sum(message["role"] == "assistant" for message in messages)
+            yield {"messages": messages, "tools": TOOLS, "id": name, "released_system": system, "turns": count}
+
+
+def longest_only(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows that are no beginning of another one, and of equal ones the first.
+
+    The released file holds a walk once a turn, each row ending one turn later, because only a row's last turn was
+    trained on. Trained on as whole conversations, first turns would count many times.
+    """
+    ends: list[str] = []
+    inner: set[str] = set()
+    for row in rows:
+        digest = hashlib.sha256()
+        at_turns = []
+        for message in row["messages"]:
+            digest.update(repr(sorted(message.items(), key=lambda item: item[0])).encode("utf-8", "surrogatepass"))
+            if message["role"] == "assistant":
+                at_turns.append(digest.hexdigest()[:32])
+        ends.append(at_turns[-1])
+        inner.update(at_turns[:-1])
+    kept = []
+    for row, end in zip(rows, ends, strict=True):
+        if end not in inner:
+            inner.add(end)
+            kept.append(row)
+    return kept
+
+
+def _turns(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Role and text of each turn; roles as `_ROLES` names them, "" for an unknown one."""
+    listed = row.get("messages") if row.get("messages") is not None else row.get("conversations")
+    if isinstance(listed, list):
+        return [
+            (
+                _ROLES.get(str(turn.get("role") or turn.get("from")).lower(), ""),
+                turn.get("content") if turn.get("content") is not None else turn.get("value"),
+            )
+            if isinstance(turn, Mapping)
+            else ("", None)
+            for turn in listed
+        ]
+    if "instruction" not in row or "output" not in row:
+        return []
+    turns = [("system", row["system"])] if row.get("system") else []
+    for pair in row.get("history") or ():
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            return [("", None)]
+        turns += [("user", pair[0]), ("assistant", pair[1])]
+    asked = f"{row['instruction']}\n{row['input']}" if row.get("input") else row["instruction"]
+    return [*turns, ("user", asked), ("assistant", row["output"])]
+
+
+def _messages(turns: list[tuple[str, Any]]) -> tuple[list[dict[str, Any]], str, str]:
+    """Messages, the system prompt they came with, and what is wrong with them or ""."""
+    messages: list[dict[str, Any]] = [{"role": "system", "content": SYSTEM}]
+    system, waiting = "", ""
+    for role, text in turns:
+        if not role or not isinstance(text, str):
+            return [], "", "unreadable turn"
+        if role == "system":
+            system = text
+        elif role == "user":
+            messages.append({"role": "tool", "name": waiting, "content": text} if waiting else
+                            {"role": "user", "content": text})  # fmt: skip
+            waiting = ""
+        else:
+            step = read_step(text, 26)
+            if not isinstance(step, Step):
+                return [], "", f"assistant turn: {step.reason}"
+            if step.letter:
+                messages.append(answer_message(step.reasoning, step.letter))
+            else:
+                messages.append(assistant_message(step.reasoning, calls=[(step.tool, dict(step.arguments or {}))]))
+            waiting = step.tool
+    return messages, system, "" if messages[-1]["role"] == "assistant" else "the last turn is not the assistant's"
