@@ -84,7 +84,7 @@ class CallCache:
         self.usage += completion.usage
         message = completion.message
         record = {
-            "content": _text(message.get("content")),
+            "content": _text(message.get("content")) + _written_calls(message.get("tool_calls")),
             "reasoning": _text(message.get("reasoning_content") or message.get("reasoning")),
             "finish_reason": completion.finish_reason,
             "usage": (before + completion.usage).to_dict(),
@@ -106,6 +106,20 @@ class Fingerprint:
             self._digest.update(json.dumps(message, sort_keys=True).encode())
         self._count = len(messages)
         return self._digest.hexdigest()[:16]
+
+
+def _written_calls(calls: object) -> str:
+    """Calls that the server took out of the text, put back as the model wrote them."""
+    written = ""
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            arguments = function.get("arguments")
+            if not isinstance(arguments, str):
+                arguments = json.dumps(arguments)
+            name = json.dumps(function.get("name"))
+            written += f'<tool_call>{{"name": {name}, "arguments": {_text(arguments)}}}</tool_call>'
+    return written
 
 
 def _text(value: object) -> str:

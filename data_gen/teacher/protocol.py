@@ -5,7 +5,7 @@
     <think>…</think><answer>B</answer>
 
 The tagged format of LongVideo-R1, read leniently: `(2, 5)`, `((2, 5))`, a single number, keyword arguments, and the
-JSON form `{"name": …, "arguments": {…}}` are understood too.
+JSON form `{"name": …, "arguments": {…}}`, also within `<tool_call>` as Qwen models write it, are understood too.
 """
 
 import json
@@ -20,7 +20,7 @@ from navigation.tools import parse_path
 LONGEST_REPLY = 60_000
 LONGEST_QUERY = 1_000
 
-_ACTION = re.compile(r"<(tool|answer)>", re.IGNORECASE)
+_ACTION = re.compile(r"<(tool|tool_call|answer)>", re.IGNORECASE)
 _CALL = re.compile(rf"\s*({GET_CAPTION}|{VIDEO_QA})\s*\(", re.IGNORECASE)
 _SEGMENT = re.compile(
     r"\s*(?:segment\s*=\s*)?([\[(]{0,2}\s*\d{1,4}(?:\s*,\s*\d{1,4}){0,31}\s*,?\s*[\])]{0,2})", re.IGNORECASE | re.ASCII

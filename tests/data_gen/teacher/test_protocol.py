@@ -59,6 +59,13 @@ def test_a_call_inside_the_reasoning_is_not_run():
     assert (step.tool, step.letter) == ("", "B")
 
 
+def test_a_call_in_qwen_s_own_form_is_read():
+    call = '<tool_call>\n{"name": "get_caption", "arguments": {"segment": [2, 5]}}\n</tool_call>'
+    step = read_step(f"<think>\na\n</think>\n\n{call}", 4)
+    assert (step.reasoning, step.tool, step.arguments, step.dropped) == ("a", "get_caption", {"segment": [2, 5]}, False)
+    assert read_step(f"<think>a</think>{call}{call}", 4).dropped
+
+
 @pytest.mark.parametrize(
     ("text", "reasoning"),
     [

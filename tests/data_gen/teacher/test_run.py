@@ -3,9 +3,11 @@ import json
 
 import pytest
 
-from data_gen.durable import Journal
+from data_gen.durable import Budget, Completion, Journal, Usage
 from data_gen.sets import SetSettings, export_sets
 from data_gen.teacher import read_trajectories, teach_questions
+from data_gen.teacher.calls import CallCache
+from data_gen.teacher.protocol import read_step
 from data_gen.teacher.stub import Manners
 from data_gen.teacher.trajectory_file import read_rows
 from navigation import InputError, read_questions, write_jsonl
@@ -167,3 +169,19 @@ def test_a_folder_without_questions_is_refused(tmp_path, world):
     world.folder = tmp_path
     with pytest.raises(InputError, match=r"questions\.jsonl"):
         teach_questions(world.job("http://127.0.0.1:9/v1"), quiet=True)
+
+
+async def test_calls_that_a_server_took_out_of_the_text_are_read(world, tmp_path):
+    function = {"name": "get_caption", "arguments": '{"segment": [1, 1]}'}
+    replies = [{"content": "<think>a</think>", "tool_calls": [{"type": "function", "function": function}]}]
+
+    class Server:
+        budget = Budget()
+
+        async def chat(self, messages, max_tokens, accept=None, **parameters):
+            return Completion(replies[0], "tool_calls", Usage(requests=1))
+
+    with Journal(tmp_path / "calls.jsonl", {}) as journal:
+        record, _ = await CallCache(Server(), journal).chat("key", [], 10)
+    step = read_step(record["content"], 4)
+    assert (step.reasoning, step.tool, step.arguments) == ("a", "get_caption", {"segment": [1, 1]})
