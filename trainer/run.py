@@ -3,7 +3,8 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from accelerate import PartialState
 from transformers import Trainer
 
 from navigation import InputError
+from navigation.lock import RunLock
 from trainer.checkpoint import latest_checkpoint
 from trainer.checkpoint_record import write_record
 from trainer.config import resolved, write_resolved
@@ -36,7 +38,7 @@ def train(trainer: Trainer, resume: str | None, facts: Mapping[str, Any] | None 
         facts: What `clipscout.json` beside the model says of the run.
 
     Raises:
-        InputError: the folder to resume from is not there.
+        InputError: the folder to resume from is not there, or another run trains into this folder.
         Preempted: SIGTERM came; a checkpoint was saved.
     """
     folder = Path(trainer.args.output_dir)
@@ -44,6 +46,21 @@ def train(trainer: Trainer, resume: str | None, facts: Mapping[str, Any] | None 
         raise InputError(
             "config", "resume_from_checkpoint", resume, "give a checkpoint folder that exists, or leave it out"
         )
+    with _one_run_only(folder):
+        _train(trainer, resume, folder, facts)
+
+
+@contextmanager
+def _one_run_only(folder: Path) -> Iterator[None]:
+    """Holds the run's folder: a second run would delete the checkpoint that the first is writing."""
+    if not PartialState().is_main_process:
+        yield
+        return
+    with RunLock(folder / ".lock", "training run"):
+        yield
+
+
+def _train(trainer: Trainer, resume: str | None, folder: Path, facts: Mapping[str, Any] | None) -> None:
     if PartialState().is_main_process:
         for name in discard_incomplete(folder):
             print(f"{name} was not written to its end and is deleted", flush=True)

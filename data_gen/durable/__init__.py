@@ -18,11 +18,11 @@ from data_gen.durable.endpoint import Completion, Endpoint, EndpointDown, Endpoi
 from data_gen.durable.executors import executor_logs, make_executor, run_step
 from data_gen.durable.fingerprint import differences, file_identity, settings_hash
 from data_gen.durable.journal import Journal
-from data_gen.durable.lock import RunLock
 from data_gen.durable.orphan import stop_when_orphaned
 from data_gen.durable.prices import PriceTable
 from data_gen.durable.progress import Progress
 from data_gen.durable.usage import Usage
+from navigation.lock import RunLock
 
 __all__ = [
     "Budget", "Completion", "Endpoint", "EndpointDown", "EndpointFailed", "EndpointSettings", "Journal", "OutOfMoney",

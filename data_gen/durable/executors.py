@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.durable.fingerprint import settings_hash
+from data_gen.durable.ray_ranks import run_on_ray
 from navigation import InputError
 
 KINDS = ("local", "slurm", "ray")
@@ -22,7 +23,8 @@ def make_executor(kind: str, step: Any, tasks: int, logs: str | Path, **options:
     settings. A rank that has nothing left to do ends at once.
 
     Args:
-        kind: `local`, `slurm` or `ray`. Ray needs `pip install ray` and a cluster that `ray.init()` reaches.
+        kind: `local`, `slurm` or `ray`. Ray needs the extra of that name; it uses the cluster of RAY_ADDRESS, or one of
+            this machine's own.
         logs: Folder for logs; on Slurm and Ray one that all machines share.
         options: Passed on. Slurm needs `partition` and `time`; `venv_path` is the environment's `activate` FILE.
 
@@ -41,6 +43,9 @@ def make_executor(kind: str, step: Any, tasks: int, logs: str | Path, **options:
         if kind == "slurm":
             from datatrove.executor.slurm import SlurmPipelineExecutor
 
+            # datatrove submits a last job that sums statistics up; were a rank to fail, it would wait for ever.
+            sbatch_args = {"kill-on-invalid-dep": "yes", **options.pop("sbatch_args", {})}
+            options["sbatch_args"] = sbatch_args
             return SlurmPipelineExecutor(**common, **options)
         if kind == "ray":
             from datatrove.executor.ray import RayPipelineExecutor
@@ -60,4 +65,8 @@ def run_step(kind: str, step: Any, tasks: int, logs: str | Path, **options: Any)
         for _ in step.run(None, 0, 1) or ():
             pass
         return
-    make_executor(kind, step, tasks, logs, **options).run()
+    executor = make_executor(kind, step, tasks, logs, **options)
+    if kind == "ray":
+        run_on_ray(executor)
+    else:
+        executor.run()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.durable.fingerprint import differences
-from data_gen.durable.lock import lock_file
 from navigation import InputError
+from navigation.lock import lock_file
 
 _KEY = '{"key": "'
 _SEAL = b', "crc32": '

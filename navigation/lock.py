@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from navigation import InputError
+from navigation.errors import InputError
 
 
 class RunLock:

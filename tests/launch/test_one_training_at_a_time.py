@@ -1,0 +1,57 @@
+"""A second training into one folder is refused before it touches a checkpoint; a dead one holds nothing."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from navigation import InputError
+from navigation.lock import RunLock
+from trainer.durable_checkpoints import INCOMPLETE
+from trainer.run import train
+
+
+class NeverTrains:
+    """Stands where a trainer would: training it is a failure of the test."""
+
+    class args:
+        output_dir = ""
+
+    class accelerator:
+        @staticmethod
+        def wait_for_everyone():
+            raise AssertionError("it went on")
+
+
+HOLD = """
+import sys
+from navigation.lock import RunLock
+with RunLock(sys.argv[1], "training run"):
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_second_training_is_refused_and_deletes_nothing(tmp_path):
+    half = tmp_path / "checkpoint-2"
+    half.mkdir()
+    (half / INCOMPLETE).write_text("being written by the first run")
+    NeverTrains.args.output_dir = str(tmp_path)
+    with RunLock(tmp_path / ".lock", "training run"), pytest.raises(InputError, match="training run is 'locked'"):
+        train(NeverTrains, None)
+    assert half.is_dir()
+
+
+def test_a_killed_training_holds_nothing(tmp_path):
+    NeverTrains.args.output_dir = str(tmp_path)
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=str(child.pid)):
+        train(NeverTrains, None)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    with pytest.raises(AssertionError, match="it went on"):
+        train(NeverTrains, None)
