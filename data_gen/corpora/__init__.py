@@ -7,7 +7,7 @@ from data_gen.corpora.corpus import Corpus
 from data_gen.corpora.export import write_corpus
 from navigation import InputError
 
-CORPORA = ("goalstep", "nextgqa", "hirest", "cgbench", "mlvu", "small_world")
+CORPORA = ("goalstep", "nextgqa", "hirest", "cgbench", "mlvu", "lvbench", "videomme", "small_world")
 """Registered names; each is a module of this package, imported when it is asked for."""
 
 

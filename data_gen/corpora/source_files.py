@@ -1,7 +1,7 @@
 """Finding a corpus's files by the names they are downloaded under, and saying plainly when they are not there."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ WANTED: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "hirest": (("all_data_val.json", "all_data_train.json"),),
     "cgbench": (("cgbench*.json",),),
-    "mlvu": (("[1-7]_*.json", "json/[1-7]_*.json"),),
+    "mlvu": (("[1-7]_*.json", "json/[1-7]_*.json", "test_*.json", "*mlvu*.parquet", "data/*mlvu*.parquet"),),
+    "lvbench": (("video_info.meta.jsonl", "data/video_info.meta.jsonl"),),
+    "videomme": (("test-0*.parquet", "videomme/test-0*.parquet"),),
 }
 """For each corpus the files it needs; each is given by the names that it may have (shell patterns)."""
 
@@ -53,6 +55,50 @@ def read_json(path: Path, on_duplicate: Callable[[str], None] | None = None) -> 
         return parse_json(path.read_text(encoding="utf-8-sig"), on_duplicate)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, "file", str(error), "give complete JSON in UTF-8: download it again") from None
+
+
+def read_json_lines(path: Path, on_duplicate: Callable[[str], None] | None = None) -> Iterator[tuple[int, Any]]:
+    """Line numbers and values of a JSONL file; blank lines are passed over.
+
+    Raises:
+        InputError: the file cannot be read, or a line is no JSON.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(path, "file", str(error), "give JSON lines in UTF-8: download it again") from None
+    found = False
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                value = parse_json(line, on_duplicate)
+            except (ValueError, RecursionError) as error:
+                mend = "give one JSON object a line: download it again"
+                raise InputError(f"{path}:{number}", "line", str(error), mend) from None
+            found = True
+            yield number, value
+    if not found:
+        raise InputError(path, "file", "no line", "give one JSON object a line: download it again")
+
+
+def read_parquet(path: Path, columns: Sequence[str], corpus: str) -> list[dict[str, Any]]:
+    """Rows of a parquet file.
+
+    Raises:
+        InputError: the file is no parquet, or lacks a column.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+        missing = [column for column in columns if column not in file.schema_arrow.names]
+        if missing:
+            raise InputError(path, "columns", missing, f"{corpus} wants the columns {', '.join(columns)}")
+        return file.read().to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        mend = "give a whole parquet file: download it again"
+        raise InputError(path, "file", str(error).splitlines()[0], mend) from None
 
 
 def parse_json(text: str, on_duplicate: Callable[[str], None] | None = None) -> Any:

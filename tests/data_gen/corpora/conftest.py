@@ -64,6 +64,35 @@ def mlvu_document() -> list:
     ]  # fmt: skip
 
 
+def lvbench_document() -> list:
+    return [
+        {
+            "key": f"film{number}", "type": "cartoon", "video_info": {"duration_minutes": 90},
+            "qa": [
+                {
+                    "uid": str(10 * number + place), "question": "What year appears?\n(A) 1636\n(B) 1366\n(C) 1363",
+                    "answer": "B", "question_type": ["key information retrieval", "reasoning"],
+                    "time_reference": reference,
+                }
+                for place, reference in enumerate(("00:15-00:19", "1:29:50-1:30:10", ""))
+            ],
+        }
+        for number in range(2)
+    ]  # fmt: skip
+
+
+def videomme_document() -> list:
+    return [
+        {
+            "video_id": f"00{number}", "duration": length, "domain": "Knowledge", "sub_category": "Astronomy",
+            "url": "https://example.org", "videoID": f"yt{number}", "question_id": f"00{number}-1",
+            "task_type": "Counting Problem", "question": "How many moons?",
+            "options": ["A. One.", "B. Two.", "C. Three.", "D. None."], "answer": "C",
+        }
+        for number, length in enumerate(("short", "medium", "long", "long"))
+    ]  # fmt: skip
+
+
 def nextgqa_document() -> dict:
     """The three files in one object: `rows` of val.csv, `gsub`, and `captions` by video."""
     rows, gsub, captions = [], {}, {}
@@ -103,6 +132,15 @@ def write(corpus: str, document: object, folder: Path) -> Path:
             for video, captions in document["captions"].items():
                 archive.writestr(f"{video}_cap.json", json.dumps(captions))
         return folder
+    if corpus == "lvbench":
+        (folder / "video_info.meta.jsonl").write_text("".join(json.dumps(row) + "\n" for row in document))
+        return folder
+    if corpus == "videomme":
+        import pyarrow
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(document), folder / "test-00000-of-00001.parquet")
+        return folder
     name = {
         "goalstep": "goalstep_valid.json", "hirest": "all_data_val.json", "cgbench": "cgbench_mini.json",
         "mlvu": "1_plotQA.json",
@@ -113,7 +151,7 @@ def write(corpus: str, document: object, folder: Path) -> Path:
 
 DOCUMENTS = {
     "goalstep": goalstep_document, "nextgqa": nextgqa_document, "hirest": hirest_document, "cgbench": cgbench_document,
-    "mlvu": mlvu_document,
+    "mlvu": mlvu_document, "lvbench": lvbench_document, "videomme": videomme_document,
 }  # fmt: skip
 
 

@@ -57,6 +57,23 @@ BROKEN = [
     ("mlvu", [1, "video"], "movie_0.mp4", "duplicate id"),
     ("mlvu", [1, "video"], ".mp4", "empty text"),
     ("mlvu", [1, "duration"], "long", "wrong type"),
+    ("lvbench", [1], 3, "not an object"),
+    ("lvbench", [1, "key"], "film0", "duplicate id"),
+    ("lvbench", [1, "video_info"], None, "not an object"),
+    ("lvbench", [1, "video_info", "duration_minutes"], "long", "wrong type"),
+    ("lvbench", [1, "qa"], "none", "wrong type"),
+    ("lvbench", [1, "qa", 0], [], "not an object"),
+    ("lvbench", [1, "qa", 0, "uid"], "0", "duplicate id"),
+    ("lvbench", [1, "qa", 0, "question"], "What?\n(A) one", "too few or too many options"),
+    ("lvbench", [1, "qa", 0, "question"], "What?\n(A) one\n(C) two", "options out of order"),
+    ("lvbench", [1, "qa", 0, "question"], "\n(A) one\n(B) two", "empty text"),
+    ("lvbench", [1, "qa", 0, "answer"], "D", "answer not among the options"),
+    ("lvbench", [1, "qa", 0, "question_type"], [3], "wrong type"),
+    ("videomme", [1, "duration"], "endless", "unknown length"),
+    ("videomme", [1, "question_id"], "000-1", "duplicate id"),
+    ("videomme", [1, "answer"], "E", "answer not among the options"),
+    ("videomme", [1, "options"], ["A. One."], "too few or too many options"),
+    ("videomme", [1, "question"], None, "wrong type"),
     ("goalstep", ["videos", 1], 3, "not an object"),
     ("goalstep", ["videos", 1, "video_uid"], "first", "duplicate id"),
     ("goalstep", ["videos", 1, "end_time"], None, "wrong type"),
@@ -174,7 +191,7 @@ JSON = st.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-@pytest.mark.parametrize("corpus", ["goalstep", "nextgqa", "hirest", "cgbench", "mlvu"])
+@pytest.mark.parametrize("corpus", ["goalstep", "nextgqa", "hirest", "cgbench", "mlvu", "lvbench"])
 def test_no_json_shape_crashes_a_loader(corpus, corpora, data):
     document = corpora.document(corpus)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -189,9 +206,10 @@ def test_no_json_shape_crashes_a_loader(corpus, corpora, data):
             drop(document, path)
     with tempfile.TemporaryDirectory() as folder:
         source = corpora.write(corpus, document, Path(folder) / "in")
-        if corpus == "goalstep" and not isinstance(document.get("videos"), list):
+        no_corpus = corpus == "goalstep" and not isinstance(document.get("videos"), list)
+        if no_corpus or (corpus == "lvbench" and not document):
             # The frame itself is broken: this is no corpus at all.
-            with pytest.raises(InputError, match="goalstep"):
+            with pytest.raises(InputError, match=r"goalstep|meta\.jsonl"):
                 load_corpus(corpus, source)
             return
         found = load_corpus(corpus, source)
@@ -202,5 +220,5 @@ def test_no_json_shape_crashes_a_loader(corpus, corpora, data):
         for question in found.questions:
             assert Question.from_dict(json.loads(json.dumps(question.to_dict()))) == question
         trees = list(found.trees)
-        if corpus not in ("cgbench", "mlvu"):
+        if corpus not in ("cgbench", "mlvu", "lvbench"):
             assert {tree.video_id for tree in trees} == {question.video_id for question in found.questions}
