@@ -7,6 +7,7 @@ from typing import Any
 
 from evaluation.cost_model import CHARACTERS_A_TOKEN, CostModel
 from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Path, Trajectory, TreeStore
+from navigation.prompt import describe
 
 MEANS = (
     "get_caption", "video_qa", "frames", "seconds_seen", "captions", "model_calls", "tokens_read", "tokens_sent",
@@ -53,7 +54,7 @@ class Meter:
         captions = len(needed(opened, tree, index_captions, reads_overview))
         frames = asked * costs.video_qa_frames
         frames += sum(costs.frames_of(tree.made_by, len(path), grid.depth) for path in opened)
-        read, sent = _tokens(trajectory)
+        read, sent = _tokens(trajectory, 0 if reads_overview else len(describe(tree)))
         calls = account.get("model_calls", trajectory.turns)
         prompt = trajectory.prompt_tokens or sent
         completion = trajectory.completion_tokens or trajectory.turns * costs.turn_tokens
@@ -116,14 +117,14 @@ def build_cost(
     }  # fmt: skip
 
 
-def _tokens(trajectory: Trajectory) -> tuple[int, int]:
-    """Estimated tokens of the whole transcript, and of what was sent over all turns."""
-    read = sent = 0
+def _tokens(trajectory: Trajectory, unread: int) -> tuple[int, int]:
+    """Estimated tokens of the whole transcript, and of what was sent over all turns; `unread` characters less each."""
+    read, sent = -unread, 0
     for message in trajectory.messages:
         if message.get("role") == "assistant":
             sent += read
         read += _characters(message)
-    return -(-read // CHARACTERS_A_TOKEN), -(-sent // CHARACTERS_A_TOKEN)
+    return max(0, -(-read // CHARACTERS_A_TOKEN)), max(0, -(-sent // CHARACTERS_A_TOKEN))
 
 
 def _characters(message: Mapping[str, Any]) -> int:

@@ -13,15 +13,20 @@ CSS_NAMES = {
 }  # fmt: skip
 
 ORDER = (
-    "grpo", "sft", "base", "expert", "exhaustive", "retrieval", "uniform", "random", "overview", "closed_book",
+    "grpo", "sft", "base", "endpoint", "expert", "exhaustive", "best_first", "coarse_to_fine", "spotlight", "consensus",
+    "retrieval", "uniform", "random", "overview", "closed_book",
 )  # fmt: skip
 """How policies are listed; others follow in the order given."""
 
 _OF_POLICY = {
     "grpo": 1, "sft": 0, "expert": 2, "base": 3, "retrieval": 4, "uniform": 5, "exhaustive": 6, "random": 7,
-    "overview": 5, "closed_book": 7,
+    "overview": 5, "closed_book": 7, "endpoint": 1, "best_first": 0, "coarse_to_fine": 1, "spotlight": 3,
+    "consensus": 4,
 }  # fmt: skip
-_MARKERS = {"grpo": "o", "sft": "o", "base": "o", "expert": "*"}
+_MARKERS = {
+    "grpo": "o", "sft": "o", "base": "o", "endpoint": "o", "expert": "*", "best_first": "D", "coarse_to_fine": "^",
+    "spotlight": "v", "consensus": "P", "overview": "X", "closed_book": "X",
+}  # fmt: skip
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -37,5 +42,5 @@ def colour_of(name: str, number: int = 0) -> str:
 
 
 def marker_of(name: str) -> str:
-    """Round for models, a star for the expert, square for rules and others."""
+    """Round for models, a star for the expert, a shape of its own for each search, square for others."""
     return _MARKERS.get(name, "s")

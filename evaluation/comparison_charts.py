@@ -1,0 +1,213 @@
+"""The pictures of a comparison: accuracy against cost, by video length, visits by depth, coverage of the clues."""
+
+from math import fsum
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+
+from evaluation.comparison import Comparison, Entry, front, lengths
+from evaluation.drawing import STYLE, clip, error_bars, place_labels, to_svg
+from evaluation.palette import INK, MUTED, colour_of, marker_of
+from evaluation.scorers import right
+from evaluation.scorers.metric import estimates, micro
+
+TRUTH = ("expert",)
+"""Policies that are given the truth: shown, but no part of the front."""
+_TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+
+
+def figures(comparison: Comparison) -> dict[str, str]:
+    """Title and SVG of every picture that the results have data for."""
+    drawn = {
+        "Accuracy against cost": (pareto, "pareto"),
+        "Accuracy by video length": (by_length, "length"),
+        "Where visits go": (by_depth, "depth"),
+        "Clue time found": (grounding, "grounding"),
+    }
+    found = {}
+    for title, (draw, name) in drawn.items():
+        with matplotlib.rc_context(STYLE):
+            figure = draw(comparison)
+            if figure is not None:
+                found[title] = to_svg(figure, f"{_plain(comparison.benchmark)}-{name}")
+    return found
+
+
+def save_pictures(comparison: Comparison, folder: Path, prefix: str = "") -> list[Path]:
+    """The same pictures as `<prefix><benchmark>_<picture>.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, draw in (("pareto", pareto), ("length", by_length), ("depth", by_depth), ("grounding", grounding)):
+        with matplotlib.rc_context(STYLE):
+            figure = draw(comparison)
+            if figure is not None:
+                path = folder / f"{prefix}{_plain(comparison.benchmark)}_{name}.png"
+                figure.savefig(path, dpi=130, facecolor="white", metadata={"Software": None})
+                written.append(path)
+    return written
+
+
+def pareto(comparison: Comparison):
+    """Accuracy against visits, and against captions that must be made, with intervals and the front of the best."""
+    figure, panels = _panels(1, 2, 11.5, 5.2)
+    for axes, cost, label in zip(
+        panels, ("visits", "made"), ("visits a question", "captions made a question, on demand"), strict=True
+    ):
+        points = [(_cost(entry, cost), entry.accuracy.value or 0.0) for entry in comparison.entries]
+        ranked = [place for place, entry in enumerate(comparison.entries) if entry.name not in TRUTH]
+        best = [ranked[place] for place in front([points[place] for place in ranked])]
+        highest = max(x for x, _ in points)
+        if len(best) > 1:
+            steps = [points[place] for place in best]
+            axes.step([x for x, _ in steps], [y for _, y in steps], where="post", color=INK, linewidth=1, alpha=0.45)
+        labels, obstacles = [], []
+        for number, (entry, (x, y)) in enumerate(zip(comparison.entries, points, strict=True)):
+            colour = colour_of(entry.name, number)
+            interval = (entry.accuracy.low, entry.accuracy.high) if entry.accuracy.low is not None else None
+            y_error = error_bars(y, interval)
+            axes.errorbar([x], [y], yerr=y_error, fmt=marker_of(entry.name), color=colour, ecolor=colour,
+                          elinewidth=1.2, markersize=7.5, zorder=3)  # fmt: skip
+            labels.append((x, y, clip(entry.name), colour))
+            obstacles += [(x, bound) for bound in interval or ()]
+        axes.set_xscale("symlog", linthresh=1, linscale=0.35)
+        axes.set_xlim(-0.15, max(2, highest) * 3.2)
+        ticks = [tick for tick in _TICKS if tick <= highest * 2]
+        axes.set_xticks(ticks, [f"{tick:,}".replace(",", " ") for tick in ticks])
+        axes.set_xticks([], minor=True)
+        low = min([comparison.chance, *(entry.accuracy.low or 0.0 for entry in comparison.entries)])
+        axes.set_ylim(max(0.0, low - 0.06), 1.06 if points and max(y for _, y in points) > 0.9 else None)
+        axes.set_xlabel(label + " (log scale from 1 on)")
+        axes.axhline(comparison.chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        axes.annotate("chance", (1, comparison.chance), (-2, -3), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", ha="right", va="top", color=MUTED, fontsize=9)  # fmt: skip
+        place_labels(figure, axes, labels, obstacles, comparison.chance)
+    panels[0].set_ylabel("accuracy")
+    return figure
+
+
+def by_length(comparison: Comparison):
+    """Accuracy of every policy in classes of video length, as a table of shades; None for a single class."""
+    classes = lengths(comparison)
+    if len(classes) < 2:
+        return None
+    entries = comparison.entries
+    figure, (axes,) = _panels(1, 1, 2.6 + 1.25 * len(classes), 1.4 + 0.42 * len(entries))
+    table = np.full((len(entries), len(classes)), np.nan)
+    for row, entry in enumerate(entries):
+        rows = entry.result.rows
+        metrics = [
+            micro(label, rows, right, lambda each, low=low, high=high: low < each.duration <= high)
+            for label, low, high in classes
+        ]
+        in_class = estimates(rows, metrics)
+        for column, (label, *_) in enumerate(classes):
+            found = in_class[label]
+            table[row, column] = found.value
+            half = ((found.high or 0) - (found.low or 0)) / 2
+            axes.text(column, row, f"{100 * (found.value or 0):.0f} ±{100 * half:.0f}", ha="center", va="center",
+                      fontsize=9, color="white" if (found.value or 0) > 0.72 else INK)  # fmt: skip
+    shades = LinearSegmentedColormap.from_list("share", ["#f3f7fa", "#8fbcd8", "#0f5c8c"])
+    axes.imshow(table, cmap=shades, vmin=0.15, vmax=1, aspect="auto")
+    counts = [sum(low < row.duration <= high for row in entries[0].result.rows) for _, low, high in classes]
+    axes.set_xticks(range(len(classes)), [f"{label}\nN {n}" for (label, *_), n in zip(classes, counts, strict=True)])
+    axes.set_yticks(range(len(entries)), [clip(entry.name) for entry in entries], color=INK)
+    axes.grid(False)
+    axes.xaxis.tick_top()
+    axes.set_xlabel("accuracy in percent, ± half of its 95 % interval")
+    axes.set_xticks(np.arange(len(classes) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(entries) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=2.5)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def by_depth(comparison: Comparison):
+    """Share of each policy's visits on each level of the tree, its mean visits beside it; None without visits."""
+    entries = [entry for entry in comparison.entries if entry.costs["visits"].value]
+    if not entries:
+        return None
+    deepest = max(len(row.meter["by_level"]) for entry in entries for row in entry.result.rows)
+    figure, (axes,) = _panels(1, 1, 8.2, 1.3 + 0.42 * len(entries))
+    colours = ["#cfe3f0", "#86b9d8", "#2f86b9", "#0f5c8c", "#093a5c"]
+    begun = np.zeros(len(entries))
+    for level in range(1, deepest + 1):
+        shares = [_share(entry, level) for entry in entries]
+        label = "top level" if level == 1 else f"level {level}" + (" (leaf)" if level == deepest else "")
+        axes.barh(range(len(entries)), shares, left=begun, height=0.66, color=colours[min(level, 5) - 1], label=label)
+        begun += shares
+    for place, entry in enumerate(entries):
+        axes.annotate(f"{entry.costs['visits'].value:.3g}", (1, place), (8, 0), textcoords="offset points", va="center",
+                      color=INK, fontsize=9.5)  # fmt: skip
+    axes.annotate("mean visits", (1, -0.9), (8, 0), textcoords="offset points", va="center", color=MUTED, fontsize=9)
+    axes.set_yticks(range(len(entries)), [clip(entry.name) for entry in entries], color=INK)
+    axes.invert_yaxis()
+    axes.set_ylim(len(entries) - 0.4, -1.3)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("share of visits")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.0), ncols=deepest, columnspacing=1.2, handlelength=1.1,
+                borderaxespad=0.2)  # fmt: skip
+    return figure
+
+
+def grounding(comparison: Comparison):
+    """Mean share of the clue time found after so many visits; None where no question has clues or nobody looks."""
+    entries = [e for e in comparison.entries if e.costs["visits"].value and any(row.clues for row in e.result.rows)]
+    if not entries:
+        return None
+    figure, (axes,) = _panels(1, 1, 8.2, 4.6)
+    labels = []
+    highest = 1
+    for entry in entries:
+        rows = [row for row in entry.result.rows if row.clues]
+        most = max(row.visits for row in rows)
+        found = np.zeros(most + 1)
+        for row in rows:
+            before = 0.0
+            for number, value in row.steps:
+                found[number] += value - before
+                before = value
+        curve = np.cumsum(found) / len(rows)
+        colour = colour_of(entry.name, comparison.entries.index(entry))
+        # Markers at a few places tell curves of one colour apart.
+        axes.plot(range(1, most + 1), curve[1:], color=colour, marker=marker_of(entry.name), markersize=5,
+                  markevery=max(1, most // 6), linewidth=1.6)  # fmt: skip
+        labels.append((most, float(curve[-1]), clip(entry.name), colour))
+        highest = max(highest, most)
+    axes.set_xscale("log")
+    axes.set_xlim(0.9, highest * 2.6)
+    ticks = [tick for tick in _TICKS[1:] if tick <= highest * 1.5]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_ylim(0, None)
+    axes.set_xlabel("visits made (log scale)")
+    axes.set_ylabel("clue time found, finer counts more")
+    place_labels(figure, axes, labels, [], None)
+    return figure
+
+
+def _panels(rows: int, columns: int, width: float, height: float):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=columns > 1).ravel()
+    for each in axes:
+        each.tick_params(which="both", length=0)
+    return figure, axes
+
+
+def _cost(entry: Entry, cost: str) -> float:
+    return (entry.made if cost == "made" else entry.costs[cost]).value or 0.0
+
+
+def _share(entry: Entry, level: int) -> float:
+    counts = [row.meter["by_level"] for row in entry.result.rows]
+    every = fsum(sum(count) for count in counts)
+    return fsum(count[level - 1] for count in counts if len(count) >= level) / every
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)

@@ -1,0 +1,108 @@
+"""What all charts share: style, labels that find a free place, and SVG whose text is text in the page's colours."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+
+from evaluation.palette import CSS_NAMES, INK, LINE, MUTED
+
+STYLE = {
+    "svg.fonttype": "none", "text.parse_math": False, "font.size": 10, "font.family": "DejaVu Sans",
+    "axes.edgecolor": LINE, "axes.labelcolor": MUTED, "axes.titlecolor": INK, "axes.titlesize": 11,
+    "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlepad": 12, "text.color": INK,
+    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelsize": 9, "ytick.labelsize": 9, "axes.grid": True,
+    "grid.color": LINE, "grid.linewidth": 0.8, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.spines.left": False, "axes.axisbelow": True, "xtick.major.size": 0, "ytick.major.size": 0,
+    "xtick.minor.size": 0, "legend.frameon": False, "legend.fontsize": 9, "lines.linewidth": 1.8,
+}  # fmt: skip
+_LONGEST_NAME = 28
+_MARKER_RADIUS = 7
+"""Of a point in pixels, some air included."""
+_LABEL_PLACES = (
+    (11, 0, "left", "center"), (0, 11, "center", "bottom"), (0, -11, "center", "top"), (-11, 0, "right", "center"),
+    (9, 11, "left", "bottom"), (9, -11, "left", "top"), (-9, 11, "right", "bottom"), (-9, -11, "right", "top"),
+    (0, 24, "center", "bottom"), (0, -24, "center", "top"),
+)  # fmt: skip
+"""Offsets in points of a label from its point, and its alignment, best first."""
+
+
+def new_figure(width: float, height: float):
+    """A figure with one pair of axes, in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.tick_params(which="both", length=0)
+    return figure, axes
+
+
+def error_bars(value: float, interval: Sequence[float] | None) -> list[list[float]] | None:
+    """Distances below and above, as matplotlib wants them."""
+    if interval is None:
+        return None
+    return [[max(0.0, value - interval[0])], [max(0.0, interval[1] - value)]]
+
+
+def place_labels(
+    figure,
+    axes,
+    labels: Sequence[tuple[float, float, str, str]],
+    obstacles: Sequence[tuple[float, float]],
+    line: float | None,
+) -> None:
+    """Writes each label beside its point, where it covers no other label or point, and least of obstacles and line."""
+    figure.draw_without_rendering()
+    height = None if line is None else axes.transData.transform((0, line))[1]
+    avoided = [axes.transData.transform(place) for place in obstacles]
+    points = [axes.transData.transform((x, y)) for x, y, *_ in labels]
+    taken: list[Any] = []
+    frame = axes.get_window_extent()
+    for index, (x, y, text, colour) in enumerate(labels):
+        others = [point for place, point in enumerate(points) if place != index]
+        best = None
+        for dx, dy, across, along in _LABEL_PLACES:
+            note = axes.annotate(text, (x, y), (dx, dy), textcoords="offset points", ha=across, va=along, color=colour,
+                                 fontsize=9.5, annotation_clip=False)  # fmt: skip
+            box = note.get_window_extent().padded(2)
+            around = box.padded(_MARKER_RADIUS)
+            faults = sum(box.overlaps(other) for other in taken) + sum(around.contains(*point) for point in others)
+            faults += 0.1 * sum(box.contains(*place) for place in avoided)
+            faults += 0.1 * (height is not None and box.y0 < height < box.y1)
+            faults += 3 * (box.x0 < frame.x0 or box.x1 > frame.x1 + 4 or box.y0 < frame.y0 or box.y1 > frame.y1 + 8)
+            if best is None or faults < best[0]:
+                if best is not None:
+                    best[1].remove()
+                best = (faults, note, box)
+            else:
+                note.remove()
+            if not faults:
+                break
+        if best is not None:
+            taken.append(best[2])
+
+
+def to_svg(figure, name: str) -> str:
+    """The figure as an inline SVG element: scalable, transparent, page colours, ids of its own."""
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        buffer = io.StringIO()
+        unnamed = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=unnamed)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r"\bid=\"", f'id="{name}-', text)
+    text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{name}-", text)
+    text = re.sub(r"(font: [^;\"']*?px) [^;\"]+", r"\1 var(--sans)", text)
+    for colour, css in CSS_NAMES.items():
+        text = re.sub(rf"((?:fill|stroke): ){colour}\b", rf"\1{css}", text)
+    return text
+
+
+def clip(name: str) -> str:
+    """A name that fits beside a point."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
