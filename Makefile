@@ -8,6 +8,7 @@ LAUNCH ?= launch/accelerate/cpu.yaml
 CORPUS ?= small_world
 OUT ?= runs/$(CORPUS)
 POLICY ?= retrieval
+BENCHMARK ?= $(CORPUS)
 SFT_CONFIG ?= configs/sft/tiny_cpu.yaml
 RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
@@ -57,8 +58,15 @@ sft: setup ## supervised fine-tuning: SFT_CONFIG=configs/sft/….yaml LAUNCH=lau
 rl: setup ## GRPO: RL_CONFIG=configs/grpo/….yaml LAUNCH=… ARGS=…
 	$(BIN)/accelerate launch --config_file $(LAUNCH) -m trainer.grpo --config $(RL_CONFIG) $(ARGS)
 
-eval: setup ## one policy on a corpus: POLICY=retrieval CORPUS=nextgqa DATA=folder OUT=folder
-	$(BIN)/clipscout eval --policy $(POLICY) --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
+eval: setup ## one policy on a benchmark: POLICY=retrieval BENCHMARK=nextgqa DATA=folder TREES=folder OUT=folder
+	$(BIN)/clipscout eval --policy $(POLICY) --benchmark $(BENCHMARK) --out $(OUT) $(if $(DATA),--data $(DATA)) \
+	  $(if $(TREES),--trees $(TREES)) $(ARGS)
+
+bench-eval: setup ## every rule policy on NExT-GQA and Goal-Step, tables and figures for docs/ (ARGS="--data folder")
+	$(BIN)/python -m evaluation.bench $(ARGS)
+
+bench-scale: setup ## cost of each strategy on generated videos from 10 minutes to 24 hours
+	$(BIN)/python -m evaluation.scale $(ARGS)
 
 report: setup ## write the demo's report again from its files
 	$(BIN)/clipscout report $(ARGS)
@@ -66,8 +74,8 @@ report: setup ## write the demo's report again from its files
 captions: setup ## caption trees of a folder of videos: VIDEOS=folder OUT=folder CAPTION_URL=http://… MODEL=name
 	$(BIN)/clipscout captions $(VIDEOS) $(OUT) $(if $(CAPTION_URL),--url $(CAPTION_URL)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
-doctor: setup ## what this machine has, what is missing, how to mend it
-	$(BIN)/clipscout doctor
+doctor: setup ## what this machine has, what is missing, how to mend it: ARGS="--endpoint http://… --shared folder"
+	$(BIN)/clipscout doctor $(ARGS)
 
 bench-rewards: setup ## episodes scored a second, against the released score
 	$(BIN)/python -m benchmarks.rewards $(ARGS)

@@ -1,0 +1,216 @@
+"""What each strategy costs as videos grow from ten minutes to a day: `make bench-scale`.
+
+The videos are generated. Every segment has a topic of its own, a caption tells its segment's topic and those of most of
+its parts in order, and a leaf shows an object of some colour. A question names the topics on the way to one leaf and
+asks for the colour there. So a navigator can find the way, with some guessing where a topic was left out, and the sizes
+are those of real trees (`depth: auto`, leaves of at most 16 s). How often a strategy is right here says nothing about
+real videos.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+from evaluation.cost_model import CostModel
+from evaluation.drawing import STYLE, place_labels
+from evaluation.meter import Meter
+from evaluation.palette import MUTED, colour_of, marker_of
+from evaluation.policies import make_policy
+from evaluation.policies.seeded import generator
+from navigation import (
+    LETTERS,
+    CaptionTree,
+    EnvironmentFactory,
+    Limits,
+    Question,
+    TimeGrid,
+    TreeStore,
+    run,
+    write_json,
+)
+from navigation import (
+    Path as Segment,
+)
+from navigation.grid import clock
+
+MINUTES = (10, 20, 45, 90, 180, 360, 720, 1440)
+POLICIES = ("exhaustive", "retrieval", "uniform", "best_first", "coarse_to_fine", "spotlight", "expert")
+COLOURS = ("amber", "black", "crimson", "denim", "ebony", "fawn", "green", "hazel")
+TOLD = 0.8
+"""Share of its parts that a caption names."""
+_SYLLABLES = tuple(first + second for first in "bdfgklmnprtvz" for second in "aiou")
+_CEILING = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Means of a policy's episodes on videos of one length. `seconds_measured` is this machine's, all else is exact."""
+
+    policy: str
+    duration: float
+    depth: int
+    leaves: int
+    visits: float
+    captions: float
+    tokens_read: float
+    seconds_computed: float
+    seconds_on_demand: float
+    accuracy: float
+    seconds_measured: float
+
+
+def grown_tree(minutes: float, seed: int) -> CaptionTree:
+    """A generated tree of a video of so many minutes."""
+    grid = TimeGrid.for_duration(60.0 * minutes, depth="auto")
+    video_id = f"grown-{minutes:g}-{seed}"
+    captions = {path: _caption(grid, path, video_id) for path in grid.paths()}
+    return CaptionTree(video_id, grid, captions, {"captioner": "generated", "told": TOLD})
+
+
+def grown_questions(tree: CaptionTree, count: int) -> Iterator[Question]:
+    """Questions on leaves spread over the video."""
+    grid, leaves = tree.grid, tree.grid.width**tree.grid.depth
+    for number in range(count):
+        leaf = grid.path((2 * number + 1) * leaves // (2 * count), grid.depth)
+        way = ", ".join(_topic(leaf[:level]) for level in range(1, grid.depth + 1))
+        right = _colour(leaf, tree.video_id)
+        others = [colour for colour in COLOURS if colour != right]
+        draw = generator("options", tree.video_id, number)
+        options = [*draw.sample(others, 3), right]
+        draw.shuffle(options)
+        yield Question(
+            f"{tree.video_id}/{number}", tree.video_id, f"Which colour is shown in {way}?", tuple(options),
+            LETTERS[options.index(right)], (grid.interval(leaf),), grid.duration, "scale", "colour",
+        )  # fmt: skip
+
+
+async def measure(policy: str, tree: CaptionTree, store: TreeStore, questions: Sequence[Question]) -> Point:
+    """Plays one policy on the questions of one video."""
+    budget = {"visits": _CEILING} if policy in ("best_first", "coarse_to_fine", "spotlight") else {}
+    player = make_policy(policy, store, questions, **budget)
+    meter, environment = Meter(CostModel()), EnvironmentFactory(store)()
+    index = getattr(player, "index_captions", None)
+    reads: list[dict[str, Any]] = []
+    right = 0
+    begun = time.monotonic()
+    for question in questions:
+        trajectory = await run(player, environment, question, Limits(turns=_CEILING + 1))
+        right += trajectory.correct
+        captions = 0 if index is None else index(tree.video_id)
+        reads.append(meter.read(trajectory, tree, captions, getattr(player, "reads_overview", True)))
+    seconds = time.monotonic() - begun
+    mean = {name: sum(read[name] for read in reads) / len(reads) for name in Point.__slots__ if name in reads[0]}
+    return Point(
+        policy, tree.grid.duration, tree.grid.depth, tree.grid.width**tree.grid.depth,
+        sum(read["get_caption"] + read["video_qa"] for read in reads) / len(reads), mean["captions"],
+        mean["tokens_read"], mean["seconds_computed"], mean["seconds_on_demand"], right / len(questions),
+        round(seconds / len(questions), 4),
+    )  # fmt: skip
+
+
+def grow(minutes: Sequence[float], policies: Sequence[str], questions: int, seed: int = 0) -> list[Point]:
+    """Every policy at every length."""
+    points = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = TreeStore(folder, capacity=1)
+        for length in minutes:
+            tree = grown_tree(length, seed)
+            store.save(tree)
+            asked = list(grown_questions(tree, questions))
+            for policy in policies:
+                points.append(asyncio.run(measure(policy, tree, store, asked)))
+                print(f"{clock(60 * length)} {policy}: {points[-1].visits:g} visits", flush=True)
+    return points
+
+
+def draw(points: Sequence[Point], path: Path) -> None:
+    """Visits, tokens and seconds against duration, both scales logarithmic."""
+    from matplotlib.figure import Figure
+
+    shown = (("visits", "visits a question"), ("tokens_read", "tokens read a question"),
+             ("seconds_on_demand", "seconds a question, captions made on demand"))  # fmt: skip
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(14, 5.2), layout="constrained")
+        for axes, (name, label) in zip(figure.subplots(1, 3), shown, strict=True):
+            labels = []
+            for number, policy in enumerate(dict.fromkeys(point.policy for point in points)):
+                line = [
+                    (point.duration / 60, max(0.5, getattr(point, name))) for point in points if point.policy == policy
+                ]
+                xs, ys = zip(*line, strict=True)
+                colour = colour_of(policy, number)
+                axes.plot(xs, ys, color=colour, marker=marker_of(policy), markersize=5, linewidth=1.6)
+                labels.append((xs[-1], ys[-1], policy, colour))
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xlim(8, 1440 * 6)
+            axes.set_xticks([10, 30, 60, 180, 480, 1440], ["10 min", "30 min", "1 h", "3 h", "8 h", "24 h"])
+            axes.set_xticks([], minor=True)
+            axes.set_yticks([], minor=True)
+            axes.tick_params(which="both", length=0)
+            axes.set_title(label)
+            axes.set_xlabel("length of the video (log scale)", color=MUTED)
+            place_labels(figure, axes, labels, [], None)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=130, facecolor="white", metadata={"Software": None})
+
+
+def table(points: Sequence[Point]) -> str:
+    """Visits of every policy by length, and the sizes of the trees, in Markdown."""
+    policies = list(dict.fromkeys(point.policy for point in points))
+    lengths = list(dict.fromkeys(point.duration for point in points))
+    lines = [
+        "| length | levels | leaves | " + " | ".join(policies) + " |",
+        "|---" + "|---:" * (len(policies) + 2) + "|",
+    ]
+    for duration in lengths:
+        row = {point.policy: point for point in points if point.duration == duration}
+        first = row[policies[0]]
+        visits = [row[policy].visits for policy in policies]
+        cells = [f"{count:,.4g}" if count < 1000 else f"{count:,.0f}" for count in visits]
+        lines.append(f"| {clock(duration)} | {first.depth} | {first.leaves:,} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/bench-scale"), help="folder of scale.json and scale.png")
+    parser.add_argument("--minutes", nargs="+", type=float, default=list(MINUTES))
+    parser.add_argument("--policies", nargs="+", default=list(POLICIES))
+    parser.add_argument("--questions", type=int, default=8, help="questions on each video")
+    options = parser.parse_args()
+    points = grow(options.minutes, options.policies, options.questions)
+    write_json(options.out / "scale.json", [asdict(point) for point in points])
+    (options.out / "scale.md").write_text(table(points), encoding="utf-8")
+    draw(points, options.out / "scale.png")
+    print(table(points))
+
+
+def _caption(grid: TimeGrid, path: Segment, video_id: str) -> str:
+    if grid.is_leaf(path):
+        return f"{_topic(path)} shows a thing in {_colour(path, video_id)}."
+    draw = generator("told", video_id, path)
+    children = ((*path, child) for child in range(1, grid.width + 1))
+    parts = (f"{_topic(child)}." if draw.random() < TOLD else "Something else." for child in children)
+    return " ".join(f"{_topic(path)}: {part}" for part in parts)
+
+
+def _topic(path: Segment) -> str:
+    """A word for each address: one syllable for each number and one for the level."""
+    level = "qwxyjh"[len(path) - 1]
+    return level + "".join(_SYLLABLES[(7 * place + child) % len(_SYLLABLES)] for place, child in enumerate(path))
+
+
+def _colour(path: Segment, video_id: str) -> str:
+    return generator("colour", video_id, path).choice(COLOURS)
+
+
+if __name__ == "__main__":
+    main()
