@@ -6,6 +6,7 @@ accelerate launch -m trainer.sft --config configs/sft/tiny_cpu.yaml [--flag valu
 from collections.abc import Sequence
 from typing import Any
 
+from accelerate import PartialState
 from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, TrainerCallback
 from trl import ModelConfig, SFTConfig, get_peft_config
 
@@ -13,15 +14,17 @@ from navigation.protocol import template_hash
 from trainer.arguments import SFTArguments
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.config import parse
+from trainer.estimate import lines
+from trainer.estimate_setup import model_config, setup_of, total_tokens
 from trainer.metrics_log import MetricsLog
 from trainer.navigation_evaluation import NavigationEvaluation
-from trainer.packing import packed_facts
+from trainer.packing import packed_facts, packed_lengths
 from trainer.progress import quiet_unless_watched
 from trainer.run import describe_run, ended, train
 from trainer.sft_checks import check
 from trainer.sft_trainer import WalkTrainer
 from trainer.stop_on_signal import StopOnSignal
-from trainer.supervision import supervise
+from trainer.supervision import Counts, supervise
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }  # fmt: skip
     navigation = _navigation(data_args, tokenizer)
     describe_run("sft", facts, data_args, training_args, model_args, folder=training_args.output_dir)
+    rows = len(packed_lengths(training, longest)) if training_args.packing else counts.samples
+    _print_estimate(training_args, model_args, counts, rows)
     if data_args.dry_run:
         return
     callbacks: list[TrainerCallback] = [MetricsLog(training_args.output_dir), StopOnSignal()]
@@ -55,6 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     record: dict[str, Any] = {"stage": "sft", "base": model_args.model_name_or_path, "data": facts}
     trainer.record = record
     train(trainer, training_args.resume_from_checkpoint, record)
+
+
+def _print_estimate(training: SFTConfig, model: ModelConfig, counts: Counts, rows: int) -> None:
+    if not PartialState().is_main_process:
+        return
+    setup = setup_of(training, model, counts.longest)
+    tokens, length = total_tokens(training, counts.tokens, rows), counts.tokens / counts.samples
+    for line in lines(model_config(model.model_name_or_path), setup, tokens, length):
+        print(line, flush=True)
 
 
 def _navigation(options: SFTArguments, tokenizer: PreTrainedTokenizerBase) -> NavigationEvaluation | None:
