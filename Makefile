@@ -14,7 +14,7 @@ RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation dataset bench-traces
+.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation dataset bench-traces bench-grpo
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ bench-navigation: setup ## what opening a tree and a call cost
 
 bench-traces: setup ## teacher walks a minute against a local stub, and the time an export takes
 	$(BIN)/python -m benchmarks.traces $(ARGS)
+
+bench-grpo: setup ## CPU-seconds of a GRPO step, ours beside plain trl
+	$(BIN)/python -m benchmarks.grpo $(ARGS)
 
 clean: ## delete the demo run and caches, keep the virtual environment
 	rm -rf runs/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

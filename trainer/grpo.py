@@ -5,6 +5,7 @@
 `engine: sync` generates here and learns in turns; `engine: async` learns from what a vLLM server generates meanwhile.
 """
 
+import dataclasses
 import hashlib
 import os
 import sys
@@ -58,7 +59,22 @@ def parse_grpo(arguments: Sequence[str] | None = None) -> tuple[GRPOArguments, A
         return parse((GRPOArguments, GRPOConfig, ModelConfig), arguments)
     from trl.experimental.async_grpo import AsyncGRPOConfig
 
-    return parse((GRPOArguments, AsyncGRPOConfig, ModelConfig), arguments)
+    # The asynchronous trainer loads the model itself, and has some of the model's options for that.
+    shared = {field.name for field in dataclasses.fields(AsyncGRPOConfig)} & {
+        field.name for field in dataclasses.fields(ModelConfig)
+    }
+    rest = dataclasses.make_dataclass(
+        "RestOfModelConfig",
+        [
+            (each.name, each.type, dataclasses.field(default=each.default, metadata=each.metadata))
+            if each.default_factory is dataclasses.MISSING
+            else (each.name, each.type, dataclasses.field(default_factory=each.default_factory, metadata=each.metadata))
+            for each in dataclasses.fields(ModelConfig)
+            if each.name not in shared
+        ],
+    )
+    data, training, model = parse((GRPOArguments, AsyncGRPOConfig, rest), arguments)
+    return data, training, ModelConfig(**vars(model), **{name: getattr(training, name) for name in shared})
 
 
 def _engine(arguments: list[str]) -> object:

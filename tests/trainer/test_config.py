@@ -3,20 +3,21 @@
 from pathlib import Path
 
 import pytest
-from trl import GRPOConfig, ModelConfig, SFTConfig
+from trl import ModelConfig, SFTConfig
 
 from navigation import InputError
 from rewards import RewardMix
+from trainer.alarms import Alarms
 from trainer.arguments import SFTArguments
 from trainer.config import parse, resolved, write_resolved
-from trainer.grpo_arguments import GRPOArguments
+from trainer.episode_masks import EpisodeMasks
+from trainer.grpo import parse_grpo
 from trainer.grpo_checks import check
 from trainer.tiny_base import TinyBaseArguments
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 KINDS = {
     "sft": (SFTArguments, SFTConfig, ModelConfig),
-    "grpo": (GRPOArguments, GRPOConfig, ModelConfig),
     "model": (TinyBaseArguments,),
 }
 
@@ -32,10 +33,13 @@ def test_every_shipped_config_parses(path, tmp_path):
     arguments = ["--config", str(path)]
     if path.parent.name != "model":
         arguments += ["--output_dir", str(tmp_path)]
-    values = parse(KINDS[path.parent.name], arguments)
+    stage = path.parent.name
+    values = parse_grpo(arguments) if stage == "grpo" else parse(KINDS[stage], arguments)
     if path.parent.name == "grpo":
         check(*values, processes=8)
         RewardMix.from_config(values[0].reward)
+        EpisodeMasks.from_config(values[0].episodes)
+        Alarms(values[0].alarms, tmp_path)
 
 
 def test_a_flag_wins_over_the_file(tmp_path):

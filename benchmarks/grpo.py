@@ -1,0 +1,214 @@
+"""CPU-seconds of a GRPO step and its parts: ours beside plain trl, in one process, on the same episodes.
+
+    make bench-grpo     # 64 episodes, 4 tool turns, 541-token prompts, 1 M parameters
+    python -m benchmarks.grpo --run runs/qwen3_8b_grpo  # rollout tokens/s and shares of time of any run
+
+Every token is sampled from the model and then replaced by a script's, so that both variants make the same episodes
+whatever they would have said. Both generate on transformers. The first step of each is not counted.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import LogitsProcessor, LogitsProcessorList, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer, ModelConfig
+
+from data_gen.traces import write_traces
+from navigation import TOOLS, EnvironmentFactory, NavigationEnvironment
+from rewards import RewardMix
+from trainer.checkpoint import load_model, load_tokenizer
+from trainer.data import TracesFolder
+from trainer.grpo_trainer import NavigationGRPOTrainer
+from trainer.metrics_log import read_metrics
+from trainer.tiny_base import TinyBaseArguments, build
+
+MODEL = {
+    "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": True, "max_position_embeddings": 2048,
+}  # fmt: skip
+TURNS = 4
+
+
+def script(tokenizer: Any, tool_turns: int, length: int) -> list[list[int]]:
+    """Token ids of an episode's turns: calls padded with thoughts to `length` tokens each, then the answer."""
+    turns = []
+    for turn in range(tool_turns + 1):
+        call = f'<tool_call>\n{{"name": "get_caption", "arguments": {{"segment": [{turn % 4 + 1}, 2]}}}}\n</tool_call>'
+        said = call if turn < tool_turns else "<answer>A</answer>"
+        tail = tokenizer(f"</think>\n\n{said}<|im_end|>", add_special_tokens=False)["input_ids"]
+        thought = tokenizer("<think>\n" + " the" * length, add_special_tokens=False)["input_ids"]
+        turns.append(thought[: length - len(tail)] + tail)
+    return turns
+
+
+class Forced(LogitsProcessor):
+    """Lets nothing but the script's next token be sampled; one instance a turn."""
+
+    def __init__(self, turn: list[int]) -> None:
+        self.turn, self.count = turn, 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        forced = torch.full_like(scores, -torch.inf)
+        forced[:, self.turn[self.count]] = 0.0
+        self.count += 1
+        return forced
+
+
+def force(trainer: GRPOTrainer, turns: list[list[int]]) -> None:
+    """Makes a trainer's rollouts say `turns`, in either way of generating."""
+    said = {"turn": 0}
+    model, generate, single_turn = trainer.model, trainer.model.generate, trainer._generate_single_turn
+
+    def scripted_generate(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return generate(*args, logits_processor=LogitsProcessorList([Forced(turns[said["turn"]])]), **kwargs)
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        result = single_turn(*args, **kwargs)
+        said["turn"] = (said["turn"] + 1) % len(turns)
+        return result
+
+    model.generate = scripted_generate
+    trainer._generate_single_turn = counting
+    if isinstance(trainer, NavigationGRPOTrainer):
+        sample = trainer._sample
+
+        def scripted_sample(logits: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
+            return torch.full_like(sample(logits, rows, count), turns[said["turn"]][count])
+
+        trainer._sample = scripted_sample
+
+
+class Clock(TrainerCallback):
+    """CPU-seconds of each step, and of its rollouts."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+        self.rollouts: list[float] = []
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._begun = time.process_time()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.steps.append(time.process_time() - self._begun)
+
+    def watch(self, trainer: GRPOTrainer) -> None:
+        # trl generates before the step begins for its callbacks: a step is its rollouts and what follows them.
+        generate, prepare = trainer._generate, trainer._prepare_inputs
+
+        def timed(prompts: Any) -> Any:
+            begun = time.process_time()
+            result = generate(prompts)
+            self.rollouts.append(time.process_time() - begun)
+            return result
+
+        trainer._generate = timed
+        trainer._prepare_inputs = prepare
+
+
+def padded_rows(dataset: Dataset, trees: Any, tokenizer: Any, length: int) -> Dataset:
+    """Rows whose rendered prompts, top captions included, have exactly `length` tokens."""
+    environment = NavigationEnvironment(trees)
+    rows = []
+    for row in dataset:
+        seen = environment.reset(video_id=row["video_id"])
+        head, last = row["prompt"][:-1], row["prompt"][-1]
+
+        def tokens(filler: str, head: Any = head, last: Any = last, seen: str = seen) -> int:
+            said = [*head, {**last, "content": filler + last["content"] + seen}]
+            return len(tokenizer.apply_chat_template(said, tools=TOOLS, add_generation_prompt=True, return_dict=False))
+
+        filler = " the" * (length - tokens(""))
+        filler = " the" * (length - tokens("") - (tokens(filler) - length))
+        assert tokens(filler) == length, (tokens(filler), length)
+        rows.append({**row, "prompt": [*head, {**last, "content": filler + last["content"]}]})
+    return Dataset.from_list(rows)
+
+
+def compare(episodes: int, prompt: int, turn: int, steps: int, seed: int) -> dict[str, dict[str, float]]:
+    """Median CPU-seconds of a step, of its rollouts and of the rest, by variant."""
+    figures: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        write_traces("small_world", None, Path(folder) / "traces", limit=64, wander=0.4)
+        base = str(Path(folder) / "base")
+        made = build(TinyBaseArguments(data=f"{folder}/traces", output_dir=base, model=MODEL, lookup_steps=0))
+        print(f"{made['parameters']:,} parameters, {episodes} episodes, prompts of {prompt} tokens, {TURNS} tool turns")
+        traces, tokenizer = TracesFolder(Path(folder) / "traces"), load_tokenizer(base)
+        rows = padded_rows(traces.rl_dataset(held=False).select(range(16)), traces.trees, tokenizer, prompt)
+        turns = script(tokenizer, TURNS, turn)
+        for name, kind in (("plain trl", GRPOTrainer), ("clipscout", NavigationGRPOTrainer)):
+            functions, weights = RewardMix.from_config(None).trl_functions(turns=TURNS + 1, tokens=640)
+            options = GRPOConfig(
+                output_dir=f"{folder}/{name}", use_cpu=True, bf16=False, report_to="none", num_generations=8,
+                per_device_train_batch_size=episodes, max_completion_length=640, max_tool_calling_iterations=TURNS,
+                max_steps=steps + 1, disable_tqdm=True, logging_strategy="no", save_strategy="no", seed=seed, beta=0.0,
+                gradient_checkpointing=False, reward_weights=weights, loss_type="dr_grpo", scale_rewards="none",
+            )  # fmt: skip
+            clock = Clock()
+            trainer = kind(
+                model=load_model(ModelConfig(model_name_or_path=base, dtype="float32")), args=options,
+                train_dataset=rows, reward_funcs=functions, processing_class=tokenizer,
+                environment_factory=EnvironmentFactory(traces.trees), callbacks=[clock],
+            )  # fmt: skip
+            force(trainer, turns)
+            clock.watch(trainer)
+            trainer.train()
+            assert trainer.state.num_input_tokens_seen, "episodes were played"
+            figures[name] = {
+                "step": statistics.median(clock.steps[1:]), "rollouts": statistics.median(clock.rollouts[1:]),
+                "tokens": trainer.state.num_input_tokens_seen / (steps + 1),
+            }  # fmt: skip
+    return figures
+
+
+def describe(folder: str) -> None:
+    """Prints rollout tokens a second, step time and shares of time of a run, over its last 20 steps."""
+    rows = [row for row in read_metrics(Path(folder) / "metrics.jsonl") if "reward" in row][-20:]
+    if not rows:
+        raise SystemExit(f"error: {folder}/metrics.jsonl has no steps")
+
+    def mean(name: str) -> float:
+        return statistics.fmean(row.get(name) or 0.0 for row in rows)
+
+    if rows[-1].get("time/rollout") is not None:
+        step, rollout, tools, reward = (mean(n) for n in ("step_time", "time/rollout", "time/tools", "time/reward"))
+        tokens = (rows[-1]["num_tokens"] - rows[0]["num_tokens"]) / max(len(rows) - 1, 1)
+        print(f"{step:.1f} s a step; {tokens / rollout:,.0f} tokens a second of rollouts, prompts included")
+        print(f"  rollouts {(rollout - tools) / step:.0%}, tools {tools / step:.0%}, rewards {reward / step:.0%}, "
+              f"learning and the rest {1 - (rollout + reward) / step:.0%}")  # fmt: skip
+    else:
+        step, wait, learning = (mean(n) for n in ("perf/step_s", "perf/rollout_wait_s", "perf/fwd_bwd_s"))
+        print(f"{step:.1f} s a step; {mean('rollout/generated_tok_s'):,.0f} tokens generated a second")
+        print(f"  waiting for rollouts {wait / step:.0%}, learning {learning / step:.0%}, handing over weights "
+              f"{mean('perf/weight_sync_s') / step:.0%}")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", help="folder of a run to describe instead")
+    parser.add_argument("--episodes", type=int, default=64)
+    parser.add_argument("--prompt", type=int, default=541)
+    parser.add_argument("--turn", type=int, default=24, help="tokens the policy says in a turn")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.run:
+        describe(options.run)
+        return
+    figures = compare(options.episodes, options.prompt, options.turn, options.steps, options.seed)
+    print(f"{'CPU-seconds':<14}{'rollouts':>10}{'the rest':>10}{'step':>10}")
+    for name, values in figures.items():
+        rest = values["step"] - values["rollouts"]
+        print(f"{name:<14}{values['rollouts']:>10.2f}{rest:>10.2f}{values['step']:>10.2f}")
+    plain, ours = figures["plain trl"], figures["clipscout"]
+    assert plain["tokens"] == ours["tokens"], "both played the same episodes"
+    print(f"{'ratio':<14}{ours['rollouts'] / plain['rollouts']:>10.2f}{'':>10}{ours['step'] / plain['step']:>10.2f}")
+
+
+if __name__ == "__main__":
+    main()
