@@ -5,22 +5,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from clipscout.ask.answer import Answer, answer_of
-from clipscout.ask.endpoint_policy import EndpointPolicy
+from clipscout.ask.descent import DescentPolicy, Quoting
+from clipscout.ask.live_calls import LiveCalls
 from clipscout.ask.parts import POLICY_START, Parts
-from clipscout.ask.search import Quoting, SearchPolicy
 from clipscout.ask.subject import OneTree, Subject
 from clipscout.ask.watched import Tell, WatchedEnvironment, WatchedPolicy
 from data_gen.durable import EndpointDown, EndpointFailed, OutOfMoney, Usage
 from evaluation.policies import make_policy
+from evaluation.policies.endpoint import EndpointPolicy
 from navigation import LETTERS, InputError, Limits, Policy, Question, Status, TreeStore, run
 
-RULES = ("search", "uniform", "random", "exhaustive")
-POLICIES = (*RULES, "local", "endpoint")
+PLANNED, SEARCHING = ("uniform", "random", "exhaustive"), ("best_first", "coarse_to_fine", "spotlight")
+POLICIES = ("descent", *PLANNED, *SEARCHING, "local", "endpoint")
 LONGEST_QUESTION = 4000
 
 
 def make_walker(parts: Parts) -> Policy:
-    """The policy that `parts` name. `search` is taken where nothing else is.
+    """The policy that `parts` name. `descent` is the rule where nothing else is said.
 
     Raises:
         InputError: an unknown name, or a part that the policy needs and that is not given.
@@ -32,7 +33,7 @@ def make_walker(parts: Parts) -> Policy:
         if settings is None:
             mend = f"start the model, for example `{POLICY_START}`, and pass --policy-url and --policy-model"
             raise InputError("ask", "--policy-url", "", mend)
-        return EndpointPolicy(settings, parts.temperature)
+        return EndpointPolicy(LiveCalls(settings, parts.temperature), parts.seed)
     if parts.policy == "local":
         if not parts.checkpoint:
             mend = "give the folder or Hub name of a trained model, as `make sft` or `make rl` left it"
@@ -40,9 +41,10 @@ def make_walker(parts: Parts) -> Policy:
         return make_policy(
             "local", TreeStore("."), (), parts.seed, checkpoint=parts.checkpoint, temperature=parts.temperature
         )
-    if parts.policy == "search":
-        return SearchPolicy(seed=parts.seed)
-    return Quoting(make_policy(parts.policy, TreeStore("."), (), parts.seed))
+    if parts.policy == "descent":
+        return DescentPolicy(seed=parts.seed)
+    rule = make_policy(parts.policy, TreeStore("."), (), parts.seed)
+    return Quoting(rule) if parts.policy in PLANNED else rule
 
 
 def make_question(subject: Subject, text: str, options: Sequence[str] = ()) -> Question:
@@ -70,6 +72,9 @@ async def ask(subject: Subject, policy: Policy, question: Question, tell: Tell, 
     Raises:
         InputError: the world is broken (a video that cannot be decoded), or the captions cannot be had.
     """
+    if not question.options and policy.name in SEARCHING:
+        mend = "this rule chooses among options: give some, or let `descent` or a model walk"
+        raise InputError("ask", "options", [], mend)
     grid = subject.tree.grid
     before, made = subject.usage, _made(subject)
     begin: dict[str, Any] = {

@@ -101,8 +101,8 @@ async def _session(
 
 
 def _about(parts: "Parts") -> Iterator[str]:
-    if parts.policy == "search":
-        yield "No model walks: the rule `search` does. --checkpoint or --policy-url gives a trained one."
+    if parts.policy == "descent":
+        yield "No model walks: the rule `descent` does. --checkpoint or --policy-url gives a trained one."
 
 
 def _questions(questions: list[str], console: Console) -> Iterator[str]:

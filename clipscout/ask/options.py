@@ -20,8 +20,8 @@ PolicyName = Annotated[
     str,
     typer.Option(
         "--policy",
-        help="search, uniform, random, exhaustive, local or endpoint; default: what --policy-url or --checkpoint say, "
-        "else search.",
+        help="descent, uniform, random, exhaustive, best_first, coarse_to_fine, spotlight, local or endpoint; default: "
+        "what --policy-url or --checkpoint say, else descent.",
     ),
 ]
 Checkpoint = Annotated[str, typer.Option(envvar="CLIPSCOUT_CHECKPOINT", help="Trained model: folder or Hub name.")]
@@ -54,7 +54,7 @@ def read_parts(
     from clipscout.ask.parts import Parts, Server
 
     if not policy:
-        policy = "endpoint" if policy_url else "local" if checkpoint else "search"
+        policy = "endpoint" if policy_url else "local" if checkpoint else "descent"
     parts = Parts(
         policy, checkpoint, temperature, Server(policy_url, policy_model, timeout),
         Server(caption_url, caption_model, timeout), Server(clip_url, clip_model, timeout),

@@ -13,6 +13,8 @@ POLICY_START = "vllm serve CHECKPOINT --port 8000 --enable-auto-tool-choice --to
 STUB_START = "python -m data_gen.captions.stub --port 8099"
 ATTEMPTS, FIRST_WAIT = 3, 0.3
 """Few and short: somebody is waiting for the answer."""
+NEVER_DOWN = 1_000_000
+"""A server that is started again must be found again by a page that stayed open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,14 @@ class Server:
             missing = "url" if not self.url else "model"
             raise InputError(what, f"--{what}-{missing}", "", f"give --{what}-url and --{what}-model together")
         return EndpointSettings(
-            self.url, self.model, 16, ATTEMPTS, self.timeout, first_wait=FIRST_WAIT, longest_wait=3.0, down_after=3
+            self.url,
+            self.model,
+            16,
+            ATTEMPTS,
+            self.timeout,
+            first_wait=FIRST_WAIT,
+            longest_wait=3.0,
+            down_after=NEVER_DOWN,
         )
 
 
@@ -44,7 +53,7 @@ class Parts:
     """Everything `ask` and `serve` need to be told besides what is asked about.
 
     Args:
-        policy: `search` (a rule), another rule's name, `local` or `endpoint`.
+        policy: `descent` (a rule), another rule's name, `local` or `endpoint`.
         checkpoint: Of `local`: folder or Hub name.
         temperature: Of a model that walks.
         policy_server: Of `endpoint`.
@@ -56,7 +65,7 @@ class Parts:
         seed: Of the policy.
     """
 
-    policy: str = "search"
+    policy: str = "descent"
     checkpoint: str = ""
     temperature: float = 0.0
     policy_server: Server = field(default_factory=Server)

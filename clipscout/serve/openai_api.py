@@ -24,6 +24,8 @@ from navigation.grid import format_path
 
 MODEL = "clipscout"
 _LISTED = 1000
+_LOOK_ROUND = 1.0
+"""Seconds after which a reply that is not streamed looks whether its client is still there."""
 _OPTION = re.compile(r"\s*([A-Z])[.)]\s+(.+?)\s*")
 _FINISH = {Status.OUT_OF_TURNS.value: "length", Status.OUT_OF_TOKENS.value: "length"}
 
@@ -58,11 +60,21 @@ class OpenAIApi:
         if body.get("stream") is True:
             headers = {"cache-control": "no-store"}
             return StreamingResponse(self._stream(walk, head), media_type="text/event-stream", headers=headers)
+        return await self._whole(request, walk, head)
+
+    async def _whole(self, request: Request, walk: AsyncIterator[Any], head: dict[str, Any]) -> Response:
         reasoning: list[str] = []
-        async for item in walk:
-            if isinstance(item, Answer):
-                return json_reply(_completion(item, head, "".join(reasoning)))
-            reasoning += _thought(item)
+        items = kept_alive(walk, _LOOK_ROUND)
+        try:
+            async for item in items:
+                if isinstance(item, Answer):
+                    return json_reply(_completion(item, head, "".join(reasoning)))
+                if item is not None:
+                    reasoning += _thought(item)
+                elif await request.is_disconnected():
+                    return Response(status_code=499)
+        finally:
+            await items.aclose()
         raise RuntimeError("a walk ends with its answer")
 
     async def _stream(self, walk: AsyncIterator[Any], head: dict[str, Any]) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""The rule that walks when no model is at hand: best-first, from the top-level captions down."""
+"""The rule that walks when no model is at hand: from the top-level captions down to the best leaf."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _OF_OPTIONS = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchPolicy:
+class DescentPolicy:
     """Opens the parts of the segment that fits the question best, level by level, asks about the best leaf, answers.
 
     Fit is the share of the question's words (weighted by rarity among what was read) found in one caption. It knows
@@ -30,7 +30,7 @@ class SearchPolicy:
     seed: int = 0
     expansions: int | None = None
 
-    name = "search"
+    name = "descent"
 
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         notes = notes_read(task, messages)
