@@ -110,8 +110,10 @@ def overview(subject: Subject, path: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _made(subject: Subject) -> int:
-    """Captions written so far, by requests."""
-    return subject.on_demand.usage.requests if subject.on_demand is not None else 0
+    """Captions written so far, by requests that were answered."""
+    if subject.on_demand is None:
+        return 0
+    return subject.on_demand.usage.requests - subject.on_demand.usage.unanswered
 
 
 def _less(after: Usage, before: Usage) -> Usage:

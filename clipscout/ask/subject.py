@@ -55,9 +55,12 @@ class Subject:
         if self.on_demand is not None:
             try:
                 await self.on_demand.captions_of(self.tree.grid.paths(1))
-            except* Exception as group:
+            except ExceptionGroup as group:
                 # The first of them says it all, and is one that callers know.
-                raise group.exceptions[0] from None
+                error: Exception = group
+                while isinstance(error, ExceptionGroup):
+                    error = error.exceptions[0]
+                raise error from None
 
     def known(self, path: Path) -> str | None:
         """A caption that is there already; nothing is made."""

@@ -97,8 +97,9 @@ class Desk:
                 try:
                     while (event := await queue.get()) is not None:
                         yield event
-                    yield task.result()
+                    answer = task.result()
                     self.finished += 1
+                    yield answer
                 finally:
                     task.cancel()
                     await asyncio.gather(task, return_exceptions=True)

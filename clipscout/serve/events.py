@@ -1,7 +1,6 @@
 """Server-sent events of a walk, and what becomes of a client that leaves."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
@@ -35,8 +34,7 @@ async def kept_alive(items: AsyncIterator[Item], seconds: float = KEEP_ALIVE) ->
     finally:
         if upcoming is not None:
             upcoming.cancel()
-            with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
-                await upcoming
+            await asyncio.gather(upcoming, return_exceptions=True)
         aclose = getattr(items, "aclose", None)
         if aclose is not None:
             await aclose()
