@@ -37,6 +37,12 @@ test: setup ## the test suite without the slow ones
 test-all: setup ## every test
 	$(BIN)/pytest -q
 
+test-faults: setup ## kill, fill, cut, delay, corrupt and double every stage, and count what is left: ARGS="-k captions"
+	$(BIN)/pytest -q tests/faults $(ARGS)
+
+audit: ## known vulnerabilities of the locked packages, and secrets in the tree
+	$(PYTHON) .ci/audit.py $(ARGS)
+
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

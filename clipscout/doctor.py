@@ -1,13 +1,16 @@
-"""What this machine has, against what was tested, each finding with its mend."""
+"""What this machine has, against what was tested and what is planned, each finding with its mend."""
 
 import importlib.metadata
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
+import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 TESTED = {
@@ -15,11 +18,15 @@ TESTED = {
     "datatrove": "0.10.1",
 }  # fmt: skip
 OPTIONAL = {"deepspeed": "0.19.8", "vllm": "0.31.0", "liger-kernel": "0.8.5"}
+MENDS = {"deepspeed": "pip install -e '.[dev]'"}
 LEAST_DISK_GB = 5
+LEAST_OPEN_FILES = 4096
+CODES = {"ok": 0, "note": 0, "mend": 1, "broken": 2}
+"""Exit code by level: a note is worth knowing; without a mend a planned run fails; if it is broken, none starts."""
 
 
 class Finding(NamedTuple):
-    """One thing looked at. `level` is ok, note or mend."""
+    """One thing looked at. `level` is ok, note, mend or broken."""
 
     level: str
     what: str
@@ -27,57 +34,112 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-def findings() -> Iterator[Finding]:
-    """Python, packages, processor, GPUs, compilers, disk."""
+def doctor(
+    endpoint: Annotated[list[str] | None, typer.Option(help="Address to reach, as in --url; repeatable.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Model that an endpoint must serve; repeatable.")] = None,
+    checkpoint: Annotated[list[Path] | None, typer.Option(help="Checkpoint to look at; repeatable.")] = None,
+    config: Annotated[list[Path] | None, typer.Option(help="Training config: room for its checkpoints.")] = None,
+    shared: Annotated[list[Path] | None, typer.Option(help="Folder that all machines write to; repeatable.")] = None,
+) -> None:
+    """What this machine has, what is missing, and how to mend it.
+
+    Exit code 0 if all is well, 1 if something must be mended before a run, 2 if nothing can run here.
+    """
+    from clipscout import doctor_checks
+
+    found = list(machine())
+    for url in endpoint or ():
+        found += doctor_checks.endpoint(url, model or ())
+    for path in checkpoint or ():
+        found += doctor_checks.checkpoint(path)
+    for path in config or ():
+        found += doctor_checks.planned_checkpoints(path)
+    for path in shared or ():
+        found += doctor_checks.shared_folder(path)
+    raise typer.Exit(show(found))
+
+
+def machine() -> Iterator[Finding]:
+    """Python, packages, GPUs, compilers, open files, disk."""
     python = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("ok" if sys.version_info >= (3, 11) else "mend", "python", python, "use Python 3.11 or newer")
+    yield Finding("ok" if sys.version_info >= (3, 11) else "broken", "python", python, "use Python 3.11 or newer")
+    yield from packages()
+    yield from accelerators()
+    threads = os.environ.get("OMP_NUM_THREADS", "unset")
+    yield Finding("ok", "processor", f"{os.cpu_count()} cores, OMP_NUM_THREADS {threads}")
+    for program, why in (("cc", "DeepSpeed compiles an op on its first run"), ("ninja", "DeepSpeed compiles with it")):
+        beside = Path(sys.executable).parent / program
+        there = shutil.which(program) or (str(beside) if beside.exists() else None)
+        mend = f"{why}: " + ("apt-get install build-essential" if program == "cc" else "pip install ninja")
+        yield Finding("ok" if there else "note", program, there or "not found", mend)
+    yield from open_files()
+    free = shutil.disk_usage(".").free / 1e9
+    level = "ok" if free >= LEAST_DISK_GB else "mend"
+    yield Finding(level, "disk", f"{free:.0f} GB free here", f"make room: at least {LEAST_DISK_GB} GB")
+
+
+def packages() -> Iterator[Finding]:
+    """Each package's version, and whether together they are the set that was tested."""
+    other = []
     for package, tested in (TESTED | OPTIONAL).items():
         needed = package in TESTED
         try:
             version = importlib.metadata.version(package).split("+")[0]
         except importlib.metadata.PackageNotFoundError:
-            mend = "pip install -e ." if needed else "pip install -e '.[gpu]' on a machine with a GPU"
-            yield Finding("mend" if needed else "note", package, "not installed", mend)
+            mend = "pip install -r requirements.lock" if needed else MENDS.get(package, "pip install -e '.[gpu]'")
+            yield Finding("broken" if needed else "note", package, "not installed", mend)
             continue
-        same = version == tested
-        yield Finding("ok" if same else "note", package, version, "" if same else f"tested with {tested}")
+        if version != tested:
+            other.append(f"{package} {version} for {tested}")
+        yield Finding("ok" if version == tested else "note", package, version, f"tested with {tested}")
+    mend = "pip install -r requirements.lock, or requirements-gpu.lock where there are GPUs"
+    yield Finding("note" if other else "ok", "tested set", "no: " + ", ".join(other) if other else "yes", mend)
+
+
+def accelerators() -> Iterator[Finding]:
     try:
         import torch
-    except ImportError:
-        yield Finding("mend", "torch", "does not import", "pip install torch==2.13.0")
-    else:
-        for index in range(torch.cuda.device_count()):
-            free, total = torch.cuda.mem_get_info(index)
-            name = torch.cuda.get_device_name(index)
-            yield Finding("ok", f"GPU {index}", f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
-        if not torch.cuda.device_count():
-            yield Finding("note", "GPU", "none", "the CPU configs run here; Qwen3-8B needs GPUs")
-    yield Finding(
-        "ok", "processor", f"{os.cpu_count()} cores, OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"
-    )
-    for program, why in (
-        ("cc", "DeepSpeed compiles an op on its first run"),
-        ("ninja", "DeepSpeed needs it to compile"),
-    ):
-        beside = os.path.join(os.path.dirname(sys.executable), program)
-        there = shutil.which(program) or (beside if os.path.exists(beside) else None)
-        yield Finding("ok" if there else "note", program, there or "not found", "" if there else why)
-    free = shutil.disk_usage(".").free / 1e9
-    level = "ok" if free >= LEAST_DISK_GB else "mend"
-    yield Finding(
-        level, "disk", f"{free:.0f} GB free here", "" if level == "ok" else f"free at least {LEAST_DISK_GB} GB"
-    )
+    except Exception as error:
+        yield Finding("broken", "torch", f"does not import: {error}", "pip install torch==2.13.0")
+        return
+    count = torch.cuda.device_count()
+    for index in range(count):
+        free, total = torch.cuda.mem_get_info(index)
+        name = torch.cuda.get_device_name(index)
+        shown = f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
+        busy = free < 0.9 * total
+        yield Finding("note" if busy else "ok", f"GPU {index}", shown, "something uses it: see nvidia-smi")
+    if count and not torch.cuda.is_bf16_supported():
+        yield Finding("note", "bf16", "not supported", "these GPUs need dtype: float16 and other configs")
+    if not count:
+        yield Finding("note", "GPU", "none", "the CPU configs run here; Qwen3-8B needs GPUs")
 
 
-def examine() -> int:
-    """Prints every finding; 1 if something must be mended, else 0."""
+def open_files() -> Iterator[Finding]:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    level = "ok" if soft >= LEAST_OPEN_FILES else "note"
+    yield Finding(level, "open files", str(soft), f"many requests at once need more: ulimit -n {min(hard, 65536)}")
+
+
+def show(findings: Iterable[Finding]) -> int:
+    """Prints every finding; returns the exit code of the worst."""
     table = Table(title="clipscout doctor")
     for column in ("", "what", "found", "mend"):
-        table.add_column(column)
-    marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "mend": "[red]mend[/]"}
+        table.add_column(column, overflow="fold")
+    marks = {
+        "ok": "[green]ok[/]", "note": "[yellow]note[/]", "mend": "[red]mend[/]", "broken": "[red bold]broken[/]",
+    }  # fmt: skip
     worst = 0
-    for finding in findings():
-        table.add_row(marks[finding.level], finding.what, finding.found, finding.mend if finding.level != "ok" else "")
-        worst |= finding.level == "mend"
+    for finding in findings:
+        mend = "" if finding.level == "ok" else finding.mend
+        table.add_row(marks[finding.level], *map(_plain, (finding.what, finding.found, mend)))
+        worst = max(worst, CODES[finding.level])
     Console().print(table)
-    return int(worst)
+    return worst
+
+
+def _plain(text: str) -> str:
+    """Texts of servers and files, which must steer neither the table nor the terminal."""
+    return escape("".join(each if each.isprintable() else "\ufffd" for each in text))

@@ -12,6 +12,7 @@ from clipscout.captions import captions
 from clipscout.compare import compare_results
 from clipscout.dataset import dataset
 from clipscout.difficulty import difficulty
+from clipscout.doctor import doctor
 from clipscout.evaluate import evaluate
 from clipscout.released import import_released
 from clipscout.score import score
@@ -28,6 +29,7 @@ app.command()(score)
 app.command()(teacher)
 app.command()(dataset)
 app.command()(difficulty)
+app.command()(doctor)
 app.command("import-released")(import_released)
 app.command("eval")(evaluate)
 app.command("compare")(compare_results)
@@ -94,14 +96,6 @@ def report(out: Annotated[Path, typer.Option(help="Folder of a demo run.")] = Pa
     from clipscout.demo import write_demo_report
 
     print(write_demo_report(out))
-
-
-@app.command()
-def doctor() -> None:
-    """What this machine has, what is missing, and how to mend it. Exit code 1 if something must be mended."""
-    from clipscout.doctor import examine
-
-    raise typer.Exit(examine())
 
 
 def _show(stats: dict) -> None:

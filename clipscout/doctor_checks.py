@@ -1,0 +1,180 @@
+"""What a planned run needs besides the machine: endpoints, checkpoints, room for new ones, a folder that all share."""
+
+import email.utils
+import json
+import os
+import shutil
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clipscout.doctor import Finding
+from navigation import InputError, write_json
+from navigation.lock import RunLock
+
+SECONDS = 5.0
+MOST_SKEW = 2.0
+"""Seconds that clocks may differ: more makes locks, journals and `make` look at wrong times."""
+SEEN_WITHIN = 600.0
+MARK = ".clipscout-doctor"
+
+
+def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
+    """Whether an OpenAI-compatible endpoint answers, what it serves, and whether its clock is ours."""
+    what = f"endpoint {url}"
+    if not url.startswith(("http://", "https://")):
+        yield Finding("mend", what, "no address", "give http://host:port/v1")
+        return
+    request = urllib.request.Request(url.rstrip("/") + "/models")
+    key = os.environ.get("OPENAI_API_KEY")
+    if key:
+        request.add_header("Authorization", f"Bearer {key}")
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            date = answer.headers.get("Date")
+            served = [str(each["id"]) for each in json.loads(answer.read(1_000_000))["data"]]
+    except urllib.error.HTTPError as error:
+        mend = "set OPENAI_API_KEY" if error.code in (401, 403) else "give the address with /v1 at its end"
+        yield Finding("mend", what, f"answers {error.code} to /models", mend)
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "reason", error)
+        yield Finding("mend", what, f"no list of models: {reason}", "start the server, or mend the address")
+        return
+    shown = ", ".join(served) or "nothing"
+    missing = [model for model in models if model not in served]
+    mend = f"it does not serve {', '.join(missing)}: take a name from its list, or start it with --served-model-name"
+    yield Finding("mend" if missing else "ok", what, f"serves {shown}", mend)
+    if date:
+        yield _skew(f"clock of {url}", email.utils.parsedate_to_datetime(date).timestamp() - time.time(), whole=True)
+
+
+def checkpoint(folder: Path) -> Iterator[Finding]:
+    """Whether a checkpoint's weights, tokenizer and chat template are there and the template is the one we render."""
+    from navigation.protocol import chat_template, template_hash
+
+    what = f"checkpoint {folder}"
+    if not folder.is_dir():
+        yield Finding("mend", what, "no such folder", "give a folder that a training run wrote, or that was downloaded")
+        return
+    weights = sorted(path.name for path in folder.glob("*.safetensors"))
+    mend = "only safetensors are loaded: convert the weights, or take the checkpoint from its source again"
+    yield Finding("ok" if weights else "mend", what, f"{len(weights)} files of weights", mend)
+    pickles = sorted(path.name for suffix in ("*.bin", "*.pt", "*.pkl") for path in folder.glob(suffix))
+    if pickles:
+        yield Finding("note", what, f"pickles: {', '.join(pickles)}", "they are never loaded; do not publish them")
+    found, ours = _template(folder), template_hash(chat_template())
+    trained = _json(folder / "clipscout.json").get("chat_template")
+    if found is None:
+        yield Finding("mend", f"{what}: template", "none", "save the tokenizer beside the weights")
+        return
+    shown = f"{template_hash(found)}, trained under {trained or 'unknown'}, ours {ours}"
+    if trained is not None and trained != ours:
+        yield Finding("mend", f"{what}: template", shown, "use the ClipScout that trained it, or train it again")
+    elif template_hash(found) != ours:
+        mend = "ClipScout's own template is put on it when it is loaded; a server must be given it with --chat-template"
+        yield Finding("note", f"{what}: template", shown, mend)
+    else:
+        yield Finding("ok", f"{what}: template", shown)
+
+
+def planned_checkpoints(config: Path) -> Iterator[Finding]:
+    """Whether the disk of a training config's output folder holds the checkpoints it will keep."""
+    what = f"room for {config.name}"
+    try:
+        values = yaml.safe_load(config.read_text(encoding="utf-8"))
+        output, name = Path(values["output_dir"]), str(values["model_name_or_path"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        yield Finding("mend", what, f"cannot be read: {error}", "give a config of configs/sft or configs/grpo")
+        return
+    try:
+        each = checkpoint_bytes(name, values)
+    except (InputError, OSError, ValueError) as error:
+        mend = "give model_name_or_path a folder, or fetch the model first"
+        yield Finding("note", what, f"size of {name} unknown: {str(error)[:200]}", mend)
+        return
+    kept = (values.get("save_total_limit") or 3) + 2  # the one being written, and the final model
+    there = next(path for path in (output.resolve(), *output.resolve().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    shown = f"{kept} x {each / 1e9:.2f} GB, {free / 1e9:.0f} GB free at {there}"
+    mend = "make room, give another output_dir, or a lower save_total_limit"
+    yield Finding("ok" if free > kept * each else "mend", what, shown, mend)
+
+
+def checkpoint_bytes(name: str, values: dict[str, Any]) -> float:
+    """Bytes of one checkpoint: weights, and the optimizer's states at the precision that is written."""
+    from peft import LoraConfig
+    from transformers import AutoConfig
+
+    from trainer.estimate import Setup, memory
+
+    adapter = None
+    if values.get("use_peft"):
+        modules = values.get("lora_target_modules") or "all-linear"
+        adapter = LoraConfig(r=values.get("lora_r", 16), target_modules=modules, task_type="CAUSAL_LM")
+    model = AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+    setup = Setup(1, optimizer=values.get("optim") or "adamw_torch", engine="deepspeed", adapter=adapter)
+    found = memory(model, setup)
+    return found.optimizer + (found.gradients if adapter else found.weights)
+
+
+def shared_folder(folder: Path) -> Iterator[Finding]:
+    """Whether a folder can be written, locked and renamed in; which machines did so lately; whose clock is off.
+
+    Run it on every machine at the same time, for example `srun -N4 clipscout doctor --shared runs`.
+    """
+    what, host = f"shared {folder}", socket.gethostname()
+    place = folder / MARK
+    mark = place / f"{host}.json"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        place.chmod(0o777)
+    except PermissionError:
+        if not place.is_dir():
+            yield Finding("mend", what, "cannot be written", f"give {os.getuid()} the right to write there")
+            return
+    except OSError as error:
+        yield Finding("mend", what, f"cannot be written: {error.strerror}", "give a folder that exists and is mounted")
+        return
+    try:
+        with RunLock(place / f"{host}.lock", "doctor"):
+            begun = time.time()
+            write_json(mark, {"host": host, "time": begun})
+            written, ended = mark.stat().st_mtime, time.time()
+            seen = [_json(path) for path in place.glob("*.json")]
+    except (OSError, InputError) as error:
+        yield Finding("mend", what, f"cannot be written or locked: {error}", "mount it with rights and with file locks")
+        return
+    hosts = sorted(str(each.get("host")) for each in seen if time.time() - float(each.get("time", 0)) < SEEN_WITHIN)
+    yield Finding("ok", what, f"written, locked and renamed in from {', '.join(hosts)}")
+    # The server's time of writing lies between ours before and after it, or its clock is off.
+    yield _skew(f"clock of {folder}", min(0.0, written - begun) or max(0.0, written - ended))
+
+
+def _skew(what: str, seconds: float, whole: bool = False) -> Finding:
+    """`whole`: the other clock was read in whole seconds, cut."""
+    off = max(0.0, abs(seconds + (0.5 if whole else 0)) - (0.5 if whole else 0))
+    shown = f"{off:.1f} s from ours" if off >= 0.05 else "as ours"
+    return Finding("ok" if off <= MOST_SKEW else "mend", what, shown, "set both clocks: chronyd or systemd-timesyncd")
+
+
+def _template(folder: Path) -> str | None:
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    found = _json(folder / "tokenizer_config.json").get("chat_template")
+    return found if isinstance(found, str) else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
