@@ -117,6 +117,9 @@ def memory(config: PretrainedConfig, setup: Setup) -> Memory:
     if setup.four_bit:
         weights -= counts.linear * (size - _FOUR_BIT)
     optimizer = counts.trained * _state_bytes(setup)
+    per_token = kept_bytes(config, setup.dtype, adapter=setup.adapter).per_token(
+        config.num_hidden_layers, setup.checkpointing
+    )
     gathered = 0.0
     if setup.stage == 3:
         live = min(_ZERO3_LIVE, counts.every) if setup.engine == "deepspeed" else 2 * counts.largest_layer + counts.head
@@ -127,10 +130,7 @@ def memory(config: PretrainedConfig, setup: Setup) -> Memory:
         weights=weights / shard[0],
         gradients=counts.trained * own / shard[1],
         optimizer=optimizer / shard[2],
-        activations=setup.tokens
-        * kept_bytes(config, setup.dtype, adapter=setup.adapter).per_token(
-            config.num_hidden_layers, setup.checkpointing
-        ),
+        activations=setup.tokens * per_token,
         loss=loss_bytes(config, setup.tokens, size, trains_head and setup.adapter is None),
         gathered=gathered,
     )
@@ -208,6 +208,6 @@ def lines(config: PretrainedConfig, setup: Setup, tokens: float, length: float) 
     flops = step_flops(config, 1, length, setup.adapter) * tokens
     hours = flops / (peak * USUAL_MFU * setup.devices) / 3600
     yield (
-        f"time: {tokens / 1e6:.2f} million tokens, {flops:.3g} operations: {hours:.2f} hours on {setup.devices} x {name} "
-        f"at {USUAL_MFU:.0%} of its peak"
+        f"time: {tokens / 1e6:.2f} million tokens, {flops:.3g} operations: {hours:.2f} hours on {setup.devices} x "
+        f"{name} at {USUAL_MFU:.0%} of its peak"
     )
