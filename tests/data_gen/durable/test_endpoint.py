@@ -231,3 +231,10 @@ async def test_a_reply_that_drips_is_given_up():
         with pytest.raises(EndpointFailed, match=r"within 0\.2 s"):
             await endpoint.chat(ASK, max_tokens=5)
     server.close()
+
+
+async def test_a_dropped_connection_is_told_as_one_and_not_as_a_timeout(scripted):
+    _, settings = await scripted("drop", attempts=2)
+    async with Endpoint(settings) as endpoint:
+        with pytest.raises(EndpointFailed, match="connection failed"):
+            await endpoint.chat([{"role": "user", "content": "?"}], 10)
