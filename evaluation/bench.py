@@ -7,17 +7,16 @@ from data_gen.traces import write_questions
 from evaluation.comparison import compare
 from evaluation.comparison_charts import save_pictures
 from evaluation.comparison_page import markdown, write_comparison
+from evaluation.docs_block import replace_block
 from evaluation.policies import RULES
 from evaluation.result import NAME, read_result
 from evaluation.run import evaluate_corpus
-from navigation import InputError, write_atomic
 
 CORPORA = {"nextgqa": "nextgqa", "goalstep": "ego4d_goalstep"}
 """Corpora with captions, and their folders under --data."""
 VISITS = 8
 """The same ceiling for every policy that has one."""
 _UNBOUNDED = ("closed_book", "overview", "exhaustive", "expert")
-_BEGIN, _END = "<!-- bench-eval begins -->", "<!-- bench-eval ends -->"
 
 
 def main() -> None:
@@ -49,17 +48,12 @@ def write(out: Path, docs: Path | None) -> None:
     folders = [out / corpus / "results" / policy for corpus in CORPORA for policy in RULES]
     results = [read_result(folder) for folder in folders if (folder / NAME).is_file()]
     write_comparison(results, out / "compare", title="Rule policies on real corpora")
-    if docs is None:
-        return
-    for comparison in compare(results):
-        save_pictures(comparison, docs / "images", "eval_")
-    page = docs / "evaluation.md"
-    text = page.read_text(encoding="utf-8")
-    if _BEGIN not in text or _END not in text:
-        raise InputError(page, "markers", _BEGIN, f"put {_BEGIN} and {_END} where the tables go")
-    before, after = text.split(_BEGIN)[0], text.split(_END)[1]
-    tables = "\n".join(markdown(comparison) for comparison in compare(results))
-    write_atomic(page, f"{before}{_BEGIN}\n\n{tables}\n{_END}{after}")
+    if docs is not None:
+        parts = []
+        for comparison in compare(results):
+            pictures = save_pictures(comparison, docs / "images", "eval_")
+            parts += [markdown(comparison), *(f"![{path.stem}](images/{path.name})\n" for path in pictures)]
+        replace_block(docs / "evaluation.md", "bench-eval", "\n".join(parts))
 
 
 if __name__ == "__main__":

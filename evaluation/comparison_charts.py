@@ -93,7 +93,7 @@ def by_length(comparison: Comparison):
     if len(classes) < 2:
         return None
     entries = comparison.entries
-    figure, (axes,) = _panels(1, 1, 2.6 + 1.25 * len(classes), 1.4 + 0.42 * len(entries))
+    figure, (axes,) = _panels(1, 1, max(8.2, 2.6 + 1.25 * len(classes)), 1.4 + 0.42 * len(entries))
     table = np.full((len(entries), len(classes)), np.nan)
     for row, entry in enumerate(entries):
         rows = entry.result.rows

@@ -40,13 +40,13 @@ def markdown(comparison: Comparison) -> str:
     ]  # fmt: skip
     lines += [f"> {_cell(note)}" for note in comparison.notes] + ([""] if comparison.notes else [])
     for table in tables(comparison):
-        lines += [f"**{table['title']}**", ""]
+        lines += [f"**{_cell(table['title'])}**", ""]
         lines += [
             "| " + " | ".join(map(_cell, table["head"])) + " |",
             "|---" + "|---:" * (len(table["head"]) - 1) + "|",
         ]
         lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in table["rows"]]
-        lines += ["", table["note"], ""] if table["note"] else [""]
+        lines += ["", _cell(table["note"]), ""] if table["note"] else [""]
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import matplotlib
 
 from evaluation.cost_model import CostModel
+from evaluation.docs_block import replace_block
 from evaluation.drawing import STYLE, place_labels
 from evaluation.meter import Meter
 from evaluation.palette import MUTED, colour_of, marker_of
@@ -185,12 +186,17 @@ def main() -> None:
     parser.add_argument("--minutes", nargs="+", type=float, default=list(MINUTES))
     parser.add_argument("--policies", nargs="+", default=list(POLICIES))
     parser.add_argument("--questions", type=int, default=8, help="questions on each video")
+    parser.add_argument("--docs", type=Path, help="folder whose rivals.md and images are brought up to date")
     options = parser.parse_args()
     points = grow(options.minutes, options.policies, options.questions)
     write_json(options.out / "scale.json", [asdict(point) for point in points])
     (options.out / "scale.md").write_text(table(points), encoding="utf-8")
     draw(points, options.out / "scale.png")
     print(table(points))
+    if options.docs is not None:
+        draw(points, options.docs / "images" / "eval_scale.png")
+        text = f"Visits a question:\n\n{table(points)}\n![cost against length](images/eval_scale.png)"
+        replace_block(options.docs / "rivals.md", "scale", text)
 
 
 def _caption(grid: TimeGrid, path: Segment, video_id: str) -> str:
