@@ -1,5 +1,6 @@
 """The `clipscout` command: what the Make targets call."""
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from clipscout.dataset import dataset
 from clipscout.difficulty import difficulty
 from clipscout.doctor import doctor
 from clipscout.evaluate import evaluate
+from clipscout.push import push
 from clipscout.released import import_released
 from clipscout.score import score
 from clipscout.serve.command import serve
@@ -33,6 +35,7 @@ app.command()(doctor)
 app.command("import-released")(import_released)
 app.command("eval")(evaluate)
 app.command("compare")(compare_results)
+app.command()(push)
 app.command()(serve)
 app.command()(view)
 app.add_typer(tree, name="tree")
@@ -41,7 +44,7 @@ Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus as downl
 
 @app.command()
 def questions(
-    corpus: Annotated[str, typer.Option(help="goalstep, nextgqa, hirest, cgbench, mlvu or small_world.")],
+    corpus: Annotated[str, typer.Option(help="goalstep, nextgqa, hirest, cgbench, mlvu, lvbench, videomme, …")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     data: Folder = None,
     seed: int = 0,
@@ -109,6 +112,12 @@ def main() -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+            raise
+        mend = "make room or mend the disk, then run the same command again: what was finished is kept"
+        print(f"error: {error}: {mend}", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class CallCache:
         except (EndpointFailed, EndpointDown, OutOfMoney) as error:
             self.usage += error.usage
             if error.usage.requests:
-                self.journal.append(key, {"usage": (before + error.usage).to_dict()})
+                self._keep(key, {"usage": (before + error.usage).to_dict()})
             if isinstance(error, EndpointFailed):
                 raise
             self.stopped = self.stopped or str(error)
@@ -89,8 +89,15 @@ class CallCache:
             "finish_reason": completion.finish_reason,
             "usage": (before + completion.usage).to_dict(),
         }
-        self.journal.append(key, record)
+        self._keep(key, record)
         return record, before + completion.usage
+
+    def _keep(self, key: str, record: dict[str, Any]) -> None:
+        try:
+            self.journal.append(key, record)
+        except OSError as error:
+            self.stopped = self.stopped or f"the journal cannot be written: {error}"
+            raise Stopped(self.stopped) from None
 
 
 class Fingerprint:

@@ -114,7 +114,11 @@ class TeacherRun:
             return
         record = trajectory.to_dict()
         del record["tools"]  # the same in all walks; put back when they are written out
-        self.walks.append(trajectory.id, record)
+        try:
+            self.walks.append(trajectory.id, record)
+        except OSError as error:
+            self.calls.stopped = self.calls.stopped or f"the journal cannot be written: {error}"
+            return
         self.report.ends[episode.end.value] += 1
         self.report.finished += 1
         self.progress.advance()
