@@ -79,7 +79,7 @@ class Parts:
 
     def caption_settings(self) -> CaptionSettings:
         """Of captions by the endpoint, or by subtitles where there is none."""
-        if not self.captioner.url:
+        if self.captioner.settings("caption") is None:
             return CaptionSettings("subtitles")
         return CaptionSettings(model=self.captioner.model, recipe=FrameRecipe(self.frames, self.sides))
 

@@ -1,0 +1,110 @@
+"""Walks a second that one server answers to many clients at once, beside the same walks without a server.
+
+    python -m benchmarks.serve [--clients 64] [--walks 512]
+
+One tree of the published shape, the rule `descent`, server and clients on loopback in two processes. A share of the
+clients (`--leaving`) goes away in the middle of its stream; the server must end with no walk under way.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median, quantiles
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.navigation import make_tree
+from clipscout.ask.asking import ask, make_question
+from clipscout.ask.descent import DescentPolicy
+from clipscout.ask.parts import Parts
+from clipscout.ask.subject import open_subject
+from navigation import TimeGrid, TreeStore
+
+QUESTION, OPTIONS = "who opens the door of the red car?", ["a man", "two children", "a dog"]
+
+
+async def without_server(path: Path, walks: int) -> float:
+    """Seconds for the walks, one after another."""
+    async with await open_subject(path, Parts()) as subject:
+        begun = time.perf_counter()
+        for _ in range(walks):
+            await ask(subject, DescentPolicy(), make_question(subject, QUESTION, OPTIONS), lambda event: None)
+        return time.perf_counter() - begun
+
+
+async def load(url: str, clients: int, walks: int, leaving: float) -> tuple[float, list[float], int, int]:
+    """Seconds in all, seconds a walk, how many left, how many were refused and asked again."""
+    body = {"video": "video", "question": QUESTION, "options": OPTIONS}
+    waiting, times, left, refused = list(range(walks)), [], 0, 0
+
+    async def one(client: httpx.AsyncClient) -> None:
+        nonlocal left, refused
+        while waiting:
+            number = waiting.pop()
+            begun = time.perf_counter()
+            async with client.stream("POST", f"{url}/api/ask", json=body) as reply:
+                if reply.status_code == 503:
+                    refused += 1
+                    waiting.append(number)
+                    await asyncio.sleep(0.05)
+                    continue
+                lines = reply.aiter_lines()
+                if number < leaving * walks:
+                    await anext(lines)
+                    left += 1
+                    continue
+                last = [line async for line in lines if line.startswith("data: ")][-1]
+                assert json.loads(last[6:])["type"] == "answer", last
+                times.append(time.perf_counter() - begun)
+
+    limits = httpx.Limits(max_connections=clients)
+    async with httpx.AsyncClient(timeout=300, limits=limits) as client:
+        begun = time.perf_counter()
+        await asyncio.gather(*(one(client) for _ in range(clients)))
+        seconds = time.perf_counter() - begun
+        while (await client.get(f"{url}/healthz")).json()["walking"]:
+            await asyncio.sleep(0.05)
+    return seconds, times, left, refused
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--walks", type=int, default=512)
+    parser.add_argument("--leaving", type=float, default=0.25, help="share of clients that leave mid-stream")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        store = TreeStore(folder)
+        store.save(make_tree("video", TimeGrid.for_duration(5400.0), 60))
+        alone = asyncio.run(without_server(store.path("video"), options.walks // 4)) * 4
+        command = [sys.executable, "-m", "clipscout.main", "serve", folder, "--port", "0"]
+        server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        try:
+            url = next(line.split()[2].rstrip("/") for line in server.stderr if line.startswith("ask at "))
+            seconds, times, left, refused = asyncio.run(load(url, options.clients, options.walks, options.leaving))
+        finally:
+            server.terminate()
+            server.wait()
+    table = Table(title=f"{options.walks} walks by {options.clients} clients at once")
+    for column in ("what", "value"):
+        table.add_column(column)
+    for what, value in (
+        ("walks a second, without a server, one at a time", f"{options.walks / alone:.0f}"),
+        ("walks a second, served", f"{options.walks / seconds:.0f}"),
+        ("seconds a walk, median and 95 %", f"{median(times):.2f}, {quantiles(times, n=20)[-1]:.2f}"),
+        ("answered, left mid-stream, refused and asked again", f"{len(times)}, {left}, {refused}"),
+        ("walks under way in the end", "0"),
+    ):
+        table.add_row(what, value)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

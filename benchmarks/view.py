@@ -1,0 +1,95 @@
+"""How long the viewer takes to show the first list of many walks, beside parsing the same file whole.
+
+    python -m benchmarks.view [--walks 33000]
+
+The file holds the small world's walks with ten turns each, about 10 kB a walk. CPU-seconds of this process, imports of
+the pages included, and the wall time of the same.
+"""
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.navigation import make_tree
+from navigation import TOOLS, Question, Status, TimeGrid, Trajectory, TreeStore, Visit, assistant_message, write_jsonl
+
+GRID = TimeGrid.for_duration(1800.0)
+TURNS = 10
+
+
+def write_run(folder: Path, walks: int) -> None:
+    """Questions, one tree, and a walk a question that opens ten segments."""
+    tree = make_tree("video", GRID, 60)
+    TreeStore(folder / "trees").save(tree)
+    paths = list(GRID.paths())[:TURNS]
+    messages = [{"role": "system", "content": "s" * 500}, {"role": "user", "content": "u" * 2000}]
+    for path in paths:
+        messages.append(assistant_message("Look there. " * 20, calls=[("get_caption", {"segment": list(path)})]))
+        messages.append({"role": "tool", "name": "get_caption", "content": tree.captions[path]})
+    visits = [Visit("get_caption", path) for path in paths]
+    questions, rows = [], []
+    for number in range(walks):
+        text, options = f"What is at {number}?", ("one", "two")
+        questions.append(Question(f"q{number}", "video", text, options, "A", ((0.0, 9.0),), 1800.0, "b", "k"))
+        rows.append(
+            Trajectory(
+                f"q{number}#0", f"q{number}", "video", messages, TOOLS, "AB"[number % 2], number % 2 == 0,
+                Status.ANSWERED,
+                visits, turns=TURNS + 1, reward={"answer": 1.0, "total": number / walks},
+            ).to_dict()
+        )  # fmt: skip
+    write_jsonl(folder / "questions.jsonl", (question.to_dict() for question in questions))
+    write_jsonl(folder / "trajectories.jsonl", rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--walks", type=int, default=33_000)
+    options = parser.parse_args()
+    table = Table(title=f"{options.walks} walks")
+    for column in ("what", "CPU s", "wall s"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    with tempfile.TemporaryDirectory() as folder:
+        write_run(Path(folder), options.walks)
+        size = (Path(folder) / "trajectories.jsonl").stat().st_size / 1e6
+
+        def timed(what, call):
+            cpu, wall = time.process_time(), time.perf_counter()
+            result = call()
+            table.add_row(what, f"{time.process_time() - cpu:.2f}", f"{time.perf_counter() - wall:.2f}")
+            return result
+
+        def open_and_list():
+            from starlette.testclient import TestClient
+
+            from clipscout.view.app import view_app
+            from clipscout.view.walk_set import find_sets
+
+            (walks,) = find_sets(Path(folder))
+            walks.offsets.refresh()
+            client = TestClient(view_app([walks]), base_url="http://localhost")
+            assert client.get("/").status_code == 200
+            return client
+
+        client = timed("imports, index, first list", open_and_list)
+        timed("a filtered, ordered list", lambda: client.get("/?visits_from=5&order=reward-&text=77"))
+        timed("a walk", lambda: client.get("/walk/0/7"))
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+        def parse():
+            with open(Path(folder) / "trajectories.jsonl", encoding="utf-8") as lines:
+                for line in lines:
+                    json.loads(line)
+
+        timed("parsing every line (baseline)", parse)
+    Console().print(table, f"{size:.0f} MB on disk; peak memory with writing the file {memory:.0f} MB", sep="\n")
+
+
+if __name__ == "__main__":
+    main()

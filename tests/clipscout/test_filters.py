@@ -1,0 +1,91 @@
+"""Filters pick what they say, from the page's query and from the command line alike."""
+
+import pytest
+
+from clipscout.view.comparison import compare
+from clipscout.view.filters import Filter
+from clipscout.view.walk_set import find_sets
+from navigation import InputError
+
+
+@pytest.fixture
+def sets(runs):
+    found = {each.name: each for each in find_sets(runs)}
+    for each in found.values():
+        each.offsets.refresh()
+    return found
+
+
+def picked(walks, **query):
+    return [walks.rows[number] for number in Filter.from_query(query).select(walks)]
+
+
+def test_every_set_of_a_folder_is_found(sets):
+    assert {name: len(each.rows) for name, each in sets.items()} == {
+        "house/eval/expert": 6, "house/eval/random": 6, "house/grpo/rollouts": 8,
+    }  # fmt: skip
+    assert all(each.corpus is not None for each in sets.values())
+
+
+@pytest.mark.parametrize(
+    ("query", "passes"),
+    [
+        ({"status": "out_of_turns"}, lambda row: row.status == "out_of_turns"),
+        ({"correct": "right"}, lambda row: row.correct),
+        ({"correct": "wrong"}, lambda row: row.prediction is not None and not row.correct),
+        ({"correct": "none"}, lambda row: row.prediction is None),
+        ({"reward_from": "0.2"}, lambda row: row.total >= 0.2),
+        ({"reward_to": "0.2", "correct": "wrong"}, lambda row: row.total <= 0.2 and row.prediction and not row.correct),
+        ({"visits_from": "2", "visits_to": "2"}, lambda row: row.visits == 2),
+        ({"text": "BOILS"}, lambda row: row.question_id == "house/1"),
+        ({"text": "house/3"}, lambda row: row.question_id == "house/3"),
+        ({"kind": "which"}, lambda row: int(row.question_id[-1]) % 2 == 0),
+    ],
+)
+def test_a_filter_picks_what_it_says(sets, query, passes):
+    for walks in sets.values():
+        assert picked(walks, **query) == [row for row in walks.rows if passes(row)]
+
+
+def test_steps_and_orders(sets):
+    rollouts = sets["house/grpo/rollouts"]
+    assert {row.step for row in picked(rollouts, step="2")} == {2}
+    for order, key in (("reward", lambda row: row.total), ("visits", lambda row: row.visits)):
+        values = [key(row) for row in picked(rollouts, order=order)]
+        assert values == sorted(values)
+        assert [key(row) for row in picked(rollouts, order=f"{order}-")] == values[::-1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"status": "happy"}, {"correct": "maybe"}, {"reward_from": "much"}, {"reward_to": "nan"}, {"visits_from": "1.5"},
+     {"order": "random"}, {"step": "last"}, {"reward_from": "inf"}],
+)  # fmt: skip
+def test_a_value_that_does_not_fit_is_told(query):
+    with pytest.raises(InputError):
+        Filter.from_query(query)
+
+
+def test_a_filter_survives_its_query():
+    from urllib.parse import parse_qsl
+
+    chosen = Filter.from_query(
+        {"status": "failed", "reward_from": "-0.5", "visits_to": "7", "text": "a&b=c", "order": "visits-"}
+    )
+    assert Filter.from_query(dict(parse_qsl(chosen.query(set=1, page=2)))) == chosen
+
+
+def test_two_sets_are_paired_by_question(sets):
+    found = compare(sets["house/eval/expert"], sets["house/eval/random"])
+    assert [pair.question_id for pair in found.pairs] == [f"house/{number}" for number in range(6)]
+    right = sum(row.correct for row in sets["house/eval/random"].rows)
+    assert found.counts == {"both": right, "left": 6 - right, "right": 0, "neither": 0}
+    assert found.accuracy == (1.0, right / 6)
+
+
+@pytest.mark.parametrize("content", ["", "nothing here"])
+def test_a_folder_without_walks_is_told(tmp_path, content):
+    if content:
+        (tmp_path / "notes.txt").write_text(content)
+    with pytest.raises(InputError, match="no walks"):
+        find_sets(tmp_path)

@@ -1,0 +1,250 @@
+"""The server's two interfaces: what they answer, what they refuse, and that only what was given is served."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clipscout.ask.parts import Parts, Server
+from clipscout.serve.library import Library
+from clipscout.serve.openai_api import question_of
+from navigation import InputError, TreeStore, write_json
+from tests.clipscout.world import house_questions, house_tree
+
+QUESTION = house_questions()[2]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two trees, and files that must not be served."""
+    folder = tmp_path / "given"
+    for name in ("house", "barn"):
+        TreeStore(folder / "trees").save(house_tree(name))
+    (folder / "secret.txt").write_text("not for you")
+    write_json(folder / "settings.json", {"key": "not for you"})
+    (folder / ".hidden").mkdir()
+    TreeStore(folder / ".hidden").save(house_tree("hidden"))
+    TreeStore(tmp_path / "outside").save(house_tree("outside"))
+    (folder / "link.json").symlink_to(tmp_path / "outside" / "outside.json")
+    (folder / "linked").symlink_to(tmp_path / "outside")
+    return folder
+
+
+@pytest.fixture
+def running(asking, folder):
+    return asking([folder], Parts())
+
+
+def sse(text):
+    """Data of the events of a stream."""
+    return [line[6:] for line in text.splitlines() if line.startswith("data: ")]
+
+
+def test_a_chat_completion_like_openais(running, client):
+    import openai
+
+    model = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
+    assert {each.id for each in model.models.list()} == {"clipscout", "clipscout/trees/barn", "clipscout/trees/house"}
+    lettered = (f"{letter}. {option}" for letter, option in zip("ABCD", QUESTION.options, strict=True))
+    text = "\n".join([QUESTION.question, *lettered])
+    reply = model.chat.completions.create(
+        model="clipscout/trees/house", messages=[{"role": "user", "content": text}]
+    )  # fmt: skip
+    assert reply.choices[0].message.content == "A. number6"
+    assert reply.choices[0].finish_reason == "stop"
+    record = reply.model_extra["clipscout"]
+    assert record["options"] == list(QUESTION.options)
+    assert record["cost"]["visits"] == len(record["visits"]) > 0
+    chunks = list(
+        model.chat.completions.create(
+            model="clipscout", messages=[{"role": "user", "content": QUESTION.question}], stream=True,
+            extra_body={"video": "house", "options": list(QUESTION.options)},
+        )
+    )  # fmt: skip
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "A. number6"
+    thought = "".join((chunk.choices[0].delta.model_extra or {}).get("reasoning_content", "") for chunk in chunks)
+    assert all(f"[opened {visit['path']}]" in thought for visit in record["visits"] if visit["tool"] == "get_caption")
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert chunks[-1].model_extra["clipscout"]["letter"] == "A"
+
+
+def test_events_come_in_the_order_of_the_walk(running, client):
+    body = {"video": "house", "question": QUESTION.question, "options": list(QUESTION.options)}
+    reply = client.post(f"{running.url}/api/ask", json=body)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    events = [json.loads(data) for data in sse(reply.text)]
+    assert [event["type"] for event in events[:2]] == ["begin", "overview"]
+    assert (events[-1]["type"], events[-1]["text"]) == ("answer", "A. number6")
+    opened = [each["path"] for each in events if each["type"] == "opened"]
+    assert opened == [each["path"] for each in events[-1]["visits"]]
+
+
+def test_only_what_was_given_is_listed(running, client):
+    found = client.get(f"{running.url}/api/videos").json()
+    assert [(each["name"], each["kind"]) for each in found["videos"]] == [
+        ("trees/barn", "tree"),
+        ("trees/house", "tree"),
+    ]
+    assert client.get(f"{running.url}/api/videos?text=BARN").json()["count"] == 1
+
+
+def test_a_segment_and_what_it_holds(running, client):
+    (key,) = [each["key"] for each in client.get(f"{running.url}/api/videos?text=house").json()["videos"]]
+    tree = client.get(f"{running.url}/api/videos/{key}").json()
+    assert (tree["duration"], tree["width"], tree["depth"], tree["frames"]) == (270.0, 3, 3, False)
+    segment = client.get(f"{running.url}/api/videos/{key}/segments/2-1-3").json()
+    assert (segment["start"], segment["end"], segment["known"]) == (110.0, 120.0, True)
+    assert segment["caption"] == house_tree().captions[(2, 1, 3)]
+    assert [line["text"] for line in segment["lines"]] == ["spoken 11"]
+    assert client.get(f"{running.url}/api/videos/{key}/segments/2-1-3/frames/0.jpg").status_code == 404
+
+
+def test_frames_are_those_of_the_segment(asking, client, clip, tmp_path):
+    from data_gen.frames.numbered_clip import read_number
+
+    (tmp_path / "clip.srt").write_text("1\n00:00:00,000 --> 00:00:20,000\nhello\n")
+    shutil.copy(clip, tmp_path / "clip.mp4")
+    running = asking([tmp_path], Parts())
+    (video,) = client.get(f"{running.url}/api/videos").json()["videos"]
+    assert video["kind"] == "video"
+    base = f"{running.url}/api/videos/{video['key']}/segments/4-2"
+    segment = client.get(base).json()
+    assert not segment["known"]
+    shown = [client.get(f"{base}/frames/{number}.jpg") for number in range(len(segment["times"]))]
+    assert [reply.headers["content-type"] for reply in shown] == ["image/jpeg"] * 4
+    assert [read_number(reply.content) / 5 for reply in shown] == pytest.approx(segment["times"])
+    assert client.get(f"{base}/frames/4.jpg").status_code == 404
+
+
+ELSEWHERE = (
+    "/static/../command.py", "/static/%2e%2e/command.py", "/static/..%2fcommand.py", "/static//etc/passwd",
+    "/static/%2fetc%2fpasswd", "/../../etc/passwd", "/api/videos/..%2f..%2fsecret.txt", "/api/videos/secret",
+    "/api/videos/outside", "/api/videos/link", "/api/videos/.hidden/hidden", "/api/videos/settings",
+    "/api/videos/%00", "/api/videos/house/segments/../../secret.txt", "/api/videos/house/segments/9-9-9",
+    "/api/videos/house/segments/0", "/api/videos/house/segments/1-1-1-1-1", "/api/videos/house/segments/-1",
+    "/api/videos/house/segments/1%0d%0aX-Y:%20z", "/api/videos/house/segments/99999999999999999999",
+    "/api/videos/house/segments/1/frames/99999999999999999999.jpg", "/static/app.js%00.css", "/openapi.json",
+    "/docs",
+)  # fmt: skip
+
+
+def test_nothing_else_is_served(running):
+    import http.client
+
+    for path in ELSEWHERE:
+        connection = http.client.HTTPConnection(*running.address, timeout=60)
+        connection.putrequest("GET", path)
+        connection.endheaders()
+        reply = connection.getresponse()
+        text = reply.read().decode()
+        connection.close()
+        assert reply.status in (400, 404), path
+        assert "not for you" not in text
+        assert "root:" not in text
+
+
+def test_a_file_that_became_a_way_out_is_not_opened(folder, tmp_path):
+    library = Library([folder])
+    entry = library.get("barn")
+    assert entry.checked() == folder / "trees" / "barn.json"
+    os.unlink(entry.path)
+    with pytest.raises(InputError, match="start the server again"):
+        entry.checked()
+    entry.path.symlink_to(tmp_path / "outside" / "outside.json")
+    with pytest.raises(InputError, match="start the server again"):
+        entry.checked()
+
+
+def test_names_that_several_have_are_not_guessed(tmp_path):
+    for name in ("one", "two"):
+        TreeStore(tmp_path / name).save(house_tree("same"))
+    library = Library([tmp_path])
+    assert library.get("one/same").name == "one/same"
+    with pytest.raises(InputError, match="several"):
+        library.get("same")
+    with pytest.raises(InputError, match="none"):
+        library.get("other")
+    assert library.get(library.entries[1].key) is library.entries[1]
+
+
+@pytest.mark.parametrize("sources", [["nothing"], ["."], ["words.txt"]])
+def test_a_server_without_anything_to_ask_does_not_start(sources, tmp_path):
+    (tmp_path / "words.txt").write_text("x")
+    with pytest.raises(InputError):
+        Library([tmp_path / source for source in sources])
+
+
+CHAT = "/v1/chat/completions"
+WRONG = (
+    ("/api/ask", b"{"), ("/api/ask", b"[]"), ("/api/ask", b"[" * 100_000), ("/api/ask", b'{"video": "house"}'),
+    ("/api/ask", b'{"video": "house", "question": ""}'), ("/api/ask", b'{"video": "none", "question": "q"}'),
+    ("/api/ask", b'{"video": 3, "question": "q"}'),
+    ("/api/ask", b'{"video": "house", "question": "q", "options": "a"}'),
+    ("/api/ask", b'{"video": "house", "question": "q", "options": ["a"]}'),
+    (CHAT, b'{"messages": [{"role": "user", "content": "q"}]}'), (CHAT, b'{"video": "house", "messages": []}'),
+    (CHAT, b'{"video": "house", "messages": [{"role": "system", "content": "q"}]}'),
+    (CHAT, b'{"video": "house", "messages": [{"role": "user", "content": [{"type": "image_url"}]}]}'),
+    (CHAT, b'{"model": "clipscout/../secret", "messages": [{"role": "user", "content": "q"}]}'),
+    (CHAT, b"\xff\xfe"), (CHAT, b""),
+)  # fmt: skip
+
+
+def test_wrong_requests_are_told_what_is_wrong(running, client):
+    for url, body in WRONG:
+        reply = client.post(running.url + url, content=body, headers={"content-type": "application/json"})
+        assert reply.status_code == 400, body
+        assert reply.json()["error"]["message"]
+    # What a form of another site can send.
+    fine = b'{"video": "house", "question": "q"}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
+        assert client.post(f"{running.url}/api/ask", content=fine, headers={"content-type": kind}).status_code == 400
+    assert client.get(f"{running.url}/healthz").json()["walking"] == 0
+
+
+def test_methods_and_sizes_are_kept_to(running, client):
+    assert client.get(f"{running.url}/api/ask").status_code == 405
+    assert client.post(running.url, content=b"x" * 2_000_000).status_code == 413
+
+
+def test_a_model_that_is_away_is_told_and_found_again(asking, client, clip, tmp_path):
+    shutil.copy(clip, tmp_path / "clip.mp4")
+    parts = Parts(captioner=Server("http://127.0.0.1:9/v1", "stub", 2.0), frames=(2, 3, 4), sides=(64, 48, 32))
+    running = asking([tmp_path], parts)
+    for _ in range(2):
+        asked = client.post(f"{running.url}/api/ask", json={"video": "clip", "question": "q"})
+        events = [json.loads(data) for data in sse(asked.text)]
+        assert (events[-1]["type"], "start the model" in events[-1]["message"]) == ("error", True)
+        stream = {"stream": True, "messages": [{"role": "user", "content": "q"}]}
+        lines = sse(client.post(f"{running.url}/v1/chat/completions", json=stream).text)
+        assert "start the model" in json.loads(lines[-2])["error"]["message"]
+        assert lines[-1] == "[DONE]"
+    assert client.get(f"{running.url}/healthz").json()["walking"] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "question", "options"),
+    [
+        ("What?\nA. one\nB) two\n", "What?", ("one", "two")),
+        ("What?\nA. one", "What?\nA. one", ()),
+        ("A. one\nB. two", "A. one\nB. two", ()),
+        ("What?\nB. two\nC. three", "What?\nB. two\nC. three", ()),
+        ([{"type": "text", "text": "What?"}, {"type": "image_url"}], "What?", ()),
+    ],
+)
+def test_a_question_is_read_from_the_last_user_message(content, question, options):
+    before = [{"role": "user", "content": "earlier"}, {"role": "assistant", "content": "x"}]
+    messages = [*before, {"role": "user", "content": content}]
+    assert question_of({"messages": messages}) == (question, options)
+
+
+def test_static_files_ship_with_the_package():
+    import tomllib
+
+    root = Path(__file__).parents[2]
+    data = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["clipscout"]
+    shipped = {path for pattern in data for path in (root / "clipscout").glob(pattern)}
+    present = {path for kind in ("*/templates/*", "*/static/*") for path in (root / "clipscout").glob(kind)}
+    assert shipped == present
+    assert any(path.name == "app.js" for path in shipped)
