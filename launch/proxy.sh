@@ -20,8 +20,14 @@ servers=
 for server in "$@"; do
   servers+="    server $server max_fails=2 fail_timeout=5s;"$'\n'
 done
+# Started by root, nginx would give its workers to a user who cannot write into this folder.
+user=
+if ((EUID == 0)); then
+  user="user root;"
+fi
 cat >"$folder/nginx.conf" <<CONF
 daemon off;
+$user
 pid $folder/nginx.pid;
 error_log $folder/error.log warn;
 worker_processes 2;
