@@ -10,7 +10,7 @@ INSTALL = "pip install -e '.[ray]'"
 
 
 def connect_to_ray() -> Any:
-    """The `ray` module, connected: to the cluster of RAY_ADDRESS, or to one of this machine's own on loopback.
+    """The `ray` module, connected: to the cluster of RAY_ADDRESS, or to one of this machine's own.
 
     Raises:
         InputError: Ray is not installed, or no cluster answers at RAY_ADDRESS.
@@ -21,7 +21,7 @@ def connect_to_ray() -> Any:
         raise InputError("executor", "ray", "not installed", INSTALL) from None
     if not ray.is_initialized():
         address = os.environ.get("RAY_ADDRESS")
-        # A cluster of our own listens on loopback only: whoever reaches a Ray port can run code.
+        # Its address is loopback, but some of Ray's ports listen on all addresses: whoever reaches one can run code.
         own: dict[str, Any] = {} if address else {"_node_ip_address": "127.0.0.1", "include_dashboard": False}
         try:
             ray.init(address=address, log_to_driver=False, **own)

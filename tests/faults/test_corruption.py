@@ -39,8 +39,8 @@ def test_the_tail_of_a_journal(clips, stub, tmp_path, chance, count):
         assert end.code == 0, end.said
         assert files(out, "*.json") == before
         again = server.stats()["requests"] - asked
-        assert again == (0 if damage == "noise" else 2)
-    assert server.stats()["requests"] == 2 * SEGMENTS + 4
+        assert again <= (0 if damage == "noise" else 2)  # at most the last caption of each video
+    assert server.stats()["requests"] <= 2 * SEGMENTS + 4
     count("corruption", journals=6)
 
 

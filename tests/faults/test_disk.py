@@ -22,7 +22,7 @@ def test_captions(clips, stub, small_disk, tmp_path, count):
     until(lambda: server.stats()["answered"] >= 4 or child.poll() is not None)
     small_disk.fill(0)
     said, _ = child.communicate(timeout=900)
-    assert child.returncode == 1, said
+    assert child.returncode in (1, 2), said
     assert "No space left" in said, said
     assert "Traceback" not in said
     kept = server.stats()["answered"]

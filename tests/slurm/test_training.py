@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-LAUNCH = str(ROOT / "tests" / "slurm" / "nodes_cpu_zero3.yaml")
+LAUNCH = str(ROOT / "launch" / "accelerate" / "cpu_zero3.yaml")
 STEPS = 6
 
 
