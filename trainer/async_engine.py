@@ -70,14 +70,14 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
         }  # fmt: skip
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
-        if self.accelerator.is_main_process:
-            self.vllm_client.wait_for_server_ready()
-            # Prompt and completion together: the server refuses a request for more.
-            self.rollout_worker._loop_kwargs["longest"] = self.vllm_client.get_max_model_len()
-            self.watch.start()
         try:
+            if self.accelerator.is_main_process:
+                self.vllm_client.wait_for_server_ready()
+                # Prompt and completion together: the server refuses a request for more.
+                self.rollout_worker._loop_kwargs["longest"] = self.vllm_client.get_max_model_len()
+                self.watch.start()
             return super()._inner_training_loop(*args, **kwargs)
-        except requests.RequestException as error:
+        except (requests.RequestException, TimeoutError) as error:
             raise self.watch.last_words(f"failed: {type(error).__name__}: {error}") from error
         except RuntimeError as error:
             # The child gives up a moment before or after the watch does: say what the watch knows.

@@ -103,7 +103,7 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
             calls, failures = calls + len(wanted), failures + replies.failures
             world_error = replies.world_error or world_error
             suffix = GRPOTrainer._get_tool_suffix_ids(self, replies.messages)
-            if len(ids) + len(suffix) - len(prompt_ids) >= room:
+            if len(ids) + len(suffix) - len(prompt_ids) > room:
                 break
             messages.extend(replies.messages)
             ids, mask, logprobs = ids + suffix, mask + [0] * len(suffix), logprobs + [0.0] * len(suffix)

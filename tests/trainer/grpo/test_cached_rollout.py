@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from peft import LoraConfig
 
 from trainer import tested_trl
 from trainer.cached_generation import CachedGenerator
@@ -25,6 +26,14 @@ def test_greedy_rollouts_equal_trl_s_token_for_token(make_trainer, prompts_of, p
     assert calls == [list(environment._visits) for environment in trainer.environments]
     turns = [sum(message["role"] == "assistant" for message in messages) for messages in mine[3]]
     assert max(turns) > 2, "the policy of this test has to walk"
+
+
+def test_an_adapter_s_rollouts_equal_trl_s(make_trainer, prompts_of, plain):
+    adapter = LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False)
+    trainer = make_trainer(trainer={"peft_config": adapter})
+    trainer.generation_config.do_sample = False
+    rows = rows_of(trainer, questions=3, copies=2)
+    assert trainer._generate(prompts_of(trainer, rows))[1] == plain(trainer, prompts_of(trainer, rows))[1]
 
 
 def test_sampling_used_the_probabilities_that_the_loss_sees(make_trainer, prompts_of, monkeypatch):

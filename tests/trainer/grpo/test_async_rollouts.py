@@ -1,0 +1,151 @@
+"""The asynchronous engine plays the same episodes as the synchronous one, token for token, and scores them alike."""
+
+import asyncio
+import queue
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from navigation import EnvironmentFactory
+from rewards import RewardMix
+from rewards.trl_functions import Batch
+from trainer.async_rollouts import NavigationRolloutLoop, group_advantages
+from trainer.checkpoint import load_tokenizer
+from trainer.data import TracesFolder
+from trainer.episode_masks import EpisodeMasks
+from trainer.recorder import RolloutRecorder, read_rollouts
+
+TURNS, TOKENS = 5, 256
+CALLS = [
+    '<tool_call>\n{"name": "get_caption", "arguments": {"segment": [1]}}\n</tool_call><|im_end|>',
+    '<think>\n\n</think>\n\n<tool_call>\n{"name": "get_caption", "arguments": {"place": [1]}}\n</tool_call><|im_end|>',
+    '<tool_call>\n{"name": "get_caption", "arguments": {"segment": [2, 1]}}\n</tool_call><|im_end|>',
+    '<tool_call>\n{"name": "open_door", "arguments": {}}\n</tool_call><|im_end|>',
+    "<think>\n\n</think>\n\n<answer>B</answer><|im_end|>",
+    "no idea<|im_end|>",
+]
+
+
+@pytest.fixture
+def make_loop(walker, traces, tmp_path):
+    def make(tokens=TOKENS, masks=None, recorder=None):
+        folder = TracesFolder(traces)
+        mix = RewardMix.from_config(None)
+        value, event = SimpleNamespace(value=3), SimpleNamespace(set=lambda: None)
+        return NavigationRolloutLoop(
+            model_name=str(walker), dataset=folder.rl_dataset(held=False), reward_funcs=[],
+            processing_class=load_tokenizer(str(walker)), eos_token_ids=[0], rollout_buffer=queue.Queue(),
+            model_version_value=value, heartbeat_value=SimpleNamespace(value=0.0), failed_event=event,
+            exception_info_queue=queue.Queue(), metrics_queue=queue.Queue(), num_generations=4,
+            environment_factory=EnvironmentFactory(folder.trees), max_tokens=tokens,
+            max_tool_calling_iterations=TURNS - 1, batch=Batch(mix, turns=TURNS, tokens=tokens),
+            masks=masks or EpisodeMasks(), recorder=recorder, seeded=False, longest=2048,
+        )  # fmt: skip
+
+    return make
+
+
+def scripted(loop, seed, keep=None):
+    """`_generate_one_turn` that picks a turn by what was said so far."""
+    ids = [loop.tokenizer(text, add_special_tokens=False)["input_ids"] for text in CALLS]
+
+    async def turn(prompt_ids, most=None):
+        chosen = ids[random.Random(hash((tuple(prompt_ids), seed))).choices(range(6), [4, 2, 4, 1, 2, 1])[0]][:most]
+        if keep is not None:
+            keep.append((list(prompt_ids), chosen))
+        return list(chosen), [-1.0] * len(chosen)
+
+    return turn
+
+
+def episode(loop, row):
+    environment = loop._environment_pool[None][0]
+    seen = environment.reset(**row)
+    prompt = [*row["prompt"][:-1], {**row["prompt"][-1], "content": row["prompt"][-1]["content"] + seen}]
+    tools = {name: getattr(environment, name) for name in ("get_caption", "video_qa")}
+    result = asyncio.new_event_loop().run_until_complete(
+        loop._generate_one(prompt, tool_dict=tools, tools=loop._env_tools[None])
+    )
+    return prompt, result
+
+
+@pytest.mark.parametrize("tokens", [TOKENS, 60])
+def test_episodes_equal_the_synchronous_engine_s(make_loop, make_trainer, prompts_of, tokens):
+    loop, trainer = make_loop(tokens), make_trainer()
+    trainer.max_completion_length = tokens
+    for seed in range(6):
+        row = trainer.train_dataset[seed]
+        loop._generate_one_turn = scripted(loop, seed)
+        one_turn = scripted(loop, seed)
+        prompts = prompts_of(trainer, [row])
+        begin = len(trainer._tokenize_prompts(prompts)[0][0])
+
+        def single_turn(prompt_ids, *rest, one_turn=one_turn, begin=begin, **named):
+            run = asyncio.new_event_loop().run_until_complete
+            return [run(one_turn(ids, max(1, tokens - len(ids) + begin)))[0] for ids in prompt_ids], None
+
+        trainer._generate_single_turn = single_turn
+        prompt_ids, completion_ids, masks, completions, *_ = trainer._generate(prompts)
+        _, (messages, ids, (sequence,), _, _, end) = episode(loop, row)
+        assert sequence.input_ids[: end.prompt] == prompt_ids[0]
+        assert ids == completion_ids[0]
+        assert sequence.completion_mask == [0] * end.prompt + masks[0]
+        assert messages == completions[0]
+        assert end.environment._visits == trainer.environments[0]._visits
+
+
+def test_ids_are_kept_and_only_sampled_ones_are_trained(make_loop):
+    loop, said = make_loop(), []
+    loop._generate_one_turn = scripted(loop, 1, said)
+    _, (_, completion, (sequence,), _, _, end) = episode(loop, loop.dataset[1])
+    for history, _turn in said:
+        assert sequence.input_ids[: len(history)] == history
+    trained = [token for token, mask in zip(sequence.input_ids, sequence.completion_mask, strict=True) if mask]
+    assert trained == [token for _, turn in said for token in turn]
+    assert sequence.input_ids[end.prompt :] == completion
+    assert [p for p, mask in zip(sequence.old_log_probs, sequence.completion_mask, strict=True) if mask] == [
+        -1.0
+    ] * len(trained)
+
+
+def test_a_group_is_scored_masked_and_recorded(make_loop, tmp_path):
+    from trl.experimental.async_grpo.async_rollout_worker import RolloutGroup
+
+    recorder = RolloutRecorder(tmp_path, "all")
+    loop = make_loop(masks=EpisodeMasks.from_config({"unparsable": "masked"}), recorder=recorder)
+    row = loop.dataset[0]
+    played = []
+    for text in (f"<answer>{row['answer']}</answer><|im_end|>", "no idea<|im_end|>", "<answer>Z</answer><|im_end|>"):
+        ids = loop.tokenizer("<think>\n\n</think>\n\n" + text, add_special_tokens=False)["input_ids"]
+
+        async def say(prompt_ids, most=None, ids=ids):
+            return ids, [-0.5] * len(ids)
+
+        loop._generate_one_turn = say
+        played.append(episode(loop, row))
+    columns = {key: [row[key]] * 3 for key in row if key != "prompt"}
+    group = RolloutGroup(
+        prompts=[prompt for prompt, _ in played], reward_kwargs=columns, completions=[r[0] for _, r in played],
+        completions_ids=[r[1] for _, r in played], completions_sequences=[r[2] for _, r in played],
+        tool_call_counts=[0] * 3, tool_failure_counts=[0] * 3, model_version=3, group_id=9, env_rewards=[],
+        rollout_rewards=[r[5] for _, r in played],
+    )  # fmt: skip
+    samples = asyncio.new_event_loop().run_until_complete(loop._score_group(group))
+    # "Z" is no option, so that two of three are unparsable: nothing is left to compare the right one with.
+    assert len(samples) == 1
+    assert samples[0].advantage == 0.0
+    assert samples[0].metrics["status/unparsable"] == pytest.approx(2 / 3)
+    assert samples[0].metrics["masked"] == pytest.approx(2 / 3)
+    records = read_rollouts(tmp_path)
+    assert [record["masked"] for record in records] == [False, True, True]
+    assert [record["step"] for record in records] == [3] * 3
+
+
+def test_advantages_of_a_group_by_hand():
+    advantages, spread = group_advantages(np.array([1.0, 0.0, np.nan, 0.5]))
+    assert spread == pytest.approx((1 / 6) ** 0.5)
+    assert advantages == pytest.approx([0.5 / spread, -0.5 / spread, 0.0, 0.0], abs=1e-6)
+    assert group_advantages(np.array([0.3, 0.1 + 0.2, 0.3]))[0].tolist() == [0.0] * 3
+    assert group_advantages(np.full(3, np.nan))[0].tolist() == [0.0] * 3
