@@ -88,7 +88,8 @@ class LiveWalk:
         refused = f", {self._refused} refused" if self._refused else ""
         cost = f"{self._visits} visits{refused}, {self._turns} turns, {self._prompt} + {self._completion} tokens"
         rows = [
-            bar(self._grid, level, self._opened, self._asked, self._current, self._width()) for level in self._levels()
+            bar(self._grid, level, self._opened, self._asked, self._current, self._width())
+            for level in range(1, self._grid.depth + 1)
         ]
         ends = Text(f"{'':8}{clock(0):<{max(1, self._width() - 8)}}{clock(self._grid.duration):>8}", style="dim")
         lines: list[RenderableType] = [*rows, ends, Text(self._doing, style="cyan")]

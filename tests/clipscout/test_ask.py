@@ -1,0 +1,229 @@
+"""Asking a tree, subtitles and a video: the answer, its evidence, its price; what is said when a part is missing."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipscout.ask.answer import Answer
+from clipscout.ask.asking import POLICIES, ask, make_question, make_walker
+from clipscout.ask.parts import Parts, Server
+from clipscout.ask.subject import open_subject
+from navigation import InputError, Limits, TreeStore
+from tests.clipscout.world import house_questions, house_tree
+
+SAID = ("hello and welcome", "now the volcano erupts", "the penguin slides", "good night") * 4
+SRT = "\n".join(
+    f"{number + 1}\n00:{number // 6:02d}:{number % 6}0,000 --> 00:{number // 6:02d}:{number % 6}9,000\n{text}\n"
+    for number, text in enumerate(SAID)
+)
+SMALL = {"frames": (2, 3, 4), "sides": (64, 48, 32)}
+
+
+@pytest.fixture
+def tree_file(tmp_path):
+    store = TreeStore(tmp_path)
+    store.save(house_tree())
+    return store.path("house")
+
+
+async def asked(source, text, options=(), parts=None, policy=None, limits=None):
+    events = []
+    parts = parts or Parts()
+    async with await open_subject(source, parts) as subject:
+        question = make_question(subject, text, options)
+        answer = await ask(subject, policy or make_walker(parts), question, events.append, limits)
+    return answer, events
+
+
+async def test_a_tree_answers_with_its_evidence_and_price(tree_file):
+    question = house_questions()[2]
+    answer, events = await asked(tree_file, question.question, question.options)
+    assert (answer.status, answer.text) == ("answered", "A. number6")
+    assert answer.letter == "A"
+    leaves = [each for each in answer.evidence if len(each.path) == 3]
+    assert any("number6" in each.caption and each.start == 60.0 for each in leaves)
+    assert [list(each.path) for each in answer.evidence if each.asked] == [answer.visits[-1]["path"]]
+    cost = answer.cost
+    assert (cost.visits, cost.visit_units, cost.segments) == (len(answer.visits), cost.visits + 1.0, 39)
+    assert cost.exhaustive == {
+        "visits": 27, "captions_to_make": 0,
+        "prompt_tokens": round(sum(len(house_tree().captions[path]) for path in house_tree().grid.paths(3)) / 4),
+    }  # fmt: skip
+    assert cost.visits < 27
+    kinds = [event["type"] for event in events]
+    assert (kinds[:2], kinds[-1]) == (["begin", "overview"], "answer")
+    opened = [event["path"] for event in events if event["type"] == "opened"]
+    assert opened == [visit["path"] for visit in answer.visits]
+
+
+async def test_a_question_without_options_is_answered_in_words(tree_file):
+    for policy in ("descent", "uniform", "exhaustive"):
+        answer, _ = await asked(tree_file, "Who fixes the bicycle?", parts=Parts(policy))
+        assert (answer.status, answer.letter) == ("answered", None)
+        assert policy == "uniform" or "fixes bicycle" in answer.text
+
+
+async def test_a_rule_that_needs_options_says_so(tree_file):
+    with pytest.raises(InputError, match="give some"):
+        await asked(tree_file, "Who?", parts=Parts("best_first"))
+    answer, _ = await asked(tree_file, "Which object is there while someone boils water?", ("number3", "number9"),
+                            parts=Parts("best_first"))  # fmt: skip
+    assert answer.status == "answered"
+
+
+async def test_subtitles_answer_without_any_model(tmp_path):
+    (tmp_path / "talk.srt").write_text(SRT)
+    answer, _ = await asked(tmp_path / "talk.srt", "When does the volcano erupt?")
+    assert "volcano" in answer.text
+    assert (answer.cost.captions_made, answer.cost.vision, answer.cost.usd) == (0, {}, 0.0)
+
+
+async def test_a_video_is_captioned_only_where_it_is_opened_and_only_once(clip, stub, tmp_path):
+    video = shutil.copy(clip, tmp_path / "clip.mp4")
+    parts = Parts(captioner=Server(stub, "stub"), **SMALL)
+    async with await open_subject(Path(video), parts) as subject:
+        question = make_question(subject, "What is shown?")
+        first = await ask(subject, make_walker(parts), question, lambda event: None)
+    opened = {tuple(visit["path"]) for visit in first.visits if visit["tool"] == "get_caption"}
+    assert first.cost.captions_made == len(opened) + 4
+    assert first.cost.vision["images"] > 0
+    assert first.cost.exhaustive["captions_to_make"] == 64 - sum(len(path) == 3 for path in opened)
+    assert len(list((tmp_path / ".clipscout").rglob("[0-9]*.json"))) == first.cost.captions_made
+    second, _ = await asked(Path(video), "What is shown?", parts=parts)
+    assert second.cost.captions_made == 0
+    assert second.evidence == first.evidence
+
+
+async def test_frames_of_a_segment_are_the_segments_own(clip, stub, tmp_path):
+    from data_gen.frames.numbered_clip import read_number
+
+    video = shutil.copy(clip, tmp_path / "clip.mp4")
+    async with await open_subject(Path(video), Parts(captioner=Server(stub, "stub"), **SMALL)) as subject:
+        start, end = subject.tree.grid.interval((3, 2))
+        found = await subject.thumbnails((3, 2))
+        shown = [read_number(jpeg) / 5 for jpeg in found.jpegs]
+        assert shown == pytest.approx(found.shown)
+        assert all(start - 0.2 <= time < end for time in shown)
+        with pytest.raises(InputError):
+            await subject.thumbnails((9,))
+
+
+async def test_a_tree_finds_its_video_beside_it(clip, stub, tmp_path):
+    shutil.copy(clip, tmp_path / "clip.mp4")
+    store = TreeStore(tmp_path)
+    store.save(house_tree("clip"))
+    async with await open_subject(store.path("clip"), Parts(clips=Server(stub, "stub"))) as subject:
+        question = make_question(subject, "Who works in the kitchen?")
+        answer = await ask(subject, make_walker(Parts()), question, lambda event: None)
+        assert len((await subject.thumbnails((1, 1))).jpegs) == 4
+    (reply,) = [reply for each in answer.evidence for _, reply in each.asked]
+    assert "16 frames" in reply
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (Parts(), "--caption-url"),
+        (Parts(captioner=Server("http://127.0.0.1:9/v1", "stub", 2.0), **SMALL), "start the model"),
+        (Parts(captioner=Server("http://127.0.0.1:9/v1", "")), "together"),
+        (Parts("endpoint"), "vllm serve"),
+        (Parts("local"), "--checkpoint"),
+        (Parts("telepathy"), "give one of"),
+        (Parts("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "m", 2.0)), "--policy-url"),
+    ],
+    ids=range(7),
+)
+async def test_a_missing_part_is_named_with_how_to_start_it(parts, said, clip, tmp_path):
+    video = Path(shutil.copy(clip, tmp_path / "clip.mp4"))
+    source = video
+    if parts.policy != "descent":
+        TreeStore(tmp_path).save(house_tree("other"))
+        source = tmp_path / "other.json"
+    with pytest.raises(InputError, match=said):
+        await asked(source, "What?", parts=parts)
+
+
+@pytest.mark.parametrize("name", ["nothing.mp4", "folder", "words.txt", "broken.json", "empty.mp4", "list.json"])
+async def test_what_cannot_be_asked_is_refused_with_a_reason(name, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for file, text in (("words.txt", "x"), ("broken.json", '{"video_id": '), ("empty.mp4", ""), ("list.json", "[]")):
+        (tmp_path / file).write_text(text)
+    with pytest.raises(InputError):
+        await asked(tmp_path / name, "What?")
+
+
+@pytest.mark.parametrize(
+    ("text", "options"), [("", ()), ("  ", ()), ("x" * 5000, ()), ("q", ("one",)), ("q", ("a", "")), ("q", ("a",) * 27)]
+)
+async def test_a_question_that_is_none_is_refused(text, options, tree_file):
+    with pytest.raises(InputError):
+        await asked(tree_file, text, options)
+
+
+async def test_out_of_turns_is_told_as_such(tree_file):
+    answer, _ = await asked(tree_file, "Who?", ("a", "b"), limits=Limits(turns=1))
+    assert (answer.status, answer.text) == ("out_of_turns", None)
+
+
+def command(*arguments, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "clipscout.main", "ask", *map(str, arguments)], capture_output=True, text=True, **more
+    )
+
+
+def test_the_command_for_people_and_for_programs(tree_file):
+    question = house_questions()[0]
+    options = [part for option in question.options for part in ("-o", option)]
+    people = command(tree_file, question.question, *options)
+    assert people.returncode == 0, people.stderr
+    assert "Answer  A. number0" in people.stdout
+    assert "Reading every leaf: 27 visits" in people.stdout
+    both = command(tree_file, "--json", input=f"{question.question} | {' | '.join(question.options)}\n\nWho? | a | b\n")
+    assert both.returncode == 0, both.stderr
+    records = [json.loads(line) for line in both.stdout.splitlines()]
+    assert (len(records), records[0]["letter"]) == (2, "A")
+    assert set(records[0]) == set(Answer.__dataclass_fields__)
+    assert records[0]["messages"][0]["role"] == "system"
+    missing = command(tree_file, "Who?", "--policy", "local")
+    assert (missing.returncode, missing.stdout.count("Answer")) == (2, 0)
+    assert "Traceback" not in missing.stderr
+
+
+def test_ctrl_c_leaves_a_cache_that_is_used(clip, tmp_path):
+    video = shutil.copy(clip, tmp_path / "clip.mp4")
+    served = subprocess.Popen(
+        [sys.executable, "-u", "-m", "data_gen.captions.stub", "--latency", "0.3"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        address = served.stdout.readline().split()[2].rstrip(":")
+        options = ["--caption-url", address, "--caption-model", "stub", "--frames", "2,3,4", "--sides", "64,48,32"]
+        asking = subprocess.Popen(
+            [sys.executable, "-u", "-m", "clipscout.main", "ask", str(video), "What?", *options],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        for line in asking.stdout:
+            if line.strip().startswith("2."):
+                break
+        asking.send_signal(signal.SIGINT)
+        said, _ = asking.communicate(timeout=120)
+        assert asking.returncode == 130, said
+        assert "captions written so far are kept" in said
+        kept = len(list((tmp_path / ".clipscout").rglob("[0-9]*.json")))
+        assert kept >= 6
+        again = command(video, "What?", "--json", *options)
+        record = json.loads(again.stdout)
+        opened = sum(visit["tool"] == "get_caption" for visit in record["visits"])
+        assert record["cost"]["captions_made"] <= 4 + opened - kept + 1
+        assert record["status"] == "answered"
+    finally:
+        served.kill()
+        served.wait()
+
+
+def test_every_policy_is_offered():
+    assert set(POLICIES) >= {"descent", "local", "endpoint"}
