@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
 from evaluation.comparison import Comparison, Entry, front, lengths
-from evaluation.drawing import STYLE, clip, error_bars, place_labels, to_svg
+from evaluation.drawing import STYLE, along, clip, error_bars, place_labels, to_svg
 from evaluation.palette import INK, MUTED, colour_of, marker_of
 from evaluation.scorers import right
 from evaluation.scorers.metric import estimates, micro
@@ -82,6 +82,9 @@ def pareto(comparison: Comparison):
         axes.axhline(comparison.chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate("chance", (1, comparison.chance), (-2, -3), xycoords=("axes fraction", "data"),
                       textcoords="offset points", ha="right", va="top", color=MUTED, fontsize=9)  # fmt: skip
+        if len(best) > 1:
+            figure.draw_without_rendering()
+            obstacles += along(axes, [x for x, _ in steps], [y for _, y in steps], steps=True)
         place_labels(figure, axes, labels, obstacles, comparison.chance)
     panels[0].set_ylabel("accuracy")
     return figure
@@ -159,7 +162,7 @@ def grounding(comparison: Comparison):
     if not entries:
         return None
     figure, (axes,) = _panels(1, 1, 8.2, 4.6)
-    labels = []
+    labels, curves = [], []
     highest = 1
     for entry in entries:
         rows = [row for row in entry.result.rows if row.clues]
@@ -176,6 +179,7 @@ def grounding(comparison: Comparison):
         axes.plot(range(1, most + 1), curve[1:], color=colour, marker=marker_of(entry.name), markersize=5,
                   markevery=max(1, most // 6), linewidth=1.6)  # fmt: skip
         labels.append((most, float(curve[-1]), clip(entry.name), colour))
+        curves.append((range(1, most + 1), curve[1:]))
         highest = max(highest, most)
     axes.set_xscale("log")
     axes.set_xlim(0.9, highest * 2.6)
@@ -185,7 +189,8 @@ def grounding(comparison: Comparison):
     axes.set_ylim(0, None)
     axes.set_xlabel("visits made (log scale)")
     axes.set_ylabel("clue time found, finer counts more")
-    place_labels(figure, axes, labels, [], None)
+    figure.draw_without_rendering()
+    place_labels(figure, axes, labels, [place for xs, ys in curves for place in along(axes, xs, ys)], None)
     return figure
 
 

@@ -88,7 +88,8 @@ def _scores(comparison: Comparison) -> dict[str, Any]:
         if closed:
             row.append("" if entry.above_closed_book is None else points(entry.above_closed_book))
         rows.append([*row, f"{scores.answered:,} / {scores.n:,}", str(scores.unparsable)])
-    return {"title": "Scores", "head": head, "rows": rows, "note": f"Rule: {comparison.entries[0].scores.rule}."}
+    rule = comparison.entries[0].scores.rule.rstrip(".")
+    return {"title": "Scores", "head": head, "rows": rows, "note": f"Rule: {rule}."}
 
 
 def _costs(comparison: Comparison) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 import io
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
 
 from evaluation.palette import CSS_NAMES, INK, LINE, MUTED
+from evaluation.spacing import spread
 
 STYLE = {
     "svg.fonttype": "none", "text.parse_math": False, "font.size": 10, "font.family": "DejaVu Sans",
@@ -19,6 +21,7 @@ STYLE = {
     "xtick.minor.size": 0, "legend.frameon": False, "legend.fontsize": 9, "lines.linewidth": 1.8,
 }  # fmt: skip
 _LONGEST_NAME = 28
+_LABEL_SIZE = 9.5
 _MARKER_RADIUS = 7
 """Of a point in pixels, some air included."""
 _LABEL_PLACES = (
@@ -65,11 +68,11 @@ def place_labels(
         best = None
         for dx, dy, across, along in _LABEL_PLACES:
             note = axes.annotate(text, (x, y), (dx, dy), textcoords="offset points", ha=across, va=along, color=colour,
-                                 fontsize=9.5, annotation_clip=False)  # fmt: skip
+                                 fontsize=_LABEL_SIZE, annotation_clip=False)  # fmt: skip
             box = note.get_window_extent().padded(2)
             around = box.padded(_MARKER_RADIUS)
             faults = sum(box.overlaps(other) for other in taken) + sum(around.contains(*point) for point in others)
-            faults += 0.1 * sum(box.contains(*place) for place in avoided)
+            faults += min(0.9, 0.1 * sum(box.contains(*place) for place in avoided))
             faults += 0.1 * (height is not None and box.y0 < height < box.y1)
             faults += 3 * (box.x0 < frame.x0 or box.x1 > frame.x1 + 4 or box.y0 < frame.y0 or box.y1 > frame.y1 + 8)
             if best is None or faults < best[0]:
@@ -82,6 +85,32 @@ def place_labels(
                 break
         if best is not None:
             taken.append(best[2])
+
+
+def label_ends(figure, axes, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Writes the names of curves that end at the right edge there, one below the other: (y, name, colour)."""
+    figure.draw_without_rendering()
+    frame = axes.get_window_extent()
+    ordered = sorted(labels)
+    ends = [axes.transData.transform((1, y))[1] for y, *_ in ordered]
+    apart = 1.35 * _LABEL_SIZE * figure.dpi / 72
+    for (_, text, colour), y in zip(ordered, spread(ends, apart, frame.y0, frame.y1), strict=True):
+        place = axes.transAxes.inverted().transform((frame.x1, y))
+        axes.annotate(text, place, (6, 0), xycoords="axes fraction", textcoords="offset points", va="center",
+                      color=colour, fontsize=_LABEL_SIZE, annotation_clip=False)  # fmt: skip
+
+
+def along(axes, xs: Sequence[float], ys: Sequence[float], steps: bool = False) -> list[tuple[float, float]]:
+    """Places on a polyline every few pixels, for labels to keep off it."""
+    if steps:
+        xs = [xs[0], *(x for x in xs[1:] for _ in range(2))]
+        ys = [*(y for y in ys[:-1] for _ in range(2)), ys[-1]]
+    corners = axes.transData.transform(list(zip(xs, ys, strict=True)))
+    found = []
+    for first, second in pairwise(corners):
+        count = max(2, int(abs(second - first).max() / 4))
+        found += [first + (second - first) * part / count for part in range(count + 1)]
+    return [tuple(place) for place in axes.transData.inverted().transform(found)] if found else []
 
 
 def to_svg(figure, name: str) -> str:

@@ -20,7 +20,7 @@ import matplotlib
 
 from evaluation.cost_model import CostModel
 from evaluation.docs_block import replace_block
-from evaluation.drawing import STYLE, place_labels
+from evaluation.drawing import STYLE, label_ends
 from evaluation.meter import Meter
 from evaluation.palette import MUTED, colour_of, marker_of
 from evaluation.policies import make_policy
@@ -136,9 +136,10 @@ def draw(points: Sequence[Point], path: Path) -> None:
     from matplotlib.figure import Figure
 
     shown = (("visits", "visits a question"), ("tokens_read", "tokens read a question"),
-             ("seconds_on_demand", "seconds a question, captions made on demand"))  # fmt: skip
+             ("seconds_on_demand", "seconds a question, with its captions"))  # fmt: skip
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(14, 5.2), layout="constrained")
+        curves = []
         for axes, (name, label) in zip(figure.subplots(1, 3), shown, strict=True):
             labels = []
             for number, policy in enumerate(dict.fromkeys(point.policy for point in points)):
@@ -148,17 +149,26 @@ def draw(points: Sequence[Point], path: Path) -> None:
                 xs, ys = zip(*line, strict=True)
                 colour = colour_of(policy, number)
                 axes.plot(xs, ys, color=colour, marker=marker_of(policy), markersize=5, linewidth=1.6)
-                labels.append((xs[-1], ys[-1], policy, colour))
+                labels.append((ys[-1], policy, colour))
             axes.set_xscale("log")
             axes.set_yscale("log")
-            axes.set_xlim(8, 1440 * 6)
-            axes.set_xticks([10, 30, 60, 180, 480, 1440], ["10 min", "30 min", "1 h", "3 h", "8 h", "24 h"])
+            axes.set_xticks([10, 60, 180, 480, 1440], ["10 min", "1 h", "3 h", "8 h", "24 h"])
+            low, high = axes.get_ylim()
+            ticks = [10**power for power in range(7) if low <= 10**power <= high]
+            axes.set_yticks(ticks, [f"{tick:,}".replace(",", " ") for tick in ticks])
             axes.set_xticks([], minor=True)
             axes.set_yticks([], minor=True)
+            axes.set_xlim(8, 1440 * 1.15)
             axes.tick_params(which="both", length=0)
             axes.set_title(label)
             axes.set_xlabel("length of the video (log scale)", color=MUTED)
-            place_labels(figure, axes, labels, [], None)
+            curves.append((axes, labels))
+        # Names stand right of the axes: invisible ones make the layout leave room for them first.
+        widest = max((name for _, labels in curves for _, name, _ in labels), key=len)
+        for axes, _ in curves:
+            axes.annotate(widest, (1, 0.5), (6, 0), xycoords="axes fraction", textcoords="offset points", alpha=0)
+        for axes, labels in curves:
+            label_ends(figure, axes, labels)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=130, facecolor="white", metadata={"Software": None})
 

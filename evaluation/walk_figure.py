@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evaluation.spacing import spread
 from navigation import VIDEO_QA, CaptionTree, Trajectory, Visit
 from navigation.grid import clock, format_path
 
@@ -113,25 +114,11 @@ def walk_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Seque
 def _badges(placed: Sequence[tuple[float, int, bool, bool]], y: float) -> list[Badge]:
     """Badges in one lane, moved as little as possible until none covers another."""
     placed = sorted(placed)
-    xs = _spread([x for x, *_ in placed], _BADGE, _LEFT, WIDTH - 8)
+    xs = spread([x for x, *_ in placed], _BADGE, _LEFT, WIDTH - 8)
     return [
         Badge(x, y + _BAND + 13, cell_x, y + _BAND, number, hit, question)
         for x, (cell_x, number, hit, question) in zip(xs, placed, strict=True)
     ]
-
-
-def _spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:
-    """Positions at least `apart`, at least squared distance from the wanted ones (pool adjacent violators); clipped."""
-    pools: list[tuple[float, int]] = []  # sum of offsets, members
-    for index, x in enumerate(wanted):
-        total, members = x - index * apart, 1
-        while pools and pools[-1][0] / pools[-1][1] > total / members:
-            before, count = pools.pop()
-            total, members = total + before, members + count
-        pools.append((total, members))
-    offsets = [total / members for total, members in pools for _ in range(members)]
-    last = high - apart / 2 - (len(wanted) - 1) * apart
-    return [max(low + apart / 2, min(offset, last)) + index * apart for index, offset in enumerate(offsets)]
 
 
 def _title(tree: CaptionTree, visit: Visit) -> str:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.walk_figure import WIDTH, _spread, walk_figure
+from evaluation.spacing import spread
+from evaluation.walk_figure import WIDTH, walk_figure
 from evaluation.walk_view import turns_of
 from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Status, TimeGrid, Trajectory, Visit, assistant_message
 
@@ -59,7 +60,7 @@ def test_a_day_long_tree_is_drawn_with_few_borders():
 @given(st.lists(st.floats(58, WIDTH - 8), max_size=25))
 def test_badges_never_cover_each_other_and_stay_inside(wanted):
     wanted = sorted(wanted)
-    placed = _spread(wanted, 17, 58, WIDTH - 8)
+    placed = spread(wanted, 17, 58, WIDTH - 8)
     assert all(second - first >= 17 - 1e-6 for first, second in pairwise(placed))
     assert all(58 <= x <= WIDTH - 8 for x in placed)
 
@@ -67,7 +68,7 @@ def test_badges_never_cover_each_other_and_stay_inside(wanted):
 @given(st.lists(st.integers(0, 8), max_size=9, unique=True))
 def test_badges_with_room_stay_where_they_are(places):
     wanted = sorted(80 + 50.0 * place for place in places)
-    assert _spread(wanted, 17, 58, WIDTH - 8) == pytest.approx(wanted)
+    assert spread(wanted, 17, 58, WIDTH - 8) == pytest.approx(wanted)
 
 
 def test_turns_tell_calls_replies_and_which_of_them_were_visits():
