@@ -1,0 +1,243 @@
+"""The pages in real Chromium: ask, stream, click, filter, compare; hostile texts; nothing leaves the machine."""
+
+import asyncio
+import json
+
+import pytest
+
+from clipscout.ask.descent import DescentPolicy
+from clipscout.ask.parts import Parts
+from clipscout.web.shown import shown
+from navigation import CaptionTree, TimeGrid, TreeStore
+from tests.clipscout.hostile import EVERY
+from tests.clipscout.test_hostile_view import write_world
+from tests.clipscout.world import house_questions, house_tree
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+QUESTION = house_questions()[2]
+
+
+@pytest.fixture
+def house_page(asking, tmp_path):
+    TreeStore(tmp_path / "trees").save(house_tree())
+    return asking([tmp_path / "trees"], Parts()).url
+
+
+async def fill(page, question):
+    await page.fill("#question", question.question)
+    await page.fill("#options", "\n".join(question.options))
+
+
+async def test_ask_stream_and_click(page, house_page):
+    await page.goto(house_page)
+    await page.get_by_text("Ask a question, or click a segment").wait_for()
+    assert await page.locator("#tree-title").text_content() == "house"
+    await fill(page, QUESTION)
+    await page.click("#ask")
+    await page.locator("#answer-text", has_text="A. number6").wait_for()
+    opened = await page.locator("#evidence li").count()
+    assert opened == await page.locator("#timeline .cell.opened, #timeline .cell.asked-about").count() > 3
+    assert await page.locator("#turns li").count() >= 3
+    assert "27 visits" in await page.locator("#exhaustive").text_content()
+    await page.locator("#evidence button").last.click()
+    last = house_tree().captions
+    title = await page.locator("#segment-title").text_content()
+    path = tuple(json.loads(title.split("]")[0] + "]"))
+    await page.locator("#segment-caption", has_text=last[path]).wait_for()
+    assert await page.locator("#timeline .cell.picked").get_attribute("data-path") == "-".join(map(str, path))
+    # The right end of the second level.
+    row = page.get_by_role("slider", name="level 2")
+    box = await row.bounding_box()
+    await row.click(position={"x": box["width"] - 2, "y": box["height"] / 2})
+    await page.locator("#segment-caption", has_text=last[(3, 3)]).wait_for()
+    assert await page.locator("#earlier-list li").count() == 1
+
+
+async def test_events_are_shown_while_the_walk_goes_on(page, asking, tmp_path):
+    class Waiting(DescentPolicy):
+        """Waits in its second turn until the page has shown the first."""
+
+        async def reply(self, task, messages):
+            if any(message["role"] == "tool" for message in messages):
+                while not release.is_file():
+                    await asyncio.sleep(0.005)
+            return await super().reply(task, messages)
+
+    release = tmp_path / "release"
+    TreeStore(tmp_path / "trees").save(house_tree())
+    await page.goto(asking([tmp_path / "trees"], Parts(), policy=Waiting()).url)
+    await page.get_by_text("Ask a question, or click a segment").wait_for()
+    await fill(page, QUESTION)
+    await page.click("#ask")
+    await page.get_by_text("Turn 2: thinking").wait_for()
+    assert await page.locator("#timeline .cell.opened").count() == 3
+    assert await page.locator("#answer").is_hidden()
+    await page.click("#stop")
+    await page.get_by_text("Stopped.").wait_for()
+    assert await page.locator("#ask").is_enabled()
+    release.touch()
+    await page.click("#ask")
+    await page.locator("#answer-text", has_text="A. number6").wait_for()
+
+
+async def test_all_of_it_by_keyboard(page, house_page):
+    await page.goto(house_page)
+    await page.get_by_text("Ask a question, or click a segment").wait_for()
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    for target in ("filter", "videos", "question"):
+        await page.keyboard.press("Tab")
+        assert await page.evaluate("document.activeElement.id") == target
+    await page.keyboard.type(QUESTION.question)
+    await page.keyboard.press("Tab")
+    await page.keyboard.type("\n".join(QUESTION.options))
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await page.locator("#answer-text", has_text="A. number6").wait_for()
+    row = page.get_by_role("slider", name="level 1")
+    await row.focus()
+    await page.keyboard.press("ArrowRight")
+    assert await row.get_attribute("aria-valuetext") == "[2] 1:30 to 3:00, not opened"
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("End")
+    await page.keyboard.press("Enter")
+    await page.locator("#segment-caption", has_text=house_tree().captions[(3, 3)]).wait_for()
+    leaf = page.get_by_role("slider", name="leaf")
+    await leaf.focus()
+    await page.keyboard.press("PageDown")
+    assert (await leaf.get_attribute("aria-valuetext")).endswith(("opened", "asked about"))
+
+
+async def test_every_control_has_a_name(page, house_page, viewing, runs):
+    for url in (house_page, viewing(runs).url):
+        await page.goto(url)
+        await page.wait_for_load_state("networkidle")
+        for control in await page.locator("input, select, textarea, button, a, [role=slider]").all():
+            if await control.is_visible() and await control.get_attribute("type") != "hidden":
+                snapshot = await control.aria_snapshot()
+                assert '"' in snapshot.splitlines()[0], snapshot
+        assert await page.locator("h1").count() == 1
+        assert await page.locator("main").count() == 1
+
+
+async def test_filter_read_and_compare_walks(page, viewing, runs):
+    url = viewing(runs).url
+    await page.goto(url)
+    assert await page.locator("h1").text_content() == "house/eval/expert"
+    assert await page.locator(".walks-table tbody tr").count() == 6
+    await page.get_by_label("Walks").select_option("house/eval/random")
+    await page.locator("select[name=correct]").select_option("none")
+    await page.get_by_role("button", name="Show").click()
+    await page.locator("h1", has_text="random").wait_for()
+    assert await page.locator(".walks-table tbody tr").count() == 1
+    await page.locator(".walks-table a").click()
+    await page.locator(".walk").wait_for()
+    assert await page.locator("svg.tree .clue").count() == 1
+    assert await page.locator("svg.tree .badge").count() == 2
+    assert await page.locator(".accounts tbody tr").count() == 2
+    await page.get_by_role("link", name="beside house/eval/expert").click()
+    await page.locator(".walks .side").first.wait_for()
+    assert [text.split()[0] for text in await page.locator(".walk-head b").all_text_contents()] == [
+        "house/eval/random", "house/eval/expert",
+    ]  # fmt: skip
+    await page.get_by_role("link", name="Compare").click()
+    await page.get_by_label("Right answers").select_option("left")
+    await page.get_by_role("button", name="Show").click()
+    pairs = zip(rows_of(runs, "expert"), rows_of(runs, "random"), strict=True)
+    only_left = sum(one.correct and not other.correct for one, other in pairs)
+    assert await page.locator(".walks-table tbody tr").count() == only_left
+    await page.goto(f"{url}/?set=2&step=2")
+    assert await page.locator(".walks-table tbody tr").count() == 4
+
+
+def rows_of(runs, name):
+    from clipscout.view.walk_set import find_sets
+
+    (walks,) = find_sets(runs / "eval" / name)
+    walks.offsets.refresh()
+    return walks.rows
+
+
+async def test_light_and_dark_differ(browser, house_page, viewing, runs):
+    for url in (house_page, viewing(runs).url):
+        colours = []
+        for scheme in ("light", "dark"):
+            context = await browser.new_context(color_scheme=scheme)
+            made = await context.new_page()
+            made.set_default_timeout(60_000)
+            await made.goto(url)
+            colours.append(await made.evaluate("getComputedStyle(document.body).backgroundColor"))
+            await context.close()
+        assert colours[0] != colours[1]
+
+
+async def test_hostile_texts_do_nothing_on_the_ask_page(page, asking, tmp_path):
+    """Every text as caption, line, file name, note, question and option; shown as text, run by nothing."""
+    grid = TimeGrid(160.0, 9, 2)
+    paths = list(grid.paths())
+    captions = {path: EVERY[number % len(EVERY)] for number, path in enumerate(paths)}
+    assert set(captions.values()) == set(EVERY)
+    name = "<img src=x onerror=window.pwned=1>{{7*7}}"
+    (tmp_path / f"{name}.json").write_text(
+        json.dumps(CaptionTree("v", grid, captions, {"captioner": EVERY[0]}).to_dict()), encoding="utf-8"
+    )
+
+    class Everything(DescentPolicy):
+        """Opens every segment, says every hostile text, and answers with one."""
+
+        name = EVERY[0]
+
+        async def reply(self, task, messages):
+            from navigation import Reply, assistant_message
+
+            turn = sum(message["role"] == "assistant" for message in messages)
+            if turn < len(paths):
+                text = EVERY[turn % len(EVERY)]
+                calls = [("get_caption", {"segment": list(paths[turn])}), ("get_caption", {"segment": text})]
+                if grid.is_leaf(paths[turn]):
+                    calls.append(("video_qa", {"segment": list(paths[turn]), "query": text or "?"}))
+                return Reply(assistant_message(text, text, calls))
+            return Reply({"role": "assistant", "content": f"<answer>{''.join(EVERY[:20])}</answer>"})
+
+    parts = Parts(turns=len(paths) + 1)
+    await page.goto(asking([tmp_path], parts, policy=Everything()).url)
+    await page.locator("#tree-title", has_text=name).wait_for()
+    await page.fill("#question", "".join(EVERY[:30]).replace("\ud83d", ""))
+    await page.fill("#options", "")
+    await page.click("#ask")
+    await page.locator("#answer:not([hidden])").wait_for()
+    seen = await page.evaluate("document.body.textContent")
+    for text in EVERY:
+        # Captions and replies lose chat markup on their way into a transcript; evidence shows them as they are.
+        assert shown(text) in seen or shown(text).strip() in seen, text
+    assert shown(seen) == seen
+    assert await page.evaluate("window.pwned === undefined")
+    foreign = ("img", "iframe", "script", "style", "base", "meta", "a[href]")
+    assert await page.locator(", ".join(f"main {each}" for each in foreign)).count() == 0
+    attributes = "[...document.querySelectorAll('*')].flatMap(each => [...each.attributes].map(one => one.name))"
+    assert [name for name in await page.evaluate(attributes) if name.startswith("on")] == []
+
+
+async def test_hostile_texts_do_nothing_on_the_viewers_pages(page, viewing, tmp_path):
+    url = viewing(write_world(tmp_path / "run", EVERY)).url
+    for place in ("/", "/?set=1&page=2", "/walk/0/0", "/compare?left=0&right=1"):
+        await page.goto(url + place)
+        assert await page.evaluate("window.pwned === undefined")
+        assert await page.locator("main script, main iframe, main img, main base, main meta").count() == 0
+        assert page.url == url + place
+
+
+async def test_an_exported_file_opens_without_a_server(page, runs, tmp_path):
+    from clipscout.view.export import export
+    from clipscout.view.filters import Filter
+    from clipscout.view.walk_set import find_sets
+
+    sets = [each for each in find_sets(runs) if "eval" in each.name]
+    for each in sets:
+        each.offsets.refresh()
+    assert export(sets, Filter(), tmp_path / "walks.html") == 6
+    content = (tmp_path / "walks.html").read_text(encoding="utf-8")
+    await page.set_content(content)
+    assert await page.locator(".walk").count() == 12
+    assert await page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") == "12px"
+    assert "<script" not in content
