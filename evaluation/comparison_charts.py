@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
 from evaluation.comparison import Comparison, Entry, front, lengths
-from evaluation.drawing import STYLE, along, clip, error_bars, place_labels, to_svg
+from evaluation.drawing import STYLE, along_steps, clip, error_bars, place_labels, to_svg
 from evaluation.palette import INK, MUTED, colour_of, marker_of
 from evaluation.scorers import right
 from evaluation.scorers.metric import estimates, micro
@@ -84,7 +84,7 @@ def pareto(comparison: Comparison):
                       textcoords="offset points", ha="right", va="top", color=MUTED, fontsize=9)  # fmt: skip
         if len(best) > 1:
             figure.draw_without_rendering()
-            obstacles += along(axes, [x for x, _ in steps], [y for _, y in steps], steps=True)
+            obstacles += along_steps(axes, [x for x, _ in steps], [y for _, y in steps])
         place_labels(figure, axes, labels, obstacles, comparison.chance)
     panels[0].set_ylabel("accuracy")
     return figure
@@ -162,7 +162,7 @@ def grounding(comparison: Comparison):
     if not entries:
         return None
     figure, (axes,) = _panels(1, 1, 8.2, 4.6)
-    labels, curves = [], []
+    ends = []
     highest = 1
     for entry in entries:
         rows = [row for row in entry.result.rows if row.clues]
@@ -176,21 +176,21 @@ def grounding(comparison: Comparison):
         curve = np.cumsum(found) / len(rows)
         colour = colour_of(entry.name, comparison.entries.index(entry))
         # Markers at a few places tell curves of one colour apart.
-        axes.plot(range(1, most + 1), curve[1:], color=colour, marker=marker_of(entry.name), markersize=5,
-                  markevery=max(1, most // 6), linewidth=1.6)  # fmt: skip
-        labels.append((most, float(curve[-1]), clip(entry.name), colour))
-        curves.append((range(1, most + 1), curve[1:]))
+        (line,) = axes.plot(range(1, most + 1), curve[1:], color=colour, marker=marker_of(entry.name), markersize=5,
+                            markevery=max(1, most // 6), linewidth=1.6, label=clip(entry.name))  # fmt: skip
+        ends.append((float(curve[-1]), line))
         highest = max(highest, most)
     axes.set_xscale("log")
-    axes.set_xlim(0.9, highest * 2.6)
-    ticks = [tick for tick in _TICKS[1:] if tick <= highest * 1.5]
+    axes.set_xlim(0.9, highest * 1.1)
+    ticks = [tick for tick in _TICKS[1:] if tick <= highest * 1.1]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_ylim(0, None)
     axes.set_xlabel("visits made (log scale)")
     axes.set_ylabel("clue time found, finer counts more")
-    figure.draw_without_rendering()
-    place_labels(figure, axes, labels, [place for xs, ys in curves for place in along(axes, xs, ys)], None)
+    # Curves meet where they end: names stand beside the axes, in the order of the ends.
+    lines = [line for _, line in sorted(ends, key=lambda end: -end[0])]
+    axes.legend(handles=lines, loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.6)
     return figure
 
 

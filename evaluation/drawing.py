@@ -100,14 +100,12 @@ def label_ends(figure, axes, labels: Sequence[tuple[float, str, str]]) -> None:
                       color=colour, fontsize=_LABEL_SIZE, annotation_clip=False)  # fmt: skip
 
 
-def along(axes, xs: Sequence[float], ys: Sequence[float], steps: bool = False) -> list[tuple[float, float]]:
-    """Places on a polyline every few pixels, for labels to keep off it."""
-    if steps:
-        xs = [xs[0], *(x for x in xs[1:] for _ in range(2))]
-        ys = [*(y for y in ys[:-1] for _ in range(2)), ys[-1]]
-    corners = axes.transData.transform(list(zip(xs, ys, strict=True)))
+def along_steps(axes, xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
+    """Places every few pixels on a line that steps at each next x, for labels to keep off it."""
+    xs = [xs[0], *(x for x in xs[1:] for _ in range(2))]
+    ys = [*(y for y in ys[:-1] for _ in range(2)), ys[-1]]
     found = []
-    for first, second in pairwise(corners):
+    for first, second in pairwise(axes.transData.transform(list(zip(xs, ys, strict=True)))):
         count = max(2, int(abs(second - first).max() / 4))
         found += [first + (second - first) * part / count for part in range(count + 1)]
     return [tuple(place) for place in axes.transData.inverted().transform(found)] if found else []
