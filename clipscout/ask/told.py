@@ -63,8 +63,15 @@ def _table(evidence: list[Evidence]) -> Table:
         told = Text(plain(each.caption)[:300])
         for query, reply in each.asked:
             told.append(f"\nasked: {plain(query)[:200]}\n", "magenta").append(plain(reply)[:300])
-        table.add_row(Text(format_path(each.path)), Text(f"{clock(each.start)}-{clock(each.end)}"), told)
+        table.add_row(Text(format_path(each.path)), Text(_span(each.start, each.end)), told)
     return table
+
+
+def _span(start: float, end: float) -> str:
+    """To the tenth where a segment lasts less than two seconds."""
+    if end - start >= 2:
+        return f"{clock(start)}-{clock(end)}"
+    return "-".join(f"{clock(time)}.{int(10 * time) % 10}" for time in (start, end))
 
 
 def _pictured(answer: Answer) -> list[Evidence]:

@@ -1,6 +1,6 @@
 // The page: pick, ask, watch. Every text from the server is set as text, never as markup.
 
-import { Timeline, address, clock } from "/static/timeline.js";
+import { Timeline, address, clock, moment, span } from "/static/timeline.js";
 
 const $ = (id) => document.getElementById(id);
 const timeline = new Timeline($("timeline"), (path) => showSegment(path));
@@ -64,7 +64,7 @@ async function showSegment(path) {
   const base = `/api/videos/${encodeURIComponent(tree.key)}/segments/${path.join("-")}`;
   $("segment").hidden = false;
   const [start, end] = timeline.span(path);
-  $("segment-title").textContent = `${address(path)} ${clock(start)}–${clock(end)}`;
+  $("segment-title").textContent = `${address(path)} ${span(start, end)}`;
   $("segment-caption").textContent = "…";
   for (const id of ["segment-asked", "segment-frames"]) $(id).replaceChildren();
   $("segment-lines").hidden = true;
@@ -84,8 +84,8 @@ async function showSegment(path) {
     const figure = document.createElement("figure");
     const image = document.createElement("img");
     image.src = `${base}/frames/${number}.jpg`;
-    image.alt = `Frame at ${clock(time)}`;
-    figure.append(image, element("figcaption", clock(time)));
+    image.alt = `Frame at ${moment(time, end - start)}`;
+    figure.append(image, element("figcaption", moment(time, end - start)));
     $("segment-frames").append(figure);
   });
   if (segment.frames_error) $("segment-frames").append(element("p", segment.frames_error, "error"));
@@ -132,7 +132,7 @@ const on = {
     if (isAsked) asked.set(key, [...(asked.get(key) || []), [event.query, event.reply]]);
     timeline.mark(event.path, isAsked || asked.has(key) ? "asked about" : "opened");
     const call = element("p", "", "call");
-    call.append(segmentButton(event.path, `${isAsked ? "asked" : "opened"} ${address(event.path)} ${clock(event.start)}–${clock(event.end)}`));
+    call.append(segmentButton(event.path, `${isAsked ? "asked" : "opened"} ${address(event.path)} ${span(event.start, event.end)}`));
     if (isAsked) call.append(element("span", ` ${event.query}`));
     $("turns").lastElementChild.append(call, element("p", event.reply, "reply"));
   },
@@ -151,7 +151,7 @@ const on = {
     $("exhaustive").textContent = `Reading every leaf: ${all.visits} visits, about ${all.prompt_tokens} tokens of captions${more}.`;
     $("evidence").replaceChildren(...event.evidence.map((each) => {
       const item = document.createElement("li");
-      item.append(segmentButton(each.path, `${address(each.path)} ${clock(each.start)}–${clock(each.end)}`));
+      item.append(segmentButton(each.path, `${address(each.path)} ${span(each.start, each.end)}`));
       item.append(element("span", ` ${each.caption}`));
       return item;
     }));

@@ -14,6 +14,13 @@ export function clock(seconds) {
   return hours ? `${hours}:${two(Math.floor(whole / 60) % 60)}:${rest}` : `${Math.floor(whole / 60)}:${rest}`;
 }
 
+// A moment of a segment; to the tenth where segments last less than two seconds.
+export function moment(seconds, length) {
+  return length < 2 ? `${clock(seconds)}.${Math.floor(10 * seconds) % 10}` : clock(seconds);
+}
+
+export const span = (start, end) => `${moment(start, end - start)}–${moment(end, end - start)}`;
+
 export const address = (path) => `[${path.join(", ")}]`;
 
 export class Timeline {
