@@ -53,8 +53,10 @@ class _Pages:
                 return HTMLResponse(page(request))
             except InputError as error:
                 return self._problem(str(error), 400)
-            except (IndexError, OSError) as error:
-                return self._problem(f"there is no such page ({type(error).__name__})", 404)
+            except IndexError:
+                return self._problem("there is no such page", 404)
+            except OSError as error:
+                return self._problem(f"the run's files cannot be read: {error.strerror}", 404)
 
         return answer
 

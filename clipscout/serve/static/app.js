@@ -170,7 +170,7 @@ function costs(cost) {
   const vision = cost.vision;
   const parts = [`${cost.visits} visits of ${cost.segments} segments`, `${cost.visit_units} visit units`];
   if (cost.prompt_tokens + cost.completion_tokens) parts.push(`${cost.prompt_tokens} + ${cost.completion_tokens} policy tokens`);
-  if (vision.requests) parts.push(`${vision.requests} vision requests with ${vision.images || 0} frames`);
+  if (vision.requests) parts.push(`${vision.requests} vision request${vision.requests === 1 ? "" : "s"} with ${vision.images || 0} frames`);
   if (cost.usd) parts.push(`${cost.usd.toFixed(4)} USD`);
   return `Cost: ${parts.join(", ")}, ${cost.seconds.toFixed(1)} s.`;
 }
