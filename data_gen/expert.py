@@ -17,7 +17,7 @@ from navigation.errors import InputError
 from navigation.grid import TimeGrid, format_path
 
 _WORD = re.compile(r"[^\W\d_]+")
-_NUMBERED = re.compile(r"([^\W\d_]+) (\d+)\b")
+_NUMBERED = re.compile(r"\[(\d+)\] ([^\W\d_]+)")
 _RELATIONS = frozenset({"after", "before", "first", "last", "until", "while", "following", "previous"})
 _STOPWORDS = frozenset([
     "a", "an", "and", "are", "as", "at", "be", "by", "did", "do", "does", "during", "for", "from", "has", "have",
@@ -138,7 +138,7 @@ class _Seen:
         """
         address, caption = self._caption_above(path)
         said = set(_words(self._said))
-        numbers = dict(_NUMBERED.findall(caption.lower()))
+        numbers = {word: number for number, word in _NUMBERED.findall(caption.lower())}
         found = [word for word in self._keywords if word in _words(caption) and word not in said]
         if not found:
             return ""
@@ -146,7 +146,14 @@ class _Seen:
             numbers[found[0]] = str(address[-1])
         relations = _RELATIONS if any(word in numbers for word in found) and len(path) > 2 else frozenset()
         chosen = [word for word in self._keywords if word in found or word in relations][:4]
-        return " ".join(f"{word} {numbers[word]}" if word in numbers else word for word in chosen)
+        asked = self._question.question.lower()
+        named = [f"the {word}" if re.search(rf"\bthe {word}\b", asked) else word for word in chosen]
+        quoted = " ".join(
+            f"{name} [{numbers[word]}]" if word in numbers else name for name, word in zip(named, chosen, strict=True)
+        )
+        # What comes after or before a numbered word is the neighbouring number: said before it is opened.
+        beside = relations and str(path[-1]) not in (numbers.get(word) for word in found)
+        return f"{quoted} so [{path[-1]}]" if beside else quoted
 
     def query(self) -> str:
         return " ".join(self._keywords[-2:])
@@ -154,18 +161,18 @@ class _Seen:
     def conclusion(self) -> str:
         option = self._question.options["ABCDEFGHIJKLMNOPQRSTUVWXYZ".index(self._question.answer)]
         if self._replies and option.lower() in self._replies[-1].lower():
-            return f"It says {option} {self._question.answer}"
+            return f"It is {option}\n{self._question.answer}."
         return "That settles it."
 
     def _caption_above(self, path: Path) -> tuple[Path, str]:
         """The nearest shown ancestor of `path` and its caption."""
         shown = self._prompt.splitlines() + [line for reply in self._replies for line in reply.splitlines()]
         for level in range(len(path) - 1, 0, -1):
-            address = f" {format_path(path[:level])} "
+            address = f"{format_path(path[:level])} "
             for line in reversed(shown):
-                _, found, caption = line.partition(address)
-                if found:
-                    return path[:level], caption
+                _, _, text = line.partition(" ")  # the time comes first
+                if text.startswith(address):
+                    return path[:level], text.removeprefix(address)
         return (), ""
 
 

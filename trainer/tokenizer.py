@@ -19,7 +19,7 @@ from navigation.tools import TOOLS
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 # A word or digit takes the space before it along, a digit also the bracket or comma after it: what belongs together in
 # a caption stands side by side, and a word is the same token wherever it stands.
-_PIECE = r"\d+:\d\d(?::\d\d)?-\d+:\d\d(?::\d\d)?(?: \[)?|\p{Lu}\.| ?\d[,\]]?| ?\p{L}+|[^\p{L}\d ]+| "
+_PIECE = r"\d+:\d\d(?::\d\d)?-\d+:\d\d(?::\d\d)?| ?\[\d\]|\n?\p{Lu}\.| ?\d[,\]]?| ?\p{L}+| ?[^\p{L}\d ]+| "
 _HOLE = "\ue000"
 
 

@@ -1,11 +1,11 @@
 """A generated world of videos whose trees a model of a million parameters can learn to walk in CPU minutes.
 
 Each video shows four places, each place four activities, each activity four objects, one after the other, each object
-with a colour. Captions name what is directly below them with its part number; a leaf names its object and colour:
+with a colour. Captions name what is directly below them after its part number; a leaf names its object and colour:
 
-    [2] park has run 1 dance 2 sing 3 cook 4
-    [2, 2] park dance shows ball 1 cup 2 hat 3 bag 4
-    [2, 2, 1] park dance ball is red
+    [2] park has [1] run [2] dance [3] sing [4] cook
+    [2, 2] dance in park shows [1] ball [2] cup [3] hat [4] bag
+    [2, 2, 1] ball in park dance is red
 
 Question kinds: `look` (the colour of a named object), `after` and `before` (the colour of what comes right after or
 before it: its words find the neighbour, not the answer). The same object turns up during other activities in other
@@ -59,11 +59,11 @@ class Video:
                 captions[path] = f"{place} has {_numbered(self.activities[high])}"
             elif len(rest) == 1:
                 activity = self.activities[high][rest[0]]
-                captions[path] = f"{place} {activity} shows {_numbered(self.objects[high][rest[0]])}"
+                captions[path] = f"{activity} in {place} shows {_numbered(self.objects[high][rest[0]])}"
             else:
                 medium, leaf = rest
                 activity, thing = self.activities[high][medium], self.objects[high][medium][leaf]
-                text = f"{place} {activity} {thing} is {self.colours[high][medium][leaf]}"
+                text = f"{thing} in {place} {activity} is {self.colours[high][medium][leaf]}"
                 captions[path] = text
                 lines.append(Line(*GRID.interval(path), text))
         return CaptionTree(self.id, GRID, captions, {"captioner": "small_world"}, tuple(lines))
@@ -86,7 +86,7 @@ class Video:
 
 
 def _numbered(names: tuple[str, ...]) -> str:
-    return " ".join(f"{name} {number}" for number, name in enumerate(names, 1))
+    return " ".join(f"[{number}] {name}" for number, name in enumerate(names, 1))
 
 
 def _video(identifier: str, places: tuple[str, ...], rng: random.Random) -> Video:
