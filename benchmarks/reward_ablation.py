@@ -30,7 +30,7 @@ COSTS: Mapping[str, Mapping[str, Any] | None] = {
     "fixed": {},
     "steered": {"target": 3.0, "learning_rate": 0.005, "max_weight": 0.1},
 }
-HELD_OUT, QUESTIONS = 0.1, 400
+HELD_OUT, QUESTIONS, EPISODES = 0.1, 200, 32
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Run:
         values = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
         values |= {
             "data": str(traces), "model_name_or_path": str(checkpoint), "output_dir": str(self.folder / "model"),
-            "seed": self.seed, "max_steps": steps, "held_out_share": HELD_OUT,
+            "seed": self.seed, "max_steps": steps, "held_out_share": HELD_OUT, "per_device_train_batch_size": EPISODES,
             "reward": self.reward(values["reward"]), "record_rollouts": "none", "save_total_limit": 1,
         }  # fmt: skip
         config = self.folder / "config.yaml"

@@ -133,8 +133,9 @@ class _Seen:
     def quotes(self, path: Path) -> str:
         """The question's words that the nearest shown caption above `path` holds and no earlier reasoning named.
 
-        Each comes with the number that the caption gives it, the first one else with its segment's own number; words
-        of order ("after") come too where parts are numbered. At most four words.
+        Each comes with the number that the caption gives it, the first one else with its segment's own number. Where
+        parts are numbered, words of order come too, and the number they lead to: "after the cup [2] so [3]". At most
+        four words.
         """
         address, caption = self._caption_above(path)
         said = set(_words(self._said))
