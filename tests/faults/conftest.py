@@ -84,7 +84,7 @@ def base(traces, tmp_path_factory):
     from trainer.tiny_base import TinyBaseArguments, build
 
     folder = tmp_path_factory.mktemp("base")
-    build(TinyBaseArguments(data=str(traces), output_dir=str(folder), model=MODEL, lookup_steps=0))
+    build(TinyBaseArguments(data=str(traces), output_dir=str(folder), model=MODEL, lookup_heads=False))
     return folder
 
 

@@ -122,7 +122,7 @@ def traces(tmp_path_factory):
 @pytest.fixture(scope="session")
 def base(traces, tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
-    build(TinyBaseArguments(data=str(traces), output_dir=str(folder), model=MODEL, lookup_steps=0))
+    build(TinyBaseArguments(data=str(traces), output_dir=str(folder), model=MODEL, lookup_heads=False))
     return folder
 
 

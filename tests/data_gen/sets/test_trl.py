@@ -21,7 +21,9 @@ def test_trl_sft_trains_on_the_set_as_it_is(tmp_path):
     write_traces("small_world", None, tmp_path / "traces", limit=40)
     report = export_sets(tmp_path / "traces", tmp_path / "sets", SetSettings(0.2))
     build(
-        TinyBaseArguments(data=str(tmp_path / "traces"), output_dir=str(tmp_path / "base"), model=MODEL, lookup_steps=0)
+        TinyBaseArguments(
+            data=str(tmp_path / "traces"), output_dir=str(tmp_path / "base"), model=MODEL, lookup_heads=False
+        )
     )
     command = [
         str(Path(sys.executable).with_name("trl")), "sft", "--model_name_or_path", tmp_path / "base", "--dataset_name",
