@@ -14,7 +14,7 @@ RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation dataset bench-traces bench-grpo
+.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation dataset bench-traces bench-grpo push
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ sft: setup ## supervised fine-tuning: SFT_CONFIG=configs/sft/….yaml LAUNCH=lau
 
 rl: setup ## GRPO: RL_CONFIG=configs/grpo/….yaml LAUNCH=… ARGS=…
 	$(BIN)/accelerate launch --config_file $(LAUNCH) -m trainer.grpo --config $(RL_CONFIG) $(ARGS)
+
+push: setup ## a checkpoint to the Hub, private unless --public: CHECKPOINT=folder REPO=organisation/name ARGS="--dry-run"
+	$(BIN)/clipscout push $(CHECKPOINT) $(REPO) $(ARGS)
 
 eval: setup ## one policy on a benchmark: POLICY=retrieval BENCHMARK=nextgqa DATA=folder TREES=folder OUT=folder
 	$(BIN)/clipscout eval --policy $(POLICY) --benchmark $(BENCHMARK) --out $(OUT) $(if $(DATA),--data $(DATA)) \

@@ -5,7 +5,8 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from data_gen.traces import write_traces
-from trainer.tiny_base import TinyBaseArguments, build
+from trainer.tiny_base import corpus_texts
+from trainer.tokenizer import train_tokenizer
 
 MODEL = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -24,7 +25,13 @@ def traces(tmp_path_factory):
 @pytest.fixture(scope="session")
 def base(traces, tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
-    build(TinyBaseArguments(data=str(traces), output_dir=str(folder), model=MODEL, lookup_steps=0))
+    tokenizer = train_tokenizer(corpus_texts(traces))
+    torch.manual_seed(0)
+    ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokenizer), **ends, **MODEL))
+    model.generation_config.update(do_sample=True, temperature=1.0, top_k=0, top_p=1.0)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 
