@@ -17,23 +17,24 @@ INCOMPLETE = "checkpoint-is-incomplete.txt"
 """Stands in a checkpoint's folder while it is written."""
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a checkpoint with ClipScout's chat template on it.
+def load_tokenizer(name: str, template: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint with ClipScout's chat template on it, or with another of its own.
 
     Raises:
         InputError: the tokenizer lacks Qwen's turn markers, which the template writes; or the checkpoint was trained
             under another template.
     """
     tokenizer = AutoTokenizer.from_pretrained(name)
-    check_template(name, tokenizer.chat_template, chat_template())
+    check_template(name, tokenizer.chat_template, template or chat_template())
     for marker in ("<|im_start|>", "<|im_end|>"):
         if len(tokenizer(marker, add_special_tokens=False)["input_ids"]) != 1:
             raise InputError(name, "tokenizer", marker, "use a Qwen3 checkpoint: each turn marker must be one token")
     tokenizer.eos_token = "<|im_end|>"
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
         tokenizer.pad_token = "<|endoftext|>"
-    tokenizer.chat_template = chat_template()
-    tokenizer.response_template = response_template()
+    tokenizer.chat_template = template or chat_template()
+    if template is None:
+        tokenizer.response_template = response_template()
     return tokenizer
 
 

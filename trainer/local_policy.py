@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from trl import ModelConfig
 from trl.chat_template_utils import parse_response
 
 from navigation import TOOLS, InputError, Reply, Task
+from navigation.tagged import read_turn, tagged_template, to_tagged
 from trainer.cached_generation import CachedGenerator
 from trainer.checkpoint import load_model, load_tokenizer
 
+PROTOCOLS = ("native", "tagged")
 _REMEMBERED = 4096
 
 
@@ -39,16 +42,26 @@ class LocalPolicy:
             other episodes run beside it, except through rounding.
         max_completion_tokens: Most tokens of an episode after its prompt, tool replies included.
         device: Where to run; default: the first GPU, else the CPU.
+        protocol: `native` for Qwen3's tool calls, `tagged` for the released LongVideo-R1 checkpoints.
+        system_prompt: File with the system prompt of a tagged checkpoint; `{width}` stands for the tree's width.
     """
 
     def __init__(
         self, checkpoint: str, temperature: float = 1.0, seed: int = 0, max_completion_tokens: int = 12288,
-        name: str = "local", device: str | None = None,
+        name: str = "local", device: str | None = None, protocol: str = "native", system_prompt: str | None = None,
     ) -> None:  # fmt: skip
-        tokenizer = load_tokenizer(checkpoint)
+        if protocol not in PROTOCOLS:
+            raise InputError("local policy", "protocol", protocol, f"give one of {', '.join(PROTOCOLS)}")
+        if system_prompt is not None and (protocol != "tagged" or not Path(system_prompt).is_file()):
+            mend = "give a text file, and protocol tagged: the native one has a system prompt of its own"
+            raise InputError("local policy", "system_prompt", system_prompt, mend)
+        tokenizer = load_tokenizer(checkpoint, tagged_template() if protocol == "tagged" else None)
         model = load_model(ModelConfig(model_name_or_path=checkpoint, dtype="auto")).eval()
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._begin(model, tokenizer, temperature, seed, max_completion_tokens, name)
+        self.protocol = protocol
+        if system_prompt is not None:
+            self.system = Path(system_prompt).read_text(encoding="utf-8")
 
     @classmethod
     def of(
@@ -68,6 +81,7 @@ class LocalPolicy:
             raise InputError("local policy", "temperature", temperature, "give 0 or more")
         self.name, self.temperature, self.seed, self.most = name, temperature, seed, most
         self.model, self.tokenizer = model, tokenizer
+        self.protocol, self.system = "native", None
         self.generator = CachedGenerator(model, _ending_tokens(model.generation_config, tokenizer))
         self._transcripts: OrderedDict[tuple[str, int], tuple[list[int], int]] = OrderedDict()
         self._waiting: list[_Request] = []
@@ -75,7 +89,7 @@ class LocalPolicy:
 
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         key, turn = (task.question.id, task.sample), sum(message["role"] == "assistant" for message in messages)
-        ids, prompt = self._ids(key, messages)
+        ids, prompt = self._ids(key, task, messages)
         room = self.most - (len(ids) - prompt)
         if room < 1:
             # The last tool reply filled the budget: the episode ends without another word.
@@ -87,7 +101,7 @@ class LocalPolicy:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         new = await request.done
-        message = parse_response(self.tokenizer, new, prefix=ids, tools=TOOLS)
+        message = self._read(new, ids)
         if message.get("tool_calls"):
             self._transcripts[key] = (ids + new, prompt)
             while len(self._transcripts) > _REMEMBERED:
@@ -97,26 +111,35 @@ class LocalPolicy:
         cut = not new or new[-1] not in self.generator.eos.tolist()
         return Reply(message, len(ids), len(new), truncated=cut)
 
-    def _ids(self, key: tuple[str, int], messages: list[dict[str, Any]]) -> tuple[list[int], int]:
+    def _read(self, new: list[int], ids: list[int]) -> dict[str, Any]:
+        if self.protocol == "tagged":
+            return read_turn(self.tokenizer.decode(new, skip_special_tokens=True))
+        return parse_response(self.tokenizer, new, prefix=ids, tools=TOOLS)
+
+    def _render(self, task: Task, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """The conversation as this protocol's template takes it."""
+        if self.protocol == "tagged":
+            return {"conversation": to_tagged(messages, task.grid, self.system)}
+        return {"conversation": messages, "tools": TOOLS}
+
+    def _ids(self, key: tuple[str, int], task: Task, messages: list[dict[str, Any]]) -> tuple[list[int], int]:
         """Token ids of the transcript so far, and how many of them are the prompt's."""
         if key in self._transcripts and messages[-1]["role"] == "tool":
             ids, prompt = self._transcripts[key]
-            replies = []
-            for message in reversed(messages):
-                if message["role"] != "tool":
-                    break
-                replies.insert(0, message)
-            return ids + self._suffix(replies), prompt
-        ids = self.tokenizer.apply_chat_template(messages, tools=TOOLS, add_generation_prompt=True)["input_ids"]
-        return ids, len(ids)
+            return ids + self._suffix(task, messages), prompt
+        rendered = self.tokenizer.apply_chat_template(**self._render(task, messages), add_generation_prompt=True)
+        return rendered["input_ids"], len(rendered["input_ids"])
 
-    def _suffix(self, replies: list[dict[str, Any]]) -> list[int]:
-        """What the template writes from an assistant's end-of-turn token to the next assistant turn."""
-        before = [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
-        render = self.tokenizer.apply_chat_template
-        start = render(before, tokenize=False).rindex(self.tokenizer.eos_token) + len(self.tokenizer.eos_token)
-        text = render([*before, *replies], tokenize=False, add_generation_prompt=True)[start:]
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+    def _suffix(self, task: Task, messages: list[dict[str, Any]]) -> list[int]:
+        """What the template writes from the last assistant turn's end token to the next assistant turn."""
+        end = self.tokenizer.eos_token
+        text = self.tokenizer.apply_chat_template(
+            **self._render(task, messages), tokenize=False, add_generation_prompt=True
+        )
+        last = max(place for place, message in enumerate(messages) if message["role"] == "assistant")
+        before = self.tokenizer.apply_chat_template(**self._render(task, messages[: last + 1]), tokenize=False)
+        start = before.rindex(end) + len(end)
+        return self.tokenizer(text[start:], add_special_tokens=False)["input_ids"]
 
     async def _work(self) -> None:
         """Runs batches while requests come. Waits until the episodes at hand have all asked before it starts one."""

@@ -1,0 +1,156 @@
+"""The tagged text protocol of the released LongVideo-R1 checkpoints, so that they play under the same harness.
+
+    <think>…</think><tool>get_caption((2,5))</tool>
+    <think>…</think><tool>video_qa((2,5,1), "what colour is the car?")</tool>
+    <think>…</think><answer>B</answer>
+
+Such a model reads plain chat messages: its tools are words of the system prompt, their replies are user messages. Here
+messages of the environment become those, and what it writes becomes a message of the environment. Nothing is evaluated.
+"""
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from navigation.grid import TimeGrid, clock, format_path
+from navigation.policy import assistant_message
+from navigation.tools import GET_CAPTION, VIDEO_QA, parse_path
+
+_FOLDER = resources.files("navigation") / "chat_templates"
+LEVELS = {1: "High-level", 2: "Medium-level", 3: "Low-level"}
+LONGEST = 60_000
+_ACTION = re.compile(r"<(tool|answer)>", re.IGNORECASE)
+_CALL = re.compile(rf"\s*({GET_CAPTION}|{VIDEO_QA})\s*\(\s*(.*)\)\s*", re.IGNORECASE | re.DOTALL)
+_ADDRESS = re.compile(r"[\[(]?\s*(\d{1,4}(?:\s*,\s*\d{1,4}){0,31})\s*,?\s*[\])]?", re.ASCII)
+_QUOTES = "\"'“”"
+
+
+def tagged_system() -> str:
+    """A system prompt that says the same as the released one; `{width}` stands for the grid's width.
+
+    The checkpoints were trained under the released wording: give that text where results are to be compared.
+    """
+    return (_FOLDER / "tagged_system.txt").read_text(encoding="utf-8").strip()
+
+
+def tagged_template() -> str:
+    """The chat template: plain messages, every assistant turn ended once, its reasoning kept."""
+    return (_FOLDER / "tagged.jinja").read_text(encoding="utf-8")
+
+
+def to_tagged(messages: Sequence[dict[str, Any]], grid: TimeGrid, system: str | None = None) -> list[dict[str, Any]]:
+    """A transcript of the environment as the model reads it.
+
+    Args:
+        messages: System message, the user's with the environment's first words, then assistant turns and tool replies.
+        grid: The video's, for times and levels.
+        system: The system prompt; default: `tagged_system()`.
+    """
+    plain = [{"role": "system", "content": (system or tagged_system()).replace("{width}", str(grid.width))}]
+    calls: list[dict[str, Any]] = []
+    for message in messages[1:]:
+        if message["role"] == "assistant":
+            calls = [call["function"] for call in message.get("tool_calls") or []]
+            plain.append({"role": "assistant", "content": write_turn(message)})
+        elif message["role"] == "tool":
+            call = calls.pop(0) if calls else {}
+            plain.append({"role": "user", "content": _reply(message["content"], call, grid)})
+        else:
+            plain.append({"role": "user", "content": _opening(message["content"], grid)})
+    return plain
+
+
+def _opening(content: str, grid: TimeGrid) -> str:
+    """Question, duration and the top-level captions, as the released code words them."""
+    question, found, shown = content.partition("\nThe video lasts ")
+    if not found:
+        return content
+    lines = [question.rstrip("\n") + "\n", f"The total duration of the video is {grid.duration:.1f} seconds."]
+    places = [(path, shown.find(f"\n{_heading(path, grid)}")) for path in grid.paths(1)]
+    ends = [place for _, place in places[1:]] + [len(shown)]
+    for (path, begin), end in zip(places, ends, strict=True):
+        start, stop = grid.interval(path)
+        caption = shown[begin + 1 + len(_heading(path, grid)) : end]
+        lines.append(f"High-level Caption {path[0]} from {start:.1f} to {stop:.1f}:{caption}")
+    return "\n".join(lines)
+
+
+def _heading(path: tuple[int, ...], grid: TimeGrid) -> str:
+    start, stop = grid.interval(path)
+    return f"{clock(start)}-{clock(stop)} {format_path(path)} "
+
+
+def _reply(content: str, call: dict[str, Any], grid: TimeGrid) -> str:
+    arguments = call.get("arguments")
+    path = parse_path(arguments.get("segment")) if isinstance(arguments, dict) else None
+    if content.startswith("Error:") or path is None or not grid.contains(path):
+        return content
+    if call.get("name") == VIDEO_QA:
+        return f"<information>{content}</information>"
+    start, stop = grid.interval(path)
+    level = LEVELS.get(len(path), f"Level-{len(path)}")
+    caption = content.removeprefix(_heading(path, grid))
+    return f"{level} Caption from tool get_caption({_written(path)}). From {start:.1f} to {stop:.1f}:{caption}"
+
+
+def write_turn(message: dict[str, Any]) -> str:
+    """An assistant message in tags."""
+    text = f"<think>{message.get('reasoning_content') or ''}</think>"
+    for call in message.get("tool_calls") or []:
+        function = call["function"]
+        arguments = function["arguments"] if isinstance(function["arguments"], dict) else {}
+        path = _written(parse_path(arguments.get("segment")) or ())
+        query = arguments.get("query")
+        asked = "" if query is None else ', "' + str(query).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return f"{text}<tool>{function['name']}({path}{asked})</tool>"
+    return text + (message.get("content") or "")
+
+
+def _written(path: Sequence[int]) -> str:
+    return "(" + ",".join(map(str, path)) + ("," if len(path) == 1 else "") + ")"
+
+
+def read_turn(text: str) -> dict[str, Any]:
+    """What the model wrote, as an assistant message.
+
+    The first call or answer after the reasoning counts. A turn with neither, or with a call that cannot be read, has no
+    tool call and no answer: the episode ends as unparsable. Time is linear in the length, which is cut at 60,000.
+    """
+    text = text[:LONGEST]
+    reasoning, closed, rest = text.partition("</think>")
+    if not closed:
+        found = _ACTION.search(text)
+        reasoning, rest = (text[: found.start()], text[found.start() :]) if found else ("", text)
+    reasoning = reasoning.partition("<think>")[2] or reasoning.replace("<think>", "")
+    found = _ACTION.search(rest)
+    if found is None:
+        return assistant_message(reasoning.strip(), rest.strip())
+    kind = found.group(1).lower()
+    body = re.split(f"</{kind}>", rest[found.end() :], maxsplit=1, flags=re.IGNORECASE)[0]
+    if kind == "answer":
+        return assistant_message(reasoning.strip(), f"<answer>{body.strip()}</answer>")
+    call = read_call(body)
+    if call is None:
+        return assistant_message(reasoning.strip(), f"<tool>{body.strip()}")
+    return assistant_message(reasoning.strip(), calls=[call])
+
+
+def read_call(body: str) -> tuple[str, dict[str, Any]] | None:
+    """Name and arguments of `get_caption((2,5))` or `video_qa((2,5,1), "query")`, or None."""
+    call = _CALL.fullmatch(body)
+    if call is None:
+        return None
+    name, inside = call.group(1).lower(), call.group(2).strip()
+    address = _ADDRESS.match(inside)
+    path = parse_path(address.group(1)) if address else None
+    if address is None or path is None:
+        return None
+    after = inside[address.end() :].strip()
+    if name == GET_CAPTION:
+        return None if after else (name, {"segment": list(path)})
+    query = after.lstrip(",").strip()
+    query = re.sub(r"^query\s*=\s*", "", query)
+    if query[:1] in _QUOTES and query[-1:] in _QUOTES and len(query) > 1:
+        query = re.sub(r"\\(.)", r"\1", query[1:-1])
+    return (name, {"segment": list(path), "query": query}) if query.strip() else None

@@ -1,0 +1,110 @@
+"""A checkpoint as a policy: token ids are appended to and never made anew, in either protocol."""
+
+import asyncio
+
+import pytest
+
+from navigation import EnvironmentFactory, InputError, Status, TreeStore, run
+from navigation.tagged import tagged_system
+from trainer.data import TracesFolder
+from trainer.local_policy import LocalPolicy
+
+WALKS = {
+    "native": (
+        '<think>\nLook.\n</think>\n\n<tool_call>\n{"name": "get_caption", "arguments": {"segment": [1, 2]}}\n'
+        "</tool_call><|im_end|>",
+        '<think>\nBeyond.\n</think>\n\n<tool_call>\n{"name": "get_caption", "arguments": {"segment": [99]}}\n'
+        "</tool_call><|im_end|>",
+        "<think>\nSo.\n</think>\n\n<answer>B</answer><|im_end|>",
+    ),
+    "tagged": (
+        "<think>Look.</think><tool>get_caption((1,2))</tool><|im_end|>",
+        "<think>Beyond.</think><tool>get_caption((99,))</tool><|im_end|>",
+        "<think>So.</think><answer>B</answer><|im_end|>",
+    ),
+}
+
+
+@pytest.fixture
+def question(traces):
+    return TracesFolder(traces, 0.3).questions(held=True)[0]
+
+
+@pytest.fixture
+def play(traces, base, question, monkeypatch):
+    """Plays one question with turns that are given; returns the episode, the policy and what it was asked with."""
+
+    def played(turns, **options):
+        policy = LocalPolicy(str(base), **options)
+        asked, left = [], list(turns)
+
+        def generate(rows, rooms, sample):
+            asked.extend(rows)
+            return [policy.tokenizer(left.pop(0), add_special_tokens=False)["input_ids"]]
+
+        monkeypatch.setattr(policy.generator, "generate", generate)
+        return asyncio.run(run(policy, EnvironmentFactory(TreeStore(traces / "trees"))(), question)), policy, asked
+
+    return played
+
+
+@pytest.mark.parametrize("protocol", WALKS)
+def test_ids_are_appended_and_spell_the_conversation(play, protocol):
+    walk, policy, asked = play(WALKS[protocol], protocol=protocol)
+    assert (walk.status, walk.prediction, walk.refused) == (Status.ANSWERED, "B", 1)
+    assert [list(visit.path) for visit in walk.visits] == [[1, 2]]
+    assert [message.get("reasoning_content") for message in walk.messages if message["role"] == "assistant"] == [
+        "Look.", "Beyond.", "So."
+    ]  # fmt: skip
+    said = [policy.tokenizer(turn, add_special_tokens=False)["input_ids"] for turn in WALKS[protocol]]
+    for number in (1, 2):
+        before = asked[number - 1] + said[number - 1]
+        assert asked[number][: len(before)] == before
+    text = policy.tokenizer.decode(asked[-1])
+    task_messages = walk.messages[:-1]
+    if protocol == "native":
+        rendered = policy.tokenizer.apply_chat_template(
+            task_messages, tools=walk.tools, tokenize=False, add_generation_prompt=True
+        )
+        assert text == rendered
+    else:
+        # The checkpoint reads replies as user messages and no tool schema.
+        assert "<tool_call>" not in text
+        assert "<tools>" not in text
+        assert "<|im_start|>user\nMedium-level Caption from tool get_caption((1,2)). From" in text
+        assert text.endswith("<|im_start|>assistant\n")
+        assert text.count("<|im_end|>") == 6
+
+
+def test_a_tagged_checkpoint_takes_the_system_prompt_it_was_trained_under(play, question, traces, tmp_path):
+    width = TreeStore(traces / "trees")[question.video_id].grid.width
+    path = tmp_path / "system.txt"
+    path.write_text("Width is {width}.")
+    _, policy, asked = play(WALKS["tagged"], protocol="tagged", system_prompt=str(path))
+    assert policy.tokenizer.decode(asked[0]).startswith(f"<|im_start|>system\nWidth is {width}.<|im_end|>")
+    _, policy, asked = play(WALKS["tagged"], protocol="tagged")
+    assert tagged_system().replace("{width}", str(width)) in policy.tokenizer.decode(asked[0])
+
+
+def test_what_cannot_be_read_ends_the_episode_as_unparsable(play):
+    walk, _, _ = play(["<think>Hm.</think><tool>open the door</tool><|im_end|>"], protocol="tagged")
+    assert walk.status is Status.UNPARSABLE
+
+
+def test_a_turn_cut_by_the_budget_is_truncated(play):
+    walk, _, _ = play(["<think>Hm. And on"], protocol="tagged")
+    assert walk.status is Status.OUT_OF_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"protocol": "xml"}, "protocol"),
+        ({"temperature": -1}, "temperature"),
+        ({"protocol": "tagged", "system_prompt": "/nowhere/system.txt"}, "system_prompt"),
+        ({"system_prompt": "system.txt"}, "system_prompt"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(base, options, field):
+    with pytest.raises(InputError, match=field):
+        LocalPolicy(str(base), **options)
