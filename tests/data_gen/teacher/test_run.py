@@ -29,6 +29,8 @@ async def test_every_question_ends_once_in_order_despite_faults_and_bad_manners(
     failed = [row["id"] for row in read_rows(world.folder / "failed.jsonl")]
     assert sorted(ids(world.folder) + failed) == sorted(expected)
     assert ids(world.folder) == [name for name in expected if name not in failed]
+    modes = {(world.folder / name).stat().st_mode for name in ("questions.jsonl", "trajectories.jsonl", "failed.jsonl")}
+    assert len(modes) == 1, "walks are as readable for others as the questions are"
     assert report.usage.usd > 0
     assert stub.stats["faults"]
     walks = list(read_trajectories(world.folder / "trajectories.jsonl"))
