@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
 from transformers import Trainer
 
 from navigation import InputError
@@ -16,7 +16,7 @@ from navigation.lock import RunLock
 from trainer.checkpoint import latest_checkpoint
 from trainer.checkpoint_record import write_record
 from trainer.config import resolved, write_resolved
-from trainer.durable_checkpoints import discard_incomplete
+from trainer.durable_checkpoints import DurableCheckpoints, discard_incomplete
 from trainer.ends import PREEMPTED, Preempted, TrainingFailed
 from trainer.stop_on_signal import StopOnSignal
 
@@ -46,8 +46,23 @@ def train(trainer: Trainer, resume: str | None, facts: Mapping[str, Any] | None 
         raise InputError(
             "config", "resume_from_checkpoint", resume, "give a checkpoint folder that exists, or leave it out"
         )
+    facts = {**(facts or {}), **distribution(trainer.accelerator)}
+    if isinstance(trainer, DurableCheckpoints):
+        trainer.record = facts
+    if trainer.accelerator.is_main_process:
+        count = facts["processes"]
+        print("one process" if count == 1 else f"{count} processes, {facts['distributed']}", flush=True)
     with _one_run_only(folder):
         _train(trainer, resume, folder, facts)
+
+
+def distribution(accelerator: Accelerator) -> dict[str, Any]:
+    """How many processes train together, and by what: launchers fall back to one process without a word."""
+    name = accelerator.distributed_type.value
+    plugin = accelerator.state.deepspeed_plugin
+    if plugin is not None:
+        name += f" ZeRO-{plugin.zero_stage}"
+    return {"processes": accelerator.num_processes, "distributed": name}
 
 
 @contextmanager
