@@ -8,7 +8,7 @@ At most `--walks` walks are made, and 12 for each request in flight. Every walk 
 out of generated H.264 clips (640x360, keyframe every 10 s), the walks divided among the clips. The stub runs in
 another process on the same cores. The ideal is in_flight / (turns · latency) walks a second, one request after
 another for ever; with `video_qa` one more request. CPU and peak memory are those of the process that runs the
-teacher. A busy machine slows all of it: the best and the median of the rounds are given.
+teacher, the CPU without its start. A busy machine slows all of it: the best and the median of the rounds are given.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import asyncio
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -100,8 +101,6 @@ async def serve(folder: Path, latency: float, clips: bool) -> None:
 
 def measure(folder: Path, url: str, in_flight: int, tasks: int, videos: Path | None) -> dict[str, Any]:
     """One run in this process; the folder's earlier run is removed."""
-    import resource
-
     from data_gen.durable import EndpointSettings
     from data_gen.teacher import Pace, TeacherJob, TeacherSettings, teach_questions
 
@@ -111,15 +110,21 @@ def measure(folder: Path, url: str, in_flight: int, tasks: int, videos: Path | N
     pace = Pace(in_flight, 4 * in_flight)
     clip_endpoint = endpoint if videos else None
     job = TeacherJob(folder, settings, endpoint, tasks, videos, clip_endpoint, pace=pace)
+    before = _cpu_seconds()
     report = teach_questions(job, quiet=True)
     if not report.complete or set(report.ends) != {"right"}:
         raise RuntimeError(f"the run is not what it should be: {report.to_dict()}")
-    use = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "seconds": report.seconds, "walks": report.walks, "requests": report.usage.requests,
-        "cpu": sum(each.ru_utime + each.ru_stime for each in use),
-        "mb": max(each.ru_maxrss for each in use) / 1024,
+        "cpu": _cpu_seconds() - before, "mb": max(peaks) / 1024,
     }  # fmt: skip
+
+
+def _cpu_seconds() -> float:
+    """Of this process and its ended children."""
+    use = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in use)
 
 
 def rounds(options: argparse.Namespace, in_flight: int, videos: dict[str, float], files: Path | None) -> list[dict]:
