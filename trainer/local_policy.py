@@ -5,6 +5,7 @@ Token ids are kept and appended to, never rendered again: what the model reads i
 
 import asyncio
 import hashlib
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,8 @@ class LocalPolicy:
         temperature: 0 takes the likeliest token.
         seed: Seeds each turn's noise, with the question's id, the sample and the turn: a turn does not depend on which
             other episodes run beside it, except through rounding.
-        max_completion_tokens: Most tokens of an episode after its prompt, tool replies included.
+        max_completion_tokens: Most tokens of an episode after its prompt, tool replies included. The model's own
+            context is a limit too: an untrained model would ramble on past the positions that it knows.
         device: Where to run; default: the first GPU, else the CPU.
         protocol: `native` for Qwen3's tool calls, `tagged` for the released LongVideo-R1 checkpoints.
         system_prompt: File with the system prompt of a tagged checkpoint; `{width}` stands for the tree's width.
@@ -81,6 +83,7 @@ class LocalPolicy:
             raise InputError("local policy", "temperature", temperature, "give 0 or more")
         self.name, self.temperature, self.seed, self.most = name, temperature, seed, most
         self.model, self.tokenizer = model, tokenizer
+        self.context = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
         self.protocol, self.system = "native", None
         self.generator = CachedGenerator(model, _ending_tokens(model.generation_config, tokenizer))
         self._transcripts: OrderedDict[tuple[str, int], tuple[list[int], int]] = OrderedDict()
@@ -90,9 +93,9 @@ class LocalPolicy:
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         key, turn = (task.question.id, task.sample), sum(message["role"] == "assistant" for message in messages)
         ids, prompt = self._ids(key, task, messages)
-        room = self.most - (len(ids) - prompt)
+        room = min(self.most - (len(ids) - prompt), self.context - len(ids))
         if room < 1:
-            # The last tool reply filled the budget: the episode ends without another word.
+            # The last tool reply filled the budget or the context: the episode ends without another word.
             return Reply({"role": "assistant", "content": ""}, len(ids), 0, truncated=True)
         digest = hashlib.sha256(f"{self.seed}/{task.question.id}/{task.sample}/{turn}".encode()).digest()
         noise = np.random.default_rng(int.from_bytes(digest[:8])).random(room, dtype=np.float32)

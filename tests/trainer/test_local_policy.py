@@ -40,6 +40,7 @@ def play(traces, base, question, monkeypatch):
 
         def generate(rows, rooms, sample):
             asked.extend(rows)
+            policy.rooms = rooms
             return [policy.tokenizer(left.pop(0), add_special_tokens=False)["input_ids"]]
 
         monkeypatch.setattr(policy.generator, "generate", generate)
@@ -94,6 +95,14 @@ def test_what_cannot_be_read_ends_the_episode_as_unparsable(play):
 def test_a_turn_cut_by_the_budget_is_truncated(play):
     walk, _, _ = play(["<think>Hm. And on"], protocol="tagged")
     assert walk.status is Status.OUT_OF_TOKENS
+
+
+def test_nothing_is_written_past_the_model_s_context(play):
+    _, policy, asked = play(["<think>Hm. And on"], protocol="tagged")
+    assert policy.model.config.max_position_embeddings == 2048 < 12_288
+    assert policy.rooms == [2048 - len(asked[0])]
+    _, policy, _ = play(["<think>Hm. And on"], protocol="tagged", max_completion_tokens=7)
+    assert policy.rooms == [7]
 
 
 @pytest.mark.parametrize(
