@@ -48,7 +48,7 @@ def write_report(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("report.html").render(
-        folder=str(folder), told=told, failed=_reasons(failed), pictures=_pictures(figures, kept),
+        folder=folder.resolve().name, told=told, failed=_reasons(failed), pictures=_pictures(figures, kept),
         models=", ".join(sorted(filter(None, figures.models))) or "unnamed",
         walks=[_shown(walk, questions[walk.question_id], trees, settings) for walk in figures.sample],
     )  # fmt: skip
