@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import LogitsProcessor, LogitsProcessorList, TrainerCallback
+from transformers import LogitsProcessor, LogitsProcessorList, Qwen3Config, Qwen3ForCausalLM, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, ModelConfig
 
 from data_gen.traces import write_traces
@@ -26,13 +26,26 @@ from trainer.checkpoint import load_model, load_tokenizer
 from trainer.data import TracesFolder
 from trainer.grpo_trainer import NavigationGRPOTrainer
 from trainer.metrics_log import read_metrics
-from trainer.tiny_base import TinyBaseArguments, build
+from trainer.tiny_base import corpus_texts
+from trainer.tokenizer import train_tokenizer
 
 MODEL = {
-    "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": True, "max_position_embeddings": 2048,
 }  # fmt: skip
 TURNS = 4
+
+
+def random_base(traces: Path, output: str) -> int:
+    """A random model that knows the words of `traces`; its number of parameters."""
+    tokenizer = train_tokenizer(corpus_texts(traces))
+    torch.manual_seed(0)
+    ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokenizer), **ends, **MODEL))
+    model.generation_config.update(do_sample=True, temperature=1.0, top_k=0, top_p=1.0)
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+    return model.num_parameters()
 
 
 def script(tokenizer: Any, tool_turns: int, length: int) -> list[list[int]]:
@@ -136,8 +149,8 @@ def compare(episodes: int, prompt: int, turn: int, steps: int, seed: int) -> dic
     with tempfile.TemporaryDirectory() as folder:
         write_traces("small_world", None, Path(folder) / "traces", limit=64, wander=0.4)
         base = str(Path(folder) / "base")
-        made = build(TinyBaseArguments(data=f"{folder}/traces", output_dir=base, model=MODEL, lookup_steps=0))
-        print(f"{made['parameters']:,} parameters, {episodes} episodes, prompts of {prompt} tokens, {TURNS} tool turns")
+        size = random_base(Path(folder) / "traces", base)
+        print(f"{size:,} parameters, {episodes} episodes, prompts of {prompt} tokens, {TURNS} tool turns")
         traces, tokenizer = TracesFolder(Path(folder) / "traces"), load_tokenizer(base)
         rows = padded_rows(traces.rl_dataset(held=False).select(range(16)), traces.trees, tokenizer, prompt)
         turns = script(tokenizer, TURNS, turn)
