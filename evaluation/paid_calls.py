@@ -9,6 +9,7 @@ from typing import Any
 from data_gen.durable import (
     Budget,
     Completion,
+    Endpoint,
     EndpointDown,
     EndpointSettings,
     Journal,
@@ -16,7 +17,6 @@ from data_gen.durable import (
     PriceTable,
     Usage,
 )
-from data_gen.teacher.endpoint_group import EndpointGroup
 from navigation import InputError, Task
 
 
@@ -46,7 +46,7 @@ class PaidCalls:
         self.stopped = ""
         self._budget = Budget(max_usd)
         table = PriceTable(prices) if prices else PriceTable()
-        self._endpoint = EndpointGroup(settings, table, self._budget)
+        self._endpoint = Endpoint(settings, table, self._budget)
         self._journal = Journal(Path(folder) / "calls.jsonl", self.settings)
         for key in self._journal:
             self._budget.spent += Usage.from_dict(self._journal[key]["usage"]).usd

@@ -4,14 +4,13 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import httpx
-import openai
 
 from data_gen.durable.backoff import backoff_seconds, retry_after_seconds
 from data_gen.durable.budget import Budget, OutOfMoney
@@ -145,13 +144,10 @@ class Endpoint:
         if self.price is None and self.budget.limit is not None:
             mend = f"add a price for this model to {table.path}: without one a limit on money means nothing"
             raise InputError(table.path, "model", settings.model, mend)
-        self._key = os.environ.get("OPENAI_API_KEY") or "none"
-        timeout = httpx.Timeout(settings.timeout, connect=min(30.0, settings.timeout))
-        # aiohttp's connections cost 40 % less CPU a request than the client's default ones.
-        self._client = openai.AsyncOpenAI(
-            base_url=settings.base_url, api_key=self._key, max_retries=0, timeout=timeout,
-            http_client=openai.DefaultAioHttpClient(timeout=timeout),
-        )  # fmt: skip
+        self._key = os.environ.get("OPENAI_API_KEY", "").strip() or "none"
+        self._url = settings.base_url + "/chat/completions"
+        self._proxy = _proxy(self._url)
+        self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(settings.in_flight)
         self._chance = random.Random(seed)
         self._open_from = 0.0
@@ -162,7 +158,8 @@ class Endpoint:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def chat(
         self,
@@ -236,22 +233,24 @@ class Endpoint:
             self.budget.settle(ticket, cost)
 
     async def _once(self, body: RequestBody, accept: Callable | None) -> Completion | _Wasted:
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         try:
-            # httpx's own timeout is one of silence; a server that sends a byte now and then would never reach it.
-            async with asyncio.timeout(self.settings.timeout):
-                response: httpx.Response = await self._client.post(
-                    "/chat/completions", cast_to=httpx.Response, content=_Pieces(body), options={"headers": headers}
-                )
-        except openai.APIStatusError as error:
-            return self._refused(error)
-        except (openai.APITimeoutError, TimeoutError) as error:
-            if (broken := _broken_connection(error)) is not None:
-                return _Wasted(f"connection failed: {self._clean(str(broken) or type(broken).__name__)}")
+            # One limit on the whole reply: a server that sends a byte now and then would never be silent for long.
+            async with asyncio.timeout(self.settings.timeout), self._post(body) as response:
+                status, headers, content = response.status, response.headers, await response.read()
+        except TimeoutError:
             return _Wasted(f"no complete reply within {self.settings.timeout:g} s")
-        except (openai.APIConnectionError, httpx.HTTPError) as error:
-            return _Wasted(f"connection failed: {self._clean(str(error.__cause__ or error) or type(error).__name__)}")
-        completion = self._read(response, body.image_count)
+        except (aiohttp.ClientError, OSError) as error:
+            return _Wasted(f"connection failed: {self._clean(str(error) or type(error).__name__)}")
+        try:
+            record = json.loads(content)
+        except (ValueError, RecursionError):
+            record = None
+        if status >= 300:
+            told = content.decode("utf-8", "replace") if record is None else record
+            return self._refused(status, headers, told)
+        if record is None:
+            return _Wasted("the reply is no JSON")
+        completion = self._read(record, body.image_count)
         if isinstance(completion, Completion) and accept is not None:
             try:
                 accept(completion)
@@ -259,11 +258,22 @@ class Endpoint:
                 return _Wasted(self._clean(str(error)), usage=completion.usage)
         return completion
 
-    def _read(self, response: httpx.Response, images: int) -> Completion | _Wasted:
-        try:
-            record = response.json()
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            return _Wasted("the reply is no JSON")
+    def _post(self, body: RequestBody) -> Any:
+        """The request under way. A client library of its own would cost more CPU a request than all the rest of it."""
+        if self._session is None:
+            # Made here, since it belongs to the running event loop. Slots limit the connections. aiohttp's own look at
+            # the environment would read .netrc for every request.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), proxy=self._proxy,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0),
+            )  # fmt: skip
+        headers = {
+            "Authorization": f"Bearer {self._key}", "Content-Type": "application/json", "Accept": "application/json",
+            "Content-Length": str(len(body)),
+        }  # fmt: skip
+        return self._session.post(self._url, data=body.content, headers=headers)
+
+    def _read(self, record: object, images: int) -> Completion | _Wasted:
         choices = record.get("choices") if isinstance(record, dict) else None
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = choice.get("message") if isinstance(choice, dict) else None
@@ -285,15 +295,15 @@ class Endpoint:
         usage.usd = self.price.usd(usage) if self.price else 0.0
         return usage
 
-    def _refused(self, error: openai.APIStatusError) -> _Wasted:
-        status, body = error.status_code, error.body
-        detail = body.get("message") if isinstance(body, dict) else None
-        reason = f"HTTP {status}: {self._clean(str(detail or error.message))}"
-        if status in FATAL or (status == 429 and error.code == "insufficient_quota"):
+    def _refused(self, status: int, headers: Mapping[str, str], record: object) -> _Wasted:
+        error = record.get("error", record) if isinstance(record, dict) else record
+        detail, code = (error.get("message"), error.get("code")) if isinstance(error, dict) else (error, None)
+        reason = f"HTTP {status}: {self._clean(str(detail or record or 'no reason given'))}"
+        if status in FATAL or (status == 429 and code == "insufficient_quota"):
             return _Wasted(reason, again=False, down=True)
         if status not in RETRIED and status < 500:
             return _Wasted(reason, again=False)
-        wait = retry_after_seconds(error.response.headers, self.settings.longest_wait)
+        wait = retry_after_seconds(headers, self.settings.longest_wait)
         if status == 429 and wait is not None:
             # A rate limit is for all: asking on with the others would only prolong it.
             self._open_from = max(self._open_from, asyncio.get_running_loop().time() + wait)
@@ -304,24 +314,18 @@ class Endpoint:
         return text.replace(self._key, "…") if self._key != "none" else text
 
 
-class _Pieces:
-    """The body as an asynchronous iterable that begins anew each time it is iterated."""
-
-    def __init__(self, body: RequestBody) -> None:
-        self._body = body
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._body.stream()
-
-
-def _broken_connection(error: BaseException) -> aiohttp.ClientConnectionError | None:
-    """The refused or broken connection behind an error: the client calls it a timeout, as it does all of aiohttp's."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, aiohttp.ClientConnectionError):
-            return None if isinstance(cause, TimeoutError) else cause
-        cause = cause.__cause__ or cause.__context__
-    return None
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for an address (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY)."""
+    parts, proxies = urlsplit(url), getproxies()
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and "://" not in proxy:
+        proxy = f"http://{proxy}"
+    if proxy and urlsplit(proxy).scheme != "http":
+        mend = "give the address of an HTTP proxy, http://host:port, or name the endpoint's host in NO_PROXY"
+        raise InputError("environment", "proxy", urlsplit(proxy).scheme + "://…", mend)
+    return proxy
 
 
 def _count(value: object) -> int:

@@ -37,6 +37,11 @@ class RequestBody:
         urls = sum(len(_PREFIX) + 4 * -(-len(image) // 3) for image in self._images)
         return sum(map(len, self._texts)) + urls
 
+    @property
+    def content(self) -> bytes | AsyncIterator[bytes]:
+        """What is sent: in pieces, or at once if there are no images."""
+        return self.stream() if self._images else self._texts[0]
+
     async def stream(self) -> AsyncIterator[bytes]:
         """The body in pieces; can be called again for another attempt."""
         for index, text in enumerate(self._texts):

@@ -5,8 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from data_gen.durable import Completion, EndpointDown, EndpointFailed, Journal, OutOfMoney, Usage
-from data_gen.teacher.endpoint_group import EndpointGroup
+from data_gen.durable import Completion, Endpoint, EndpointDown, EndpointFailed, Journal, OutOfMoney, Usage
 
 
 class Stopped(Exception):
@@ -21,7 +20,7 @@ class CallCache:
         journal: Where finished replies and the cost of failed ones are kept.
     """
 
-    def __init__(self, endpoint: EndpointGroup, journal: Journal) -> None:
+    def __init__(self, endpoint: Endpoint, journal: Journal) -> None:
         self.endpoint, self.journal = endpoint, journal
         self.stopped = ""
         self.usage = Usage()

@@ -13,10 +13,9 @@ from datatrove.pipeline.base import PipelineStep
 
 from data_gen.clips import ClipEndpointAnswerer, clip_settings
 from data_gen.clips.service import accept_text
-from data_gen.durable import Budget, EndpointSettings, Journal, PriceTable, RunLock, stop_when_orphaned
+from data_gen.durable import Budget, Endpoint, EndpointSettings, Journal, PriceTable, RunLock, stop_when_orphaned
 from data_gen.durable.prices import PRICES
 from data_gen.teacher.calls import CallCache
-from data_gen.teacher.endpoint_group import EndpointGroup
 from data_gen.teacher.report_counts import RunReport
 from data_gen.teacher.run import Pace, TeacherRun
 from data_gen.teacher.settings import TeacherSettings
@@ -102,14 +101,12 @@ async def teach(job: TeacherJob, questions: list[Question], rank: int = 0, quiet
     async with AsyncExitStack() as stack:
         calls_journal = stack.enter_context(Journal(folder / "calls.jsonl", settings))
         walks = stack.enter_context(Journal(folder / "walks.jsonl", settings))
-        endpoint = await stack.enter_async_context(
-            EndpointGroup(replace(job.endpoint, in_flight=in_flight), prices, budget)
-        )
+        endpoint = await stack.enter_async_context(Endpoint(replace(job.endpoint, in_flight=in_flight), prices, budget))
         calls = CallCache(endpoint, calls_journal)
         answerer = None
         if job.settings.clip_model and job.clip_endpoint is not None and job.videos is not None:
             clip_endpoint = await stack.enter_async_context(
-                EndpointGroup(replace(job.clip_endpoint, in_flight=in_flight), prices, budget)
+                Endpoint(replace(job.clip_endpoint, in_flight=in_flight), prices, budget)
             )
             clip_calls = CallCache(clip_endpoint, stack.enter_context(Journal(folder / "clips.jsonl", settings)))
             ask = _asker(clip_calls, job.settings.max_tokens)

@@ -2,6 +2,7 @@ import asyncio
 import base64
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -72,7 +73,7 @@ ASK = [{"role": "user", "content": "?"}]
     ids=["500", "503", "429", "408", "disconnect", "timeout", "half JSON", "a list", "no choice", "null", "no text"],
 )  # fmt: skip
 async def test_what_may_pass_is_asked_again(scripted, bad):
-    script, settings = await scripted(bad, bad, (200, [], GOOD), timeout=0.3)
+    script, settings = await scripted(bad, bad, (200, [], GOOD), timeout=1.0 if bad == "hang" else 60.0)
     async with Endpoint(settings) as endpoint:
         completion = await endpoint.chat(ASK, max_tokens=5, temperature=0.5)
     assert completion.text == "yes"
@@ -238,3 +239,37 @@ async def test_a_dropped_connection_is_told_as_one_and_not_as_a_timeout(scripted
     async with Endpoint(settings) as endpoint:
         with pytest.raises(EndpointFailed, match="connection failed"):
             await endpoint.chat([{"role": "user", "content": "?"}], 10)
+
+
+async def test_a_proxy_of_the_environment_is_asked_and_one_that_cannot_be_used_is_refused(scripted, monkeypatch):
+    heard = []
+
+    async def proxy(reader, writer):
+        heard.append(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    monkeypatch.setenv("no_proxy", "localhost")
+    async with Endpoint(EndpointSettings("http://model.invalid/v1", "stub", attempts=1)) as endpoint:
+        with pytest.raises(EndpointFailed, match="connection failed"):
+            await endpoint.chat(ASK, max_tokens=5)
+    assert heard == [b"POST http://model.invalid/v1/chat/completions HTTP/1.1\r\n"]
+    server.close()
+    script, settings = await scripted((200, [], GOOD))
+    async with Endpoint(replace(settings, url=settings.url.replace("127.0.0.1", "localhost"))) as endpoint:
+        await endpoint.chat(ASK, max_tokens=5)
+    assert len(script.requests) == 1
+    monkeypatch.setenv("http_proxy", "socks5://user:word@127.0.0.1:9")
+    with pytest.raises(InputError, match="HTTP proxy") as caught:
+        Endpoint(EndpointSettings("http://model.invalid/v1", "stub"))
+    assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_moved_endpoint_is_followed(scripted, status):
+    script, settings = await scripted((200, [], GOOD))
+    _, moved = await scripted((status, [f"Location: {settings.url}/v1/chat/completions"], b""))
+    async with Endpoint(moved) as endpoint:
+        assert (await endpoint.chat(ASK, max_tokens=5)).text == "yes"
+    assert script.requests[0][1]["messages"] == ASK
