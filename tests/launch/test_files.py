@@ -77,6 +77,54 @@ def test_batch_scripts_come_back_after_a_stop(script):
     assert any("%j" in option or "%A_%a" in option for option in options if option.startswith("--output="))
 
 
+DEEPSPEED = [path for path in ACCELERATE if yaml.safe_load(path.read_text())["distributed_type"] == "DEEPSPEED"]
+
+
+@pytest.fixture
+def node_command(tmp_path, monkeypatch):
+    """What `train_node.sh` would run as the second of two nodes, and under which environment."""
+    recorder = tmp_path / "accelerate"
+    recorder.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$RECORD/arguments"\nenv >"$RECORD/environment"\n')
+    recorder.chmod(0o755)
+
+    def run(launch):
+        subprocess.run(
+            ["bash", "launch/slurm/train_node.sh", "-m", "trainer.sft", "--config", "x"], check=True,
+            env={
+                **os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "RECORD": str(tmp_path), "HEAD": "n1",
+                "LAUNCH": str(launch), "PORT": "29500", "PROCESSES": "1", "FOLDER": str(tmp_path),
+                "SLURM_PROCID": "1", "SLURM_STEP_NUM_NODES": "2",
+            },
+        )  # fmt: skip
+        arguments = (tmp_path / "arguments").read_text().splitlines()
+        return arguments, (tmp_path / "environment").read_text().splitlines()
+
+    return run
+
+
+@pytest.mark.parametrize("path", DEEPSPEED, ids=names(DEEPSPEED))
+@pytest.mark.parametrize("by_slurm", [True, False], ids=["slurm", "by hand"])
+def test_no_node_starts_deepspeed_over_ssh_or_writes_its_environment_down(path, by_slurm, node_command):
+    """accelerate's own way with several machines writes all of the environment, keys too, to `.deepspeed_env`."""
+    if by_slurm:
+        arguments, environment = node_command(path)
+        assert arguments.pop(0) == "launch"
+        assert "DS_ENV_FILE=/dev/null" in environment
+    else:
+        arguments = ["--config_file", str(path), "--num_machines", "2", "--machine_rank", "1", "-m", "trainer.sft"]
+    validated, _, _ = _validate_launch_command(launch_command_parser().parse_args(arguments))
+    assert validated.use_deepspeed
+    assert validated.num_machines == 2
+    assert validated.deepspeed_multinode_launcher == "standard"
+
+
+def test_an_environment_written_down_by_another_launcher_is_never_committed():
+    ignored = subprocess.run(["git", "check-ignore", "--quiet", "--no-index", ".deepspeed_env"])
+    if ignored.returncode == 128:
+        pytest.skip("not a git checkout")
+    assert ignored.returncode == 0
+
+
 def server(script, *flags, **environment):
     """The command that a server script would run, or its error."""
     done = subprocess.run(

@@ -41,8 +41,9 @@ def test_sft_on_two_nodes_and_requeued_in_the_middle(slurm, traces, base, tmp_pa
     calm = tmp_path / "calm"
     slurm.finished(submit_sft(slurm, calm, traces, base, calm / "out"), 600)
     assert list(losses(calm / "out")) == list(range(1, STEPS + 1))
-    settings = next(calm.rglob("node-0.log")).read_text()
-    assert "2 processes" in settings or "DEEPSPEED" in settings, settings
+    said = next(calm.rglob("node-0.log")).read_text()
+    assert "2 processes, DEEPSPEED ZeRO-3" in said, said
+    assert not list(ROOT.glob(".deepspeed_env"))
 
     disturbed = tmp_path / "disturbed"
     job = submit_sft(slurm, disturbed, traces, base, disturbed / "out")
