@@ -11,13 +11,25 @@ from pathlib import Path
 
 from navigation.errors import InputError
 
+_locked: set[int] = set()
+
+
+def _let_go() -> None:
+    """A forked child would hold its parent's locks on after the parent's death."""
+    for handle in _locked:
+        os.close(handle)
+    _locked.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
 
 class RunLock:
     """Exclusive use of a folder or file, as a context manager, by `flock` on the lock file.
 
-    The kernel lets go when the holder dies, however it dies. The file itself stays: removing it would let two processes
-    lock two different files of one name. It says who holds it. Across machines it is as good as the file system's
-    `flock` (NFS 4 and Lustre mounted with `flock` pass it on).
+    The kernel lets go when the holder dies, however it dies; the holder's children never hold it. The file itself
+    stays: removing it would let two processes lock two different files of one name. It says who holds it. Across
+    machines it is as good as the file system's `flock` (NFS 4 and Lustre mounted with `flock` pass it on).
 
     Args:
         path: The lock file.
@@ -41,22 +53,23 @@ class RunLock:
             os.ftruncate(handle, 0)
             os.pwrite(handle, (json.dumps(_self()) + "\n").encode(), 0)
         except BaseException:
-            os.close(handle)
+            close_locked(handle)
             raise
         self._handle = handle
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._handle is not None:
+        if self._handle in _locked:
             os.ftruncate(self._handle, 0)
-            os.close(self._handle)
-            self._handle = None
+            close_locked(self._handle)
+        self._handle = None
 
 
 def lock_file(handle: int, path: Path, what: str, who: str) -> None:
-    """Locks an open file or raises an InputError that says who has it."""
+    """Locks an open file or raises an InputError that says who has it. `close_locked` closes it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _locked.add(handle)
     except BlockingIOError:
         mend = f"it is {who}. Wait for its end or stop it: two at once would write the same files"
         raise InputError(path, what, "locked", mend) from None
@@ -64,6 +77,12 @@ def lock_file(handle: int, path: Path, what: str, who: str) -> None:
         if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise InputError(path, what, str(error), "put this folder on a file system that can lock files") from None
         raise
+
+
+def close_locked(handle: int) -> None:
+    """Closes a file that `lock_file` was called with, and so unlocks it."""
+    _locked.discard(handle)
+    os.close(handle)
 
 
 def holder(handle: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from data_gen.durable.fingerprint import differences
 from navigation import InputError
-from navigation.lock import lock_file
+from navigation.lock import close_locked, lock_file
 
 _KEY = '{"key": "'
 _SEAL = b', "crc32": '
@@ -53,7 +53,7 @@ class Journal:
             lock_file(self._handle, self.path, "journal", "open in another process already")
             self._end = self._read()
         except BaseException:
-            os.close(self._handle)
+            close_locked(self._handle)
             raise
 
     def __contains__(self, key: str) -> bool:
@@ -102,7 +102,7 @@ class Journal:
         try:
             self.sync()
         finally:
-            os.close(self._handle)
+            close_locked(self._handle)
             self._handle = -1
 
     def __enter__(self) -> "Journal":

@@ -25,6 +25,22 @@ def test_a_second_holder_is_told_who_has_it(tmp_path):
         pass
 
 
+def test_a_forked_child_does_not_hold_its_parents_lock(tmp_path):
+    alive, tell = os.pipe()
+    with RunLock(tmp_path / "lock"):
+        child = os.fork()
+        if child == 0:
+            os.write(tell, b".")
+            signal.pause()
+        os.read(alive, 1)
+    try:
+        with RunLock(tmp_path / "lock"):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
 def test_a_killed_process_holds_nothing(tmp_path):
     child = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
