@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("runs/demo/sft"))
     parser.add_argument("--out", type=Path, default=Path("runs/reward_ablation"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--figure", type=Path, default=Path("docs/images/reward_ablation.png"))
     parser.add_argument("--table-only", action="store_true")
     options = parser.parse_args()

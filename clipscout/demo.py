@@ -23,9 +23,9 @@ PLAYERS: dict[str, dict[str, Any]] = {
     "retrieval": {"policy": "retrieval", "visits": 4},
     "uniform": {"policy": "uniform", "visits": 4},
     "random": {"policy": "random", "visits": 4},
-    "base": {"policy": "local", "checkpoint": "base"},
-    "sft": {"policy": "local", "checkpoint": "sft"},
-    "grpo": {"policy": "local", "checkpoint": "grpo"},
+    "base": {"policy": "local", "checkpoint": "base", "max-completion-tokens": 512},
+    "sft": {"policy": "local", "checkpoint": "sft", "max-completion-tokens": 512},
+    "grpo": {"policy": "local", "checkpoint": "grpo", "max-completion-tokens": 512},
 }
 
 

@@ -20,6 +20,7 @@ def evaluate(
     checkpoint: Annotated[str | None, typer.Option(help="For --policy local: folder or Hub name.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Of the local model: native, or tagged as LongVideo-R1.")] = None,
     system_prompt: Annotated[str | None, typer.Option(help="File with a tagged model's system prompt.")] = None,
+    max_completion_tokens: Annotated[int | None, typer.Option(help="Of the local model: an episode's, in all.")] = None,
     visits: Annotated[int | None, typer.Option(help="Most visits of the policies that have a ceiling.")] = None,
     embedder: Annotated[str | None, typer.Option(help="For retrieval: a sentence-transformers model.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the local model or the endpoint.")] = None,
@@ -60,7 +61,7 @@ def evaluate(
         endpoint = EndpointOptions(settings, max_tokens, temperature or 0.0, max_usd, prices)
     folder = traces if traces is not None else _corpus_folder(str(corpus), data, out, seed)
     options: dict[str, Any] = {"checkpoint": checkpoint, "visits": visits, "embedder": embedder}
-    options |= {"protocol": protocol, "system_prompt": system_prompt}
+    options |= {"protocol": protocol, "system_prompt": system_prompt, "max_completion_tokens": max_completion_tokens}
     options["temperature"] = None if endpoint is not None else temperature
     try:
         summary = evaluate_corpus(
