@@ -172,8 +172,8 @@ async def test_a_refused_video_that_can_be_read_again_goes_on(stubs, job_for, mo
 
 @pytest.mark.parametrize("kind", FAULTS)
 async def test_each_fault_is_asked_again(stubs, job_for, kind):
-    server, address = await stubs(faults=0.3, kinds=[kind], hang=0.3)
-    job = job_for(address, timeout=0.25 if kind == "timeout" else 5.0)
+    server, address = await stubs(faults=0.3, kinds=[kind], hang=2.0)
+    job = job_for(address, timeout=1.5 if kind == "timeout" else 5.0)
     report = await run(job)
     assert report.complete, report.lines()
     assert server.stats["faults"][kind] > 0
@@ -185,8 +185,8 @@ async def test_ten_percent_of_all_faults_leave_the_same_trees(stubs, job_for, tm
     _, calm = await stubs()
     undisturbed = job_for(calm, out=tmp_path / "calm")
     await run(undisturbed)
-    server, address = await stubs(faults=0.1, hang=0.3, seed=5)
-    job = job_for(address, timeout=0.25)
+    server, address = await stubs(faults=0.1, hang=2.0, seed=5)
+    job = job_for(address, timeout=1.5)
     report = await run(job)
     assert report.complete
     assert sum(server.stats["faults"].values()) > 0
