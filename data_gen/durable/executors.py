@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.durable.fingerprint import settings_hash
+from data_gen.durable.orphan import forks_die_with_us
 from data_gen.durable.ray_ranks import run_on_ray
 from navigation import InputError
 
@@ -68,5 +69,8 @@ def run_step(kind: str, step: Any, tasks: int, logs: str | Path, **options: Any)
     executor = make_executor(kind, step, tasks, logs, **options)
     if kind == "ray":
         run_on_ray(executor)
+    elif kind == "local":
+        with forks_die_with_us():
+            executor.run()
     else:
         executor.run()
