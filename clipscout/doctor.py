@@ -46,8 +46,9 @@ def doctor(
     Exit code 0 if all is well, 1 if something must be mended before a run, 2 if nothing can run here.
     """
     from clipscout import doctor_checks
+    from clipscout.doctor_memory import sft_memory
 
-    found = list(machine())
+    found = [*machine(), *sft_memory()]
     for url in endpoint or ():
         found += doctor_checks.endpoint(url, model or ())
     for path in checkpoint or ():
