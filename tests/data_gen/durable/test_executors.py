@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from data_gen.captions.step import CaptionStep
-from data_gen.durable import executor_logs, make_executor, run_step
+from data_gen.durable import RunLock, executor_logs, make_executor, run_step
 from navigation import InputError
 
 
@@ -99,11 +99,65 @@ def test_workers_die_with_the_process_that_started_them(tmp_path):
     wait_until(lambda: not any(alive(pid) for pid in workers))
 
 
+RUN = """
+import sys
+from pathlib import Path
+from data_gen.durable import RunLock, run_step
+from steps import SleepingStep
+
+if __name__ == "__main__":
+    with RunLock(Path(sys.argv[1]) / "lock"):
+        run_step("local", SleepingStep(sys.argv[1]), 2, Path(sys.argv[1]) / "logs")
+"""
+
+STEP = """
+import time
+from pathlib import Path
+from datatrove.pipeline.base import PipelineStep
+from data_gen.durable import stop_when_orphaned
+
+class SleepingStep(PipelineStep):
+    name, type = "sleeping", "test"
+
+    def __init__(self, out):
+        super().__init__()
+        self.out = out
+
+    def run(self, data=None, rank=0, world_size=1):
+        stop_when_orphaned()
+        (Path(self.out) / f"rank-{rank}").touch()
+        time.sleep(300)
+"""
+
+
+def test_a_killed_run_of_several_processes_leaves_none_of_them_and_no_lock(tmp_path):
+    (tmp_path / "run.py").write_text(RUN)
+    (tmp_path / "steps.py").write_text(STEP)
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path)]
+    parent = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    wait_until(lambda: len(list(tmp_path.glob("rank-*"))) == 2 or parent.poll() is not None)
+    assert parent.poll() is None
+    members = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if session(pid) == parent.pid]
+    assert len(members) >= 4  # itself, the manager, two workers
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not any(alive(pid) for pid in members))
+    with RunLock(tmp_path / "lock"):
+        pass
+
+
 def wait_until(condition):
     end = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def session(pid):
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def alive(pid):
