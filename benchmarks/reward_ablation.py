@@ -2,16 +2,17 @@
 
     python -m benchmarks.reward_ablation --traces runs/demo/traces --checkpoint runs/demo/sft --out runs/reward_ablation
 
-Each run is the command a user would type, on `configs/grpo/tiny_cpu.yaml` with another `reward:` section; each policy
-then plays the same held-out questions. What is done is not done again, and a killed run goes on from its checkpoint.
+Each run is what `python -m trainer.grpo` does on `configs/grpo/tiny_cpu.yaml` with another `reward:` section; each
+policy then plays the same held-out questions. What is done is not done again; a killed run goes on from its checkpoint.
 The table and the figure are made from the folders alone: `--table-only` makes them of what is there.
 """
 
 import argparse
 import json
-import subprocess
+import multiprocessing
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -19,7 +20,10 @@ from typing import Any
 
 import yaml
 
+import trainer.grpo
+from evaluation.docs_block import replace_block
 from evaluation.journal import read_trajectories
+from evaluation.run import evaluate_corpus
 from navigation import Status, repeats, write_atomic, write_json
 from trainer.metrics_log import read_metrics
 
@@ -30,7 +34,7 @@ COSTS: Mapping[str, Mapping[str, Any] | None] = {
     "fixed": {},
     "steered": {"target": 3.0, "learning_rate": 0.005, "max_weight": 0.1},
 }
-HELD_OUT, QUESTIONS, EPISODES = 0.1, 200, 32
+HELD_OUT, QUESTIONS, EPISODES = 0.1, 150, 32
 
 
 @dataclass(frozen=True)
@@ -72,20 +76,32 @@ class Run:
         }  # fmt: skip
         config = self.folder / "config.yaml"
         write_atomic(config, yaml.safe_dump(values, sort_keys=False))
-        launch = ["accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "-m", "trainer.grpo"]
-        _run(self.folder, [*launch, "--config", str(config)])
-        self.folder.joinpath("eval").mkdir(exist_ok=True)
-        play = ["clipscout.main", "eval", "--policy", "local", "--checkpoint", str(self.folder / "model")]
-        _run(self.folder, [*play, "--traces", str(traces), "--held-out-share", str(HELD_OUT), "--limit", str(QUESTIONS),
-                           "--seed", str(self.seed), "--out", str(self.folder / "eval")])  # fmt: skip
+        _in_child(self.folder, lambda: trainer.grpo.main(["--config", str(config)]))
+        _in_child(
+            self.folder,
+            lambda: evaluate_corpus(
+                traces / "questions.jsonl", traces / "trees", "local", self.folder / "eval", seed=self.seed,
+                limit=QUESTIONS, held_out_share=HELD_OUT, checkpoint=str(self.folder / "model"),
+                max_completion_tokens=values["max_completion_length"],
+            ),
+        )  # fmt: skip
         write_json(result, _result(self.folder / "eval"))
 
 
-def _run(folder: Path, module: Sequence[str]) -> None:
-    with open(folder / "log.txt", "a", encoding="utf-8") as log:
-        code = subprocess.run([sys.executable, "-m", *module], stdout=log, stderr=subprocess.STDOUT, check=False)
-    if code.returncode:
-        sys.exit(f"{folder}: exit code {code.returncode}; see log.txt there")
+def _in_child(folder: Path, call: Callable[[], object]) -> None:
+    """Runs `call` in a fork, which spares it the seconds that torch and trl take to load; it writes to log.txt."""
+    child = multiprocessing.get_context("fork").Process(target=_logged, args=(folder / "log.txt", call))
+    child.start()
+    child.join()
+    if child.exitcode:
+        sys.exit(f"{folder}: exit code {child.exitcode}; see log.txt there")
+
+
+def _logged(path: Path, call: Callable[[], object]) -> None:
+    with open(path, "a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        call()
 
 
 def _result(folder: Path) -> dict[str, float]:
@@ -188,8 +204,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("runs/demo/sft"))
     parser.add_argument("--out", type=Path, default=Path("runs/reward_ablation"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--figure", type=Path, default=Path("docs/images/reward_ablation.png"))
+    parser.add_argument("--page", type=Path, default=Path("docs/rewards.md"))
     parser.add_argument("--table-only", action="store_true")
     options = parser.parse_args()
     every = list(runs(options.out, options.seeds))
@@ -200,6 +217,7 @@ def main() -> None:
     start = _result(played) if (played / "trajectories.jsonl").is_file() else None
     table = markdown(results(options.out, options.seeds), start)
     write_atomic(options.out / "table.md", table)
+    replace_block(options.page, "reward_ablation", table)
     figure(options.out, options.seeds, options.figure, start)
     print(table)
 

@@ -97,7 +97,6 @@ def write_demo_report(out: Path) -> Path:
         f"{grpo['num_generations']} a question, learning rate {grpo['learning_rate']}",
         "evaluation": f"{summary['policies']['grpo']['n']} questions of held-out videos, "
         "one sample each, temperature 1",
-        "seed": str(summary["seed"]),
     }  # fmt: skip
     curves = {stage: read_metrics(out / stage / "metrics.jsonl") for stage in ("sft", "grpo")}
     path = out / "report.html"
