@@ -21,11 +21,12 @@ def blocks(language):
 
 @pytest.fixture
 def played(tmp_path, monkeypatch):
-    TreeStore(tmp_path / "trees").save(CaptionTree("home", TimeGrid(90.0, 3, 2), CAPTIONS))
+    folder = tmp_path / "runs" / "goalstep"
+    TreeStore(folder / "trees").save(CaptionTree("home", TimeGrid(90.0, 3, 2), CAPTIONS))
     question = Question(
         "q", "home", "Where does the man go first?", ("to the kitchen", "to the garden"), "B", ((0.0, 10.0),), 90.0
     )
-    write_jsonl(tmp_path / "questions.jsonl", [question.to_dict()])
+    write_jsonl(folder / "questions.jsonl", [question.to_dict()])
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks("python"):
