@@ -46,13 +46,13 @@ def train(trainer: Trainer, resume: str | None, facts: Mapping[str, Any] | None 
         raise InputError(
             "config", "resume_from_checkpoint", resume, "give a checkpoint folder that exists, or leave it out"
         )
-    facts = {**(facts or {}), **distribution(trainer.accelerator)}
-    if isinstance(trainer, DurableCheckpoints):
-        trainer.record = facts
-    if trainer.accelerator.is_main_process:
-        count = facts["processes"]
-        print("one process" if count == 1 else f"{count} processes, {facts['distributed']}", flush=True)
     with _one_run_only(folder):
+        facts = {**(facts or {}), **distribution(trainer.accelerator)}
+        if isinstance(trainer, DurableCheckpoints):
+            trainer.record = facts
+        if trainer.accelerator.is_main_process:
+            count = facts["processes"]
+            print("one process" if count == 1 else f"{count} processes, {facts['distributed']}", flush=True)
         _train(trainer, resume, folder, facts)
 
 

@@ -205,6 +205,8 @@ def test_ctrl_c_leaves_a_cache_that_is_used(clip, tmp_path):
         asking = subprocess.Popen(
             [sys.executable, "-u", "-m", "clipscout.main", "ask", str(video), "What?", *options],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            # A shell that runs the tests in the background has them, and their children, ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         for line in asking.stdout:
             if line.strip().startswith("2."):

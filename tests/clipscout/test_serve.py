@@ -1,5 +1,6 @@
 """The server's two interfaces: what they answer, what they refuse, and that only what was given is served."""
 
+import http.client
 import json
 import os
 import shutil
@@ -205,7 +206,13 @@ def test_wrong_requests_are_told_what_is_wrong(running, client):
 
 def test_methods_and_sizes_are_kept_to(running, client):
     assert client.get(f"{running.url}/api/ask").status_code == 405
-    assert client.post(running.url, content=b"x" * 2_000_000).status_code == 413
+    # Refused by what the head claims. A client that was still sending could miss the answer: the server hangs up.
+    connection = http.client.HTTPConnection(*running.address, timeout=30)
+    connection.putrequest("POST", "/")
+    connection.putheader("content-length", "2000000")
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
 
 
 def test_a_model_that_is_away_is_told_and_found_again(asking, client, clip, tmp_path):

@@ -3,8 +3,10 @@
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from accelerate.utils import DistributedType
 
 from navigation import InputError
 from navigation.lock import RunLock
@@ -19,6 +21,9 @@ class NeverTrains:
         output_dir = ""
 
     class accelerator:
+        distributed_type, num_processes, is_main_process = DistributedType.NO, 1, False
+        state = SimpleNamespace(deepspeed_plugin=None)
+
         @staticmethod
         def wait_for_everyone():
             raise AssertionError("it went on")
