@@ -28,7 +28,8 @@ COLUMNS = {
     "id": ["q"], "video_id": ["v"], "question": ["?"], "options": [["a", "b", "c", "d"]], "answer": ["B"],
     "clue_intervals": [CLUES], "duration": [270.0],
 }  # fmt: skip
-SECONDS = 1.0
+SECONDS = 60.0
+"""A guard against hanging, no measure of speed: a pattern that backtracks takes hours where a sound one takes one."""
 """Most CPU time one output may take."""
 
 OUTPUTS = [

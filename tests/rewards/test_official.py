@@ -142,4 +142,5 @@ def test_what_python_writes_is_read_back(value: object) -> None:
 def test_hostile_texts_are_scored_in_bounded_time(text: str) -> None:
     begun = time.process_time()
     official_score(text, "B", [[200, 300]], 6, 3600.0)
-    assert time.process_time() - begun < 3
+    # A guard against hanging, no measure of speed: a pattern that backtracks takes hours.
+    assert time.process_time() - begun < 60
