@@ -29,8 +29,7 @@ COLUMNS = {
     "clue_intervals": [CLUES], "duration": [270.0],
 }  # fmt: skip
 SECONDS = 60.0
-"""A guard against hanging, no measure of speed: a pattern that backtracks takes hours where a sound one takes one."""
-"""Most CPU time one output may take."""
+"""Most CPU time one output may take: a guard against patterns that backtrack for hours, no measure of speed."""
 
 OUTPUTS = [
     "<think>look</think>\n<tool>get_caption((2,1))</tool>\n<think>closer</think><tool>get_caption((2,1,1))</tool>"
