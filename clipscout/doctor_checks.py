@@ -93,6 +93,10 @@ def planned_checkpoints(config: Path) -> Iterator[Finding]:
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         yield Finding("mend", what, f"cannot be read: {error}", "give a config of configs/sft or configs/grpo")
         return
+    if meant_as_folder(name) and not Path(name).is_dir():
+        mend = "run the stage that makes it first, or give another model_name_or_path"
+        yield Finding("mend", what, f"{name}: no such folder", mend)
+        return
     try:
         each = checkpoint_bytes(name, values)
     except (InputError, OSError, ValueError) as error:
@@ -105,6 +109,12 @@ def planned_checkpoints(config: Path) -> Iterator[Finding]:
     shown = f"{kept} x {each / 1e9:.2f} GB, {free / 1e9:.0f} GB free at {there}"
     mend = "make room, give another output_dir, or a lower save_total_limit"
     yield Finding("ok" if free > kept * each else "mend", what, shown, mend)
+
+
+def meant_as_folder(name: str) -> bool:
+    """Whether a model's name cannot be one of the Hub (`org/name`), or begins in a folder that is here."""
+    parts = Path(name).parts
+    return name.startswith((".", "~", "/")) or len(parts) > 2 or (len(parts) == 2 and Path(parts[0]).is_dir())
 
 
 def checkpoint_bytes(name: str, values: dict[str, Any]) -> float:

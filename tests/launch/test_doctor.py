@@ -114,6 +114,19 @@ def test_more_checkpoints_than_the_disk_holds(config, monkeypatch):
     assert "4 x 0.00 GB" in finding.found
 
 
+@pytest.mark.parametrize(
+    ("name", "level"), [("runs/none/sft", "mend"), ("./none", "mend"), ("here/none", "mend"), ("org/none", "note")]
+)
+def test_a_folder_that_is_not_there_is_told_from_a_model_that_is_not_fetched(tmp_path, monkeypatch, name, level):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    planned = tmp_path / "run.yaml"
+    planned.write_text(f"output_dir: {tmp_path}/out\nmodel_name_or_path: {name}\n")
+    (finding,) = doctor_checks.planned_checkpoints(planned)
+    assert finding.level == level
+    assert name in finding.found
+
+
 def test_a_checkpoint_costs_what_a_saved_one_weighs(whole, tmp_path):
     """The estimate against a model and optimizer that are written for real."""
     import torch
