@@ -3,9 +3,8 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from navigation import InputError, Status, Trajectory
 from navigation.errors import is_number
@@ -15,8 +14,7 @@ _STATUSES = frozenset(status.value for status in Status)
 _BUFFER = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One trajectory's place and its outcome.
 
     `total` is the recorded total reward; `step`, `group` and `advantage` are GRPO's, None elsewhere.
@@ -110,8 +108,7 @@ def _without_messages(line: bytes) -> dict[str, Any] | None:
     if not 0 < head < tail:
         return None
     try:
-        before, after = line[:head].decode(), line[tail:].decode()
-        return json.loads(before.rstrip().rstrip(",") + "}") | json.loads("{" + after)
+        return json.loads((line[:head] + line[tail:]).decode())
     except (ValueError, RecursionError):
         return None
 
