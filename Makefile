@@ -9,6 +9,8 @@ CORPUS ?= small_world
 OUT ?= runs/$(CORPUS)
 POLICY ?= retrieval
 BENCHMARK ?= $(CORPUS)
+# A policy's results go where no walks and no other policy's results are, unless OUT is given.
+EVAL_OUT = $(if $(filter file,$(origin OUT)),runs/eval/$(BENCHMARK)-$(POLICY),$(OUT))
 SFT_CONFIG ?= configs/sft/tiny_cpu.yaml
 RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
@@ -68,7 +70,7 @@ push: setup ## a checkpoint to the Hub, private unless --public: CHECKPOINT=fold
 	$(BIN)/clipscout push $(CHECKPOINT) $(REPO) $(ARGS)
 
 eval: setup ## one policy on a benchmark: POLICY=retrieval BENCHMARK=nextgqa DATA=folder TREES=folder OUT=folder
-	$(BIN)/clipscout eval --policy $(POLICY) --benchmark $(BENCHMARK) --out $(OUT) $(if $(DATA),--data $(DATA)) \
+	$(BIN)/clipscout eval --policy $(POLICY) --benchmark $(BENCHMARK) --out $(EVAL_OUT) $(if $(DATA),--data $(DATA)) \
 	  $(if $(TREES),--trees $(TREES)) $(ARGS)
 
 bench-eval: setup ## every rule policy on NExT-GQA and Goal-Step, tables and figures for docs/ (ARGS="--data folder")

@@ -34,7 +34,8 @@ class Journal:
         """Holds the folder for one process; reads what is finished.
 
         Raises:
-            InputError: the folder holds results of other settings, another process writes in it, or a line is broken.
+            InputError: the folder holds results of other settings or walks of something else, another process writes
+                in it, or a line is broken.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "trajectories.jsonl"
@@ -45,6 +46,10 @@ class Journal:
                 raise InputError(
                     self.folder, "folder", "in use", "wait for the evaluation that is writing here"
                 ) from None
+            # An evaluation writes its settings before its first episode: walks without them are somebody else's.
+            if os.path.getsize(path) and not (self.folder / "settings.json").exists():
+                mend = "these are not an evaluation's, such as a teacher's: give another folder"
+                raise InputError(path, "file", "walks without a settings.json", mend)
             check_settings(self.folder / "settings.json", settings)
             with open(self.folder / "timings.jsonl", "a+b") as self._timings:
                 self._read(path)

@@ -123,6 +123,22 @@ async def test_a_folder_with_other_settings_is_refused(change, shown, trees, fac
     assert contents(tmp_path / "out") == before
 
 
+async def test_walks_of_something_else_are_no_finished_episodes(trees, factory, questions, mix, tmp_path):
+    await play(trees, factory, questions, mix, tmp_path / "out", "expert")
+    (tmp_path / "out/settings.json").unlink()
+    before = (tmp_path / "out/trajectories.jsonl").read_bytes()
+    with pytest.raises(InputError, match=r"without a settings\.json.*give another folder"):
+        await play(trees, factory, questions, mix, tmp_path / "out", "random")
+    assert (tmp_path / "out/trajectories.jsonl").read_bytes() == before
+    assert not (tmp_path / "out/settings.json").exists()
+
+
+async def test_a_kill_before_the_settings_were_written_is_gone_on_from(trees, factory, questions, mix, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/trajectories.jsonl").touch()
+    assert len(await play(trees, factory, questions, mix, tmp_path / "out")) == len(questions)
+
+
 async def test_other_questions_or_another_mix_are_other_settings(trees, factory, questions, mix, tmp_path):
     await play(trees, factory, questions, mix, tmp_path / "out")
     with pytest.raises(InputError, match=r"questions\.count 6 -> 5"):

@@ -1,0 +1,31 @@
+"""Where `make eval` writes when it is not told."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
+
+
+def out_of(target, *given, **environment):
+    """The --out of the command that make would run."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("OUT", "CORPUS", "POLICY", "BENCHMARK")}
+    printed = subprocess.run(
+        ["make", "-n", target, *given], cwd=ROOT, env=kept | environment, capture_output=True, text=True, check=True
+    ).stdout.split()
+    return printed[printed.index("--out") + 1]
+
+
+def test_results_lie_neither_with_walks_nor_with_another_policys():
+    assert out_of("traces") == "runs/small_world"
+    outs = [out_of("eval"), out_of("eval", "POLICY=random"), out_of("eval", "BENCHMARK=nextgqa", "POLICY=random")]
+    assert outs == [f"runs/eval/{name}" for name in ("small_world-retrieval", "small_world-random", "nextgqa-random")]
+
+
+def test_what_is_told_holds():
+    assert out_of("eval", "OUT=runs/mine") == "runs/mine"
+    assert out_of("eval", OUT="runs/mine") == "runs/mine"
