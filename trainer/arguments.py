@@ -5,22 +5,30 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from trainer.data import TracesFolder, is_set, sft_set
+from trainer.data import SetsFolder, TracesFolder, open_data
 
 
 @dataclass
 class DataArguments:
     """Where the data is, and how it is split."""
 
-    data: str = field(metadata={"help": "Folder of `make traces` or, for SFT, of `clipscout dataset`."})
-    held_out_share: float = field(default=0.1, metadata={"help": "Share of videos kept from training."})
+    data: str = field(metadata={"help": "Folder of `make traces`, or of the sets that `make dataset` made of it."})
+    held_out_share: float = field(
+        default=0.1, metadata={"help": "Share of videos kept from training. Sets have their own split."}
+    )
+    trees: str | None = field(
+        default=None, metadata={"help": "Folder of caption trees; default: `trees` in `data`, or beside it for sets."}
+    )
     dry_run: bool = field(
         default=False, metadata={"help": "Print and write the resolved config and check the data; do not train."}
     )
 
     @property
-    def traces(self) -> TracesFolder:
-        return TracesFolder(Path(self.data), self.held_out_share)
+    def opened(self) -> TracesFolder | SetsFolder:
+        return self._open(self.data)
+
+    def _open(self, folder: str) -> TracesFolder | SetsFolder:
+        return open_data(Path(folder), self.held_out_share, Path(self.trees) if self.trees is not None else None)
 
 
 @dataclass
@@ -42,7 +50,7 @@ class SFTArguments(DataArguments):
         default=0, metadata={"help": "Held-out questions that the model plays at each evaluation; 0 plays none."}
     )
     navigation_data: str | None = field(
-        default=None, metadata={"help": "Folder with questions.jsonl and trees/ to play on; default: `data`."}
+        default=None, metadata={"help": "Folder whose held-out questions are played; default: `data`."}
     )
     navigation_turns: int = field(default=15, metadata={"help": "Most turns of such an episode."})
     navigation_tokens: int = field(default=12288, metadata={"help": "Most tokens of such an episode after its prompt."})
@@ -53,9 +61,9 @@ class SFTArguments(DataArguments):
 
     def sft_dataset(self, held: bool) -> Dataset:
         """Rows of `messages` and `tools`, of a traces folder or of a set that `clipscout dataset` wrote."""
-        return sft_set(Path(self.data), held) if is_set(Path(self.data)) else self.traces.sft_dataset(held)
+        return self.opened.sft_dataset(held)
 
     @property
-    def navigation_traces(self) -> TracesFolder:
+    def navigation_traces(self) -> TracesFolder | SetsFolder:
         """Where played questions come from."""
-        return TracesFolder(Path(self.navigation_data or self.data), self.held_out_share)
+        return self._open(self.navigation_data or self.data)

@@ -1,4 +1,4 @@
-"""From a traces folder to what the trainers read, split by video."""
+"""From a traces folder, or the sets made of it, to what the trainers read, split by video."""
 
 import json
 from collections.abc import Iterable
@@ -19,21 +19,27 @@ class TracesFolder:
     Args:
         folder: Where it is.
         held_out_share: Share of videos kept from training, 0 to below 1.
+        tree_folder: Caption trees; None: `trees` in the folder.
     """
 
     folder: Path
     held_out_share: float = 0.1
+    tree_folder: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("questions.jsonl", "trees"):
-            if not (self.folder / name).exists():
+        for name, place in (("questions.jsonl", self.folder / "questions.jsonl"), ("trees", self._tree_folder)):
+            if not place.exists():
                 raise InputError(self.folder, "data", name, "not there: make this folder with `make traces` first")
         if not 0 <= self.held_out_share < 1:
             raise InputError("config", "held_out_share", self.held_out_share, "give a share from 0 to below 1")
 
     @property
+    def _tree_folder(self) -> Path:
+        return self.tree_folder or self.folder / "trees"
+
+    @property
     def trees(self) -> TreeStore:
-        return TreeStore(self.folder / "trees", capacity=2000)
+        return TreeStore(self._tree_folder, capacity=2000)
 
     def questions(self, held: bool) -> list[Question]:
         """Questions of the held-out videos, or of the others."""
@@ -69,17 +75,55 @@ class TracesFolder:
         return Dataset.from_list([rl_row(question) for question in self.questions(held)])
 
 
-def is_set(folder: Path) -> bool:
-    """Whether a folder holds a data set as `clipscout dataset` writes it, and no walks."""
-    return (folder / "sft" / "train.parquet").is_file() and not (folder / "trajectories.jsonl").is_file()
+@dataclass(frozen=True)
+class SetsFolder:
+    """A folder as `clipscout dataset` writes it: `sft/` and `rl/`, filtered, with their own split by video.
+
+    Args:
+        folder: Where it is.
+        tree_folder: Caption trees; None: `trees` in the folder, or beside it as `make dataset` has it.
+    """
+
+    folder: Path
+    tree_folder: Path | None = None
+
+    @property
+    def trees(self) -> TreeStore:
+        places = [self.folder / "trees", self.folder.resolve().parent / "trees"]
+        found = self.tree_folder or next((place for place in places if place.is_dir()), None)
+        if found is None or not found.is_dir():
+            raise InputError(self.folder, "trees", str(found or places[1]), "not there: name their folder by `trees`")
+        return TreeStore(found, capacity=2000)
+
+    def questions(self, held: bool) -> list[Question]:
+        """Questions of the RL set's test split, or of its training split."""
+        rows = self._rows("rl", held)
+        known = Question.__dataclass_fields__.keys() & set(rows.column_names)
+        return [Question.from_dict(row, str(self.folder)) for row in rows.select_columns(sorted(known))]
+
+    def sft_dataset(self, held: bool) -> Dataset:
+        """Rows of `messages` and `tools`, as `trl sft` takes them."""
+        rows = self._rows("sft", held)
+        return rows.select_columns(["messages", "tools"]) if len(rows) else rows
+
+    def rl_dataset(self, held: bool) -> Dataset:
+        """Rows of `prompt` and the question's columns, as GRPO takes them."""
+        return Dataset.from_list([rl_row(question) for question in self.questions(held)])
+
+    def _rows(self, stage: str, held: bool) -> Dataset:
+        path = self.folder / stage / ("test.parquet" if held else "train.parquet")
+        if path.is_file():
+            return Dataset.from_parquet(str(path))
+        if held:
+            return Dataset.from_list([])
+        raise InputError(self.folder, "data", str(path), "not there: make the sets with `clipscout dataset`")
 
 
-def sft_set(folder: Path, held: bool) -> Dataset:
-    """The SFT rows of such a data set: its test split, or its training split."""
-    path = folder / "sft" / ("test.parquet" if held else "train.parquet")
-    if not path.is_file():
-        return Dataset.from_list([])
-    return Dataset.from_parquet(str(path)).select_columns(["messages", "tools"])
+def open_data(folder: Path, held_out_share: float, tree_folder: Path | None = None) -> TracesFolder | SetsFolder:
+    """What a run trains on: sets, where the folder holds them and no walks, else a traces folder."""
+    if (folder / "sft" / "train.parquet").is_file() and not (folder / "trajectories.jsonl").is_file():
+        return SetsFolder(folder, tree_folder)
+    return TracesFolder(folder, held_out_share, tree_folder)
 
 
 def rl_row(question: Question) -> dict:

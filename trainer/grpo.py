@@ -33,6 +33,7 @@ from trainer.progress import quiet_unless_watched
 from trainer.recorder import RolloutRecorder
 from trainer.run import describe_run, ended, train
 from trainer.stop_on_signal import StopOnSignal
+from trainer.vision import clip_answerer
 
 ENGINES = ("sync", "async")
 
@@ -108,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check(data_args, training_args, model_args)
     mix = RewardMix.from_config(data_args.reward)
     tokenizer = load_tokenizer(model_args.model_name_or_path)
-    traces = data_args.traces
+    traces = data_args.opened
     questions = first_by_hash(traces.rl_dataset(held=False), data_args.train_questions)
     held_out = first_by_hash(traces.rl_dataset(held=True), data_args.held_out_questions)
     trees = traces.trees
@@ -116,12 +117,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if missing is not None:
         raise InputError(trees.folder, "video_id", missing, "make its caption tree first")
     longest = check_prompts(questions, trees, tokenizer, training_args, model_args)
+    answerer = clip_answerer(data_args, [*questions["video_id"], *(held_out["video_id"] if len(held_out) else ())])
     masks = EpisodeMasks.from_config(data_args.episodes)
     alarms = Alarms(data_args.alarms, training_args.output_dir)
     recorder = RolloutRecorder(training_args.output_dir, data_args.record_rollouts)
     facts = {
         "engine": data_args.engine, "questions": len(questions), "held out": len(held_out), "longest prompt": longest,
-        "rewards": mix.weights, "masked": sorted(masks.masked), "template": template_hash(tokenizer.chat_template),
+        "rewards": mix.weights, "masked": sorted(masks.masked),
+        "video_qa": data_args.clip_model or "timed lines", "template": template_hash(tokenizer.chat_template),
     }  # fmt: skip
     describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
@@ -129,8 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     callbacks = [MetricsLog(training_args.output_dir), *mix.callbacks(), alarms, StopOnSignal()]
     shared: dict[str, Any] = {
         "args": training_args, "train_dataset": questions, "processing_class": tokenizer,
-        "environment_factory": EnvironmentFactory(trees), "peft_config": get_peft_config(model_args), "masks": masks,
-        "recorder": recorder, "callbacks": callbacks,
+        "environment_factory": EnvironmentFactory(trees, answerer), "peft_config": get_peft_config(model_args),
+        "masks": masks, "recorder": recorder, "callbacks": callbacks,
     }  # fmt: skip
     build = _sync_trainer if data_args.engine == "sync" else _async_trainer
     trainer = build(data_args, model_args, mix, held_out, shared)

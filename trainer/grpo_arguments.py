@@ -44,3 +44,13 @@ class GRPOArguments(DataArguments):
         metadata={"help": "engine async: the file of the vLLM server's output; its last lines are shown when it dies."},
     )
     tool_threads: int = field(default=64, metadata={"help": "Most episodes whose tool calls run at the same time."})
+    clip_url: str | None = field(
+        default=None,
+        metadata={"help": "Endpoint of the vision model that answers `video_qa`; default: the trees' timed lines do. "
+                  "Its key, if any, comes from OPENAI_API_KEY."},
+    )  # fmt: skip
+    clip_model: str | None = field(default=None, metadata={"help": "The vision model's name there."})
+    videos: str | None = field(default=None, metadata={"help": "Folder of video files, <video_id>.<suffix>."})
+    clips_in_flight: int = field(
+        default=64, metadata={"help": "Most questions to the vision model at once, a process."}
+    )
