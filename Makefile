@@ -16,7 +16,7 @@ RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation dataset bench-traces bench-grpo push
+.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation dataset bench-traces bench-grpo bench-sft push merge test-faults audit bench-eval bench-scale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,7 @@ questions: setup ## questions and caption trees of a corpus: CORPUS=goalstep DAT
 	$(BIN)/clipscout questions --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 traces: setup ## a corpus with walks, the expert's or of the model at TEACHER_URL: CORPUS=… DATA=… OUT=… TEACHER_URL=http://… MODEL=name
+	$(if $(TEACHER_URL),$(if $(MODEL),,$(error give MODEL=name, the teacher that $(TEACHER_URL) serves)))
 	$(BIN)/clipscout $(if $(TEACHER_URL),questions,traces) --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
 	$(if $(TEACHER_URL),$(BIN)/clipscout teacher $(OUT) --url $(TEACHER_URL) --model $(MODEL) $(TEACHER_ARGS))
 
@@ -61,10 +62,13 @@ dataset: setup ## SFT and RL sets from a folder of walks, and a page about the w
 	$(BIN)/clipscout dataset $(OUT) $(OUT)/sets --report $(OUT)/walks.html $(ARGS)
 
 sft: setup ## supervised fine-tuning: SFT_CONFIG=configs/sft/….yaml LAUNCH=launch/accelerate/….yaml ARGS="--flag value"
-	$(BIN)/accelerate launch --config_file $(LAUNCH) -m trainer.sft --config $(SFT_CONFIG) $(ARGS)
+	$(BIN)/accelerate launch --config_file $(LAUNCH) $(LAUNCH_ARGS) -m trainer.sft --config $(SFT_CONFIG) $(ARGS)
 
-rl: setup ## GRPO: RL_CONFIG=configs/grpo/….yaml LAUNCH=… ARGS=…
-	$(BIN)/accelerate launch --config_file $(LAUNCH) -m trainer.grpo --config $(RL_CONFIG) $(ARGS)
+rl: setup ## GRPO: RL_CONFIG=configs/grpo/….yaml LAUNCH=… LAUNCH_ARGS="--num_processes 6" ARGS=…
+	$(BIN)/accelerate launch --config_file $(LAUNCH) $(LAUNCH_ARGS) -m trainer.grpo --config $(RL_CONFIG) $(ARGS)
+
+merge: setup ## one model out of an adapter and its base: CHECKPOINT=folder OUT=folder
+	$(BIN)/clipscout merge $(CHECKPOINT) $(OUT)
 
 push: setup ## a checkpoint to the Hub, private unless --public: CHECKPOINT=folder REPO=organisation/name ARGS="--dry-run"
 	$(BIN)/clipscout push $(CHECKPOINT) $(REPO) $(ARGS)
@@ -83,6 +87,7 @@ report: setup ## write the demo's report again from its files
 	$(BIN)/clipscout report $(ARGS)
 
 captions: setup ## caption trees of a folder of videos: VIDEOS=folder OUT=folder CAPTION_URL=http://… MODEL=name
+	$(if $(VIDEOS),,$(error give VIDEOS=folder))
 	$(BIN)/clipscout captions $(VIDEOS) $(OUT) $(if $(CAPTION_URL),--url $(CAPTION_URL)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 doctor: setup ## what this machine has, what is missing, how to mend it: ARGS="--endpoint http://… --shared folder"
@@ -102,6 +107,9 @@ bench-traces: setup ## teacher walks a minute against a local stub, and the time
 
 bench-grpo: setup ## CPU-seconds of a GRPO step, ours beside plain trl
 	$(BIN)/python -m benchmarks.grpo $(ARGS)
+
+bench-sft: setup ## tokens and CPU-seconds of walks in one pass against one sample a turn
+	$(BIN)/python -m benchmarks.sft $(ARGS)
 
 clean: ## delete the demo run and caches, keep the virtual environment
 	rm -rf runs/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,6 +15,7 @@ from clipscout.dataset import dataset
 from clipscout.difficulty import difficulty
 from clipscout.doctor import doctor
 from clipscout.evaluate import evaluate
+from clipscout.merge import merge
 from clipscout.push import push
 from clipscout.released import import_released
 from clipscout.score import score
@@ -35,6 +36,7 @@ app.command()(doctor)
 app.command("import-released")(import_released)
 app.command("eval")(evaluate)
 app.command("compare")(compare_results)
+app.command()(merge)
 app.command()(push)
 app.command()(serve)
 app.command()(view)

@@ -152,6 +152,10 @@ def test_an_adapter_on_a_local_base_is_merged_or_refused(base, hub, tmp_path):
     merged = AutoModelForCausalLM.from_pretrained(base)
     merged.load_state_dict(load(hub.files["model.safetensors"]), strict=False)
     assert torch.allclose(merged(ids).logits, expected, atol=1e-4)
+    whole = tmp_path / "whole"
+    assert CliRunner().invoke(app, ["merge", str(folder), str(whole)]).exit_code == 0
+    assert torch.allclose(AutoModelForCausalLM.from_pretrained(whole)(ids).logits, expected, atol=1e-4)
+    assert CliRunner().invoke(app, ["merge", str(folder), str(whole)]).exit_code != 0
 
 
 def test_trees_and_data_sets(traces, hub, tmp_path):

@@ -1,0 +1,253 @@
+"""What SFT costs: walks in one pass against one sample a turn, packed against padded, memory against its estimate.
+
+    make bench-sft                                     # a million parameters on CPU, a few minutes
+    make bench-sft ARGS="--walks runs/goalstep/traces" # the same on walks of your own
+    python -m benchmarks.sft --gpu                     # Qwen3-8B, random weights: tokens/s, MFU, peak memory
+
+One sample a turn is the released LongVideo-R1 way: every assistant turn is a sample of its own, the conversation up to
+it is its prompt. Both ways learn the same tokens. Times are CPU-seconds of this process, in one run.
+"""
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+from torch.distributed._tools.mem_tracker import MemTracker
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerBase
+from trl import SFTConfig, SFTTrainer
+from trl.trainer.utils import add_fused_lm_head
+
+from navigation import TOOLS, answer_message, assistant_message
+from trainer.data import TracesFolder
+from trainer.estimate import GIB, Setup, memory, peak_flops, step_flops
+from trainer.estimate_setup import config_of, model_config
+from trainer.packing import packed_lengths, waste
+from trainer.progress import quiet_unless_watched
+from trainer.supervision import IGNORED, encode, supervise
+from trainer.tokenizer import train_tokenizer
+
+MODEL = {
+    "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": True, "max_position_embeddings": 32768,
+}  # fmt: skip
+WORDS = 400
+"""Words of a caption, as vision models write them."""
+ROOM = 24_576
+"""Tokens of a packed row, as published."""
+QWEN3_8B = str(Path(__file__).parents[1] / "configs/model/qwen3_8b_random.yaml")
+
+
+def made_walk(turns: int, words: int, seed: int) -> list[dict[str, Any]]:
+    """Messages of a walk of `turns` assistant turns over captions of `words` words: four of them in its prompt."""
+    rng = random.Random(seed)
+    vocabulary = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("a", "ek", "il", "on", "un", "ya")]
+
+    def caption(count: int) -> str:
+        return " ".join(rng.choices(vocabulary, k=count))
+
+    top = "\n".join(caption(words) for _ in range(4))
+    messages = [{"role": "system", "content": "Walk."}, {"role": "user", "content": f"What?\nA. a\nB. b\n{top}"}]
+    for turn in range(turns - 1):
+        path = [turn % 4 + 1, turn // 4 % 4 + 1]
+        messages.append(assistant_message(caption(60), calls=[("get_caption", {"segment": path})]))
+        messages.append({"role": "tool", "name": "get_caption", "content": caption(words)})
+    return [*messages, answer_message(caption(60), "B")]
+
+
+def turn_samples(messages: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The same walk as one sample a turn: only a sample's last turn is learned."""
+    for place, message in enumerate(messages):
+        if message["role"] == "assistant":
+            before = [{**each, "train": False} if each["role"] == "assistant" else each for each in messages[:place]]
+            yield [*before, message]
+
+
+def rows_of(walks: Sequence[list[dict[str, Any]]], tokenizer: PreTrainedTokenizerBase) -> tuple[Dataset, int, int]:
+    """Rows as the trainer takes them, their tokens, and how many of those are learned."""
+    rows = Dataset.from_list([{"messages": each, "tools": TOOLS} for each in walks], on_mixed_types="use_json")
+    made, counts = supervise(rows, tokenizer)
+    return made, counts.tokens, counts.supervised
+
+
+def tokenizer_of(walks: Sequence[list[dict[str, Any]]]) -> PreTrainedTokenizerBase:
+    return train_tokenizer(["\n".join(str(message.get("content")) for message in walk) for walk in walks])
+
+
+def one_pass_against_turns(name: str, walks: Sequence[list[dict[str, Any]]]) -> float:
+    """Prints and returns how many times the tokens one sample a turn processes."""
+    tokenizer = tokenizer_of(walks)
+    encoded = [encode({"messages": walk, "tools": TOOLS}, tokenizer) for walk in walks]
+    # The template is prefix-preserving: a turn's sample is the walk up to that turn's end, and a newline.
+    by_turn = [[end + 1 for end in each["ends"]] for each in encoded]
+    _, tokens, learned = rows_of(list(turn_samples(walks[0])), tokenizer)
+    assert tokens == sum(by_turn[0]), "counted as made"
+    assert learned == sum(label != IGNORED for label in encoded[0]["labels"]), "both ways learn the same tokens"
+    whole, turns = sum(len(each["input_ids"]) for each in encoded), sum(map(sum, by_turn))
+    print(f"  {name:<44}{whole:>12,}{turns:>13,}{turns / whole:>8.1f}")
+    return turns / whole
+
+
+def time_training(walks: Sequence[list[dict[str, Any]]], folder: str) -> dict[str, tuple[int, float]]:
+    """Tokens computed, padding included, and CPU-seconds of an epoch over the same walks, by way of batching."""
+    tokenizer = tokenizer_of(walks)
+    whole, *_ = rows_of(walks, tokenizer)
+    turns, *_ = rows_of([sample for walk in walks for sample in turn_samples(walk)], tokenizer)
+    longest = max(map(len, whole["input_ids"]))
+    figures = {}
+    ways = {"one pass, packed": (whole, True), "one pass, padded": (whole, False), "one a turn, padded": (turns, False)}
+    for name, (rows, packing) in ways.items():
+        config = config_of({"vocab_size": len(tokenizer), **MODEL})
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        options = SFTConfig(
+            output_dir=f"{folder}/{name}", use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none",
+            num_train_epochs=1, per_device_train_batch_size=1 if packing else 4, packing=packing,
+            max_length=4 * longest if packing else None, save_strategy="no", logging_strategy="no", disable_tqdm=True,
+        )  # fmt: skip
+        trainer = SFTTrainer(model=model, args=options, train_dataset=rows, processing_class=tokenizer)
+        tokens = sum(batch["input_ids"].numel() for batch in trainer.get_train_dataloader())
+        begun = time.process_time()
+        trainer.train()
+        figures[name] = tokens, time.process_time() - begun
+    return figures
+
+
+def padding(walks: Sequence[list[dict[str, Any]]]) -> tuple[float, float]:
+    """Share of room that holds nothing, packed into rows of `ROOM` and padded in batches of 8."""
+    tokenizer = tokenizer_of(walks)
+    encoded = [encode({"messages": walk, "tools": TOOLS}, tokenizer) for walk in walks]
+    rows = Dataset.from_list([{name: each[name] for name in ("input_ids", "labels")} for each in encoded])
+    lengths = [len(each["input_ids"]) for each in encoded]
+    batches = [lengths[first : first + 8] for first in range(0, len(lengths), 8)]
+    padded = sum(max(batch) * len(batch) for batch in batches)
+    return waste(packed_lengths(rows, ROOM), ROOM), 1 - sum(lengths) / padded
+
+
+def one_step(model: Any, optimizer: torch.optim.Optimizer, ids: torch.Tensor) -> None:
+    # Half of the tokens are learned, about as many as of a walk with short captions.
+    labels = ids.clone()
+    labels[:, : ids.shape[1] // 2] = -100
+    model(input_ids=ids, labels=labels, fused_lm_head=True, use_cache=False).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def built(config: PretrainedConfig, setup: Setup, device: str) -> tuple[Any, torch.optim.Optimizer]:
+    """A random model of `config` as a run of `setup` has it, and its optimizer."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(config, dtype=setup.dtype, attn_implementation="sdpa")
+    add_fused_lm_head(model)
+    if setup.checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if setup.adapter is not None:
+        model.enable_input_require_grads()
+        model = get_peft_model(model, setup.adapter, autocast_adapter_dtype=False)
+    trained = [each for each in model.parameters() if each.requires_grad]
+    return model.train(), torch.optim.AdamW(trained, lr=1e-5, fused=device != "cpu")
+
+
+def measured_bytes(config: PretrainedConfig, setup: Setup, length: int) -> float:
+    """The most bytes that tensors on the CPU take in a second step, as torch's own tracker counts them."""
+    model, optimizer = built(config, setup, "cpu")
+    ids = torch.randint(0, config.vocab_size, (setup.tokens // length, length))
+    one_step(model, optimizer, ids)
+    tracker = MemTracker()
+    tracker.track_external(model, optimizer)
+    with tracker:
+        one_step(model, optimizer, ids)
+    return next(iter(tracker.get_tracker_snapshot("peak").values()))["Total"]
+
+
+def memory_table() -> Iterator[tuple[str, float, float]]:
+    """What a step takes: name, estimated and measured bytes."""
+    lora = LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = config_of({**MODEL, "vocab_size": 32_000, "hidden_size": 256, "intermediate_size": 1024})
+    for name, rows, length, adapter, checkpointing in (
+        ("full, 1 x 2,048", 1, 2048, None, False), ("full, 4 x 2,048", 4, 2048, None, False),
+        ("full, 1 x 8,192, checkpointing", 1, 8192, None, True), ("LoRA, 2 x 2,048", 2, 2048, lora, False),
+    ):  # fmt: skip
+        setup = Setup(rows * length, dtype=torch.float32, adapter=adapter, checkpointing=checkpointing)
+        yield name, memory(config, setup).total, measured_bytes(config, setup, length)
+
+
+def on_gpu(lengths: Sequence[int], full: bool, steps: int) -> None:
+    """Tokens a second, MFU and peak memory of Qwen3-8B with random weights, one row of each length at a time."""
+    config = model_config(QWEN3_8B)
+    lora = LoraConfig(r=64, target_modules="all-linear", task_type="CAUSAL_LM")
+    card, peak = peak_flops()
+    print(f"Qwen3-8B, random weights, {'full' if full else 'LoRA'}, {torch.cuda.get_device_name()}, peak of {card}")
+    print(f"{'tokens':>8}{'tokens/s':>12}{'MFU':>8}{'GiB':>8}{'estimate':>10}")
+    for length in lengths:
+        setup = Setup(length, adapter=None if full else lora)
+        model, optimizer = built(config, setup, "cuda")
+        ids = torch.randint(0, config.vocab_size, (1, length), device="cuda")
+        torch.cuda.reset_peak_memory_stats()
+        seconds = []
+        for _ in range(steps + 1):
+            begun = time.perf_counter()
+            one_step(model, optimizer, ids)
+            torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - begun)
+        took = statistics.median(seconds[1:])
+        share = step_flops(config, length, length, setup.adapter) / took / peak
+        most = torch.cuda.max_memory_allocated() / GIB
+        print(f"{length:>8,}{length / took:>12,.0f}{share:>8.1%}{most:>8.1f}{memory(config, setup).total / GIB:>10.1f}")
+        del model, optimizer
+        torch.cuda.empty_cache()
+
+
+def walks_of(folder: Path | None, turns: int, most: int) -> list[list[dict[str, Any]]]:
+    """Walks of `turns` turns of a traces folder; of the small world's expert, where none is given."""
+    with tempfile.TemporaryDirectory() as aside:
+        if folder is None:
+            from data_gen.traces import write_traces
+
+            write_traces("small_world", None, Path(aside), limit=600, wander=0.6)
+        every = TracesFolder(folder or Path(aside), 0.0).trajectories(held=False)
+        return [walk.messages for walk in every if walk.turns == turns][:most]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--walks", type=Path, help="traces folder; default: the small world, made anew")
+    parser.add_argument("--turns", type=int, default=6, help="assistant turns of a walk")
+    parser.add_argument("--count", type=int, default=24, help="walks to train on")
+    parser.add_argument("--gpu", action="store_true", help="Qwen3-8B with random weights on this GPU instead")
+    parser.add_argument("--full", action="store_true", help="with --gpu: train all weights, not an adapter")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[8192, 16384, 24576])
+    parser.add_argument("--steps", type=int, default=3)
+    options = parser.parse_args()
+    quiet_unless_watched()
+    if options.gpu:
+        on_gpu(options.lengths, options.full, options.steps)
+        return
+    long = {turns: [made_walk(turns, WORDS, seed) for seed in range(8)] for turns in (3, 6, 7, 10, 15, 30)}
+    real = walks_of(options.walks, options.turns, options.count)
+    print(f"  {'tokens of the same walks':<44}{'one pass':>12}{'by turn':>13}{'times':>8}")
+    if real:
+        one_pass_against_turns(f"{options.turns} turns, {len(real)} of {options.walks or 'the small world'}", real)
+    for turns, walks in long.items():
+        one_pass_against_turns(f"{turns} turns, captions of {WORDS} words", walks)
+    short = [made_walk(3 + seed % 5, 40, seed) for seed in range(options.count)]
+    print(f"  {'training on ' + str(len(short)) + ' walks of 3 to 7 turns':<44}{'tokens':>12}{'CPU-seconds':>13}")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (tokens, seconds) in time_training(short, folder).items():
+            print(f"  {name:<44}{tokens:>12,}{seconds:>13.1f}")
+    packed, padded = padding([made_walk(3 + seed % 13, WORDS, seed) for seed in range(260)])
+    print(f"  empty room, walks of 3 to 15 turns: packed {packed:.2%}, padded in batches of 8 {padded:.2%}")
+    print(f"  {'memory of a step':<44}{'estimate':>12}{'measured':>13}{'ratio':>8}")
+    for name, estimate, found in memory_table():
+        print(f"  {name:<44}{estimate / 2**20:>8.1f} MiB{found / 2**20:>9.1f} MiB{estimate / found:>8.2f}")
+
+
+if __name__ == "__main__":
+    main()
