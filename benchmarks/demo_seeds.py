@@ -21,14 +21,16 @@ PAGE, FIGURE = Path("docs/demo.md"), Path("docs/images/demo_seeds.png")
 def policies_table(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Mean ± standard deviation over seeds of every policy's figures on its held-out questions."""
     lines = [
-        "| policy | accuracy | visits | visit cost | with its index | grounding |", "|---|---|---|---|---|---|",
+        "| policy | accuracy | visits | visit cost | with its index | index shared | grounding |",
+        "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name in in_order(summaries[0]["policies"]):
         rows = [summary["policies"][name] for summary in summaries]
         cells = [
             spread([row.get(key) for row in rows], digits)
             for key, digits in (
-                ("accuracy", 3), ("visits", 2), ("visit_cost", 2), ("visit_cost_with_index", 1), ("grounding", 3),
+                ("accuracy", 3), ("visits", 2), ("visit_cost", 2), ("visit_cost_with_index", 1),
+                ("visit_cost_with_shared_index", 1), ("grounding", 3),
             )
         ]  # fmt: skip
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -48,7 +50,8 @@ def claims_table(summaries: Sequence[Mapping[str, Any]]) -> str:
             f"| {summary['seed']} | {sft['accuracy'] / expert['accuracy']:.3f} "
             f"| {grpo['accuracy'] - sft['accuracy']:+.3f} | {sft['visits']:.2f} → {grpo['visits']:.2f} "
             f"| {grpo['visits'] / sft['visits'] - 1:+.0%} "
-            f"| {seconds['sft'] / 60:.1f}, {seconds['grpo'] / 60:.1f}, {summary['seconds'] / 60:.1f} min |"
+            f"| {seconds['sft'] / 60:.1f}, {seconds['grpo'] / 60:.1f}, {summary['seconds'] / 60:.1f} min"
+            f"{' and what was killed' if summary.get('restarted') else ''} |"
         )
     return "\n".join(lines)
 

@@ -1,5 +1,6 @@
 """The whole road in one command: each stage is the command a user would type, and is skipped when it is done."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,10 +13,11 @@ import yaml
 from rich.console import Console
 
 from clipscout.tables import policy_table
-from navigation import InputError, Question, Trajectory, TreeStore, read_questions, write_json
+from navigation import InputError, Question, Trajectory, TreeStore, read_questions, write_atomic, write_json
 from navigation.split import held_out
 
 CONFIGS = Path("configs")
+READ = ("demo.yaml", "model/tiny.yaml", "sft/tiny_cpu.yaml", "grpo/tiny_cpu.yaml")
 CONSOLE = Console()
 PLAYERS: dict[str, dict[str, Any]] = {
     "expert": {"policy": "expert"},
@@ -36,18 +38,20 @@ def run_demo(out: Path, seed: int) -> None:
     evaluation from its last episode.
 
     Raises:
-        InputError: `out` holds a run of another seed, or a stage failed.
+        InputError: `out` holds a run of another seed or of other configs, or a stage failed.
     """
     if not CONFIGS.is_dir():
         raise InputError(Path.cwd(), "configs", "not there", "run the demo from the root of the repository")
     out.mkdir(parents=True, exist_ok=True)
-    _same_settings(out, {"seed": seed, "wander": _demo("wander")})
+    hashes = {name: hashlib.sha256((CONFIGS / name).read_bytes()).hexdigest()[:12] for name in READ}
+    _same_settings(out, {"seed": seed, "configs": hashes})
     begun = time.monotonic()
     traces, share = out / "traces", str(_demo("held_out_share"))
     clipscout = [sys.executable, "-m", "clipscout.main"]
     stages: list[tuple[str, list[str]]] = [
         ("walks", [*clipscout, "traces", "--corpus", "small_world", "--out", str(traces), "--seed", str(seed),
-                   "--wander", str(_demo("wander"))]),
+                   "--wander", str(_demo("wander")),
+                   *(["--limit", str(_demo("corpus_questions"))] if _demo("corpus_questions") else [])]),
         ("base", [sys.executable, "-m", "trainer.tiny_base", "--config", str(CONFIGS / "model/tiny.yaml"),
                   "--data", str(traces), "--output_dir", str(out / "base"), "--seed", str(seed)]),
         ("sft", _training("sft", traces, out / "base", out / "sft", seed, share)),
@@ -82,7 +86,9 @@ def write_demo_report(out: Path) -> Path:
     questions = {question.id: question for question in _held_out_questions(out)}
     played = {name: {t.question_id: t for t in read_trajectories(out / "eval" / name / "trajectories.jsonl")}
               for name in ("expert", "sft", "grpo")}  # fmt: skip
-    sft, grpo = (yaml.safe_load((CONFIGS / stage / "tiny_cpu.yaml").read_text()) for stage in ("sft", "grpo"))
+    sft, grpo = (
+        yaml.safe_load((out / stage / "resolved_config.yaml").read_text(encoding="utf-8")) for stage in ("sft", "grpo")
+    )
     stats = json.loads((out / "traces" / "stats.json").read_text(encoding="utf-8"))
     base = json.loads((out / "base" / "tiny_base.json").read_text(encoding="utf-8"))
     facts = {
@@ -145,13 +151,18 @@ def _stage(out: Path, title: str, name: str, command: Sequence[str]) -> None:
         CONSOLE.print(f"{title}: done before", highlight=False)
         return
     CONSOLE.rule(title)
+    # Time before a kill is not known: a stage that was begun more than once is said to be so.
+    begins = marker.with_suffix(".begins")
+    times = int(begins.read_text(encoding="utf-8")) if begins.is_file() else 0
+    write_atomic(begins, f"{times + 1}\n")
     begun = time.monotonic()
     code = subprocess.run(command, check=False).returncode
     if code:
         raise InputError(
             "demo", name, f"exit code {code}", "see its last words above; run the demo again to go on from here"
         )
-    write_json(marker, {"command": list(command[1:]), "seconds": round(time.monotonic() - begun, 1)})
+    seconds = round(time.monotonic() - begun, 1)
+    write_json(marker, {"command": list(command[1:]), "seconds": seconds, "restarts": times})
 
 
 def _summary(out: Path, seed: int) -> dict[str, Any]:
@@ -159,8 +170,12 @@ def _summary(out: Path, seed: int) -> dict[str, Any]:
     for name in PLAYERS:
         summary = json.loads((out / "eval" / name / "summary.json").read_text(encoding="utf-8"))
         (policies[name],) = summary["policies"].values()
-    stages = {path.stem: json.loads(path.read_text())["seconds"] for path in sorted((out / "done").glob("*.json"))}
-    return {"policies": policies, "seconds": round(sum(stages.values()), 1), "seed": seed, "stage_seconds": stages}
+    done = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "done").glob("*.json"))}
+    stages = {name: each["seconds"] for name, each in done.items()}
+    return {
+        "policies": policies, "seconds": round(sum(stages.values()), 1), "seed": seed, "stage_seconds": stages,
+        "restarted": sorted(name for name, each in done.items() if each.get("restarts")),
+    }  # fmt: skip
 
 
 def _same_settings(out: Path, settings: dict[str, Any]) -> None:
