@@ -111,8 +111,8 @@ class Clock(TrainerCallback):
         self.steps.append(time.process_time() - self._begun)
 
     def watch(self, trainer: GRPOTrainer) -> None:
-        # trl generates before the step begins for its callbacks: a step is its rollouts and what follows them.
-        generate, prepare = trainer._generate, trainer._prepare_inputs
+        """Times the rollouts, which trl makes within the step."""
+        generate = trainer._generate
 
         def timed(prompts: Any) -> Any:
             begun = time.process_time()
@@ -121,7 +121,6 @@ class Clock(TrainerCallback):
             return result
 
         trainer._generate = timed
-        trainer._prepare_inputs = prepare
 
 
 def padded_rows(dataset: Dataset, trees: Any, tokenizer: Any, length: int) -> Dataset:
