@@ -43,6 +43,7 @@ def evaluate(
     """One policy's accuracy, visits and cost. Run the same command again to go on after a stop."""
     from clipscout.tables import policy_table
     from data_gen.durable import EndpointSettings
+    from evaluation.corpus_folder import corpus_folder
     from evaluation.cost_model import CostModel
     from evaluation.evaluate import EvaluationStopped
     from evaluation.run import EndpointOptions, evaluate_corpus
@@ -59,7 +60,7 @@ def evaluate(
     if url is not None and model is not None:
         settings = EndpointSettings(url, model, in_flight, attempts, timeout)
         endpoint = EndpointOptions(settings, max_tokens, temperature or 0.0, max_usd, prices)
-    folder = traces if traces is not None else _corpus_folder(str(corpus), data, out, seed)
+    folder = traces if traces is not None else corpus_folder(str(corpus), data, out / "corpus", seed)
     options: dict[str, Any] = {"checkpoint": checkpoint, "visits": visits, "embedder": embedder}
     options |= {"protocol": protocol, "system_prompt": system_prompt, "max_completion_tokens": max_completion_tokens}
     options["temperature"] = None if endpoint is not None else temperature
@@ -74,13 +75,3 @@ def evaluate(
         typer.echo(f"stopped: {stopped}. What is finished is kept: run the same command again to go on", err=True)
         raise typer.Exit(1) from None
     policy_table(summary["policies"])
-
-
-def _corpus_folder(corpus: str, data: Path | None, out: Path, seed: int) -> Path:
-    """The corpus's questions, and its trees if it has any, written once under `out`."""
-    from data_gen.traces import write_questions
-
-    folder = out / "corpus"
-    if not (folder / "questions.jsonl").is_file():
-        write_questions(corpus, data, folder, seed)
-    return folder

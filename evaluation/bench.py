@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from data_gen.traces import write_questions
 from evaluation.comparison import compare
 from evaluation.comparison_charts import save_pictures
 from evaluation.comparison_page import markdown, write_comparison
+from evaluation.corpus_folder import corpus_folder
 from evaluation.docs_block import replace_block
 from evaluation.policies import RULES
 from evaluation.result import NAME, read_result
@@ -32,8 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     for corpus in options.corpora:
         folder = options.out / corpus
-        if not (folder / "questions.jsonl").is_file():
-            write_questions(corpus, options.data / CORPORA[corpus], folder, options.seed, options.sample)
+        corpus_folder(corpus, options.data / CORPORA[corpus], folder, options.seed, options.sample)
         for policy in options.policies:
             budget = {} if policy in _UNBOUNDED else {"visits": VISITS}
             evaluate_corpus(
