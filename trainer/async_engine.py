@@ -11,9 +11,11 @@ from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer
 from navigation import EnvironmentFactory
 from rewards.trl_functions import Batch
 from trainer.async_rollouts import NavigationRolloutWorker
+from trainer.async_server import Served
 from trainer.cpu_async import prepare_for_cpu, server_takes_seeds
 from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.episode_masks import EpisodeMasks
+from trainer.grpo_checks import SERVER_ROOM, check_room, longest_prompt
 from trainer.recorder import RolloutRecorder
 from trainer.server_watch import ServerWatch
 
@@ -23,7 +25,7 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
     full weights over NCCL.
 
     Args:
-        model: Folder or Hub name, the same as the server's.
+        model: Folder or Hub name of what the server serves, under whatever name.
         batch: Scores the episodes.
         server_log: The server's output, whose last lines are shown when it dies.
     """
@@ -43,6 +45,7 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         prepare_for_cpu()
+        self._environment_factory = environment_factory
         self.watch = ServerWatch(args.vllm_server_base_url, server_log)
         worker = NavigationRolloutWorker(
             queue_maxsize=args.queue_maxsize, model_name=model, dataset=train_dataset, reward_funcs=[],
@@ -69,12 +72,17 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
             "lora_name": self._lora_name if self._lora_sync else None,
         }  # fmt: skip
 
+    def _fit(self, served: Served) -> None:
+        """Plays by the server's name of the model and within its context."""
+        longest = longest_prompt(self.train_dataset, self._environment_factory(), self.processing_class)
+        check_room(*longest, self.args.max_completion_length, served.longest, SERVER_ROOM)
+        self.rollout_worker._loop_kwargs |= {"model_name": served.name, "longest": served.longest}
+
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         try:
             if self.accelerator.is_main_process:
                 self.vllm_client.wait_for_server_ready()
-                # Prompt and completion together: the server refuses a request for more.
-                self.rollout_worker._loop_kwargs["longest"] = self.vllm_client.get_max_model_len()
+                self._fit(Served.ask(self.args.vllm_server_base_url))
                 self.watch.start()
             return super()._inner_training_loop(*args, **kwargs)
         except (requests.RequestException, TimeoutError) as error:

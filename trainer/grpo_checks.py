@@ -1,16 +1,20 @@
 """Refuses GRPO settings that are known to break or to mislead, before anything is loaded."""
 
+import contextlib
 from typing import Any
 
+import requests
 from accelerate.state import PartialState
 from datasets import Dataset
 from transformers import AutoConfig, PreTrainedTokenizerBase
 from trl import ModelConfig
 
 from navigation import TOOLS, InputError, NavigationEnvironment, TreeStore
+from trainer.async_server import Served
 from trainer.grpo_arguments import GRPOArguments
 
 SOURCE = "grpo config"
+SERVER_ROOM = "max_model_len of the policy server (MAX_MODEL_LEN of launch/vllm_policy.sh)"
 
 
 def check(data: GRPOArguments, training: Any, model: ModelConfig, processes: int | None = None) -> None:
@@ -87,6 +91,12 @@ def _check_async(data: GRPOArguments, training: Any, model: ModelConfig) -> None
     for field in ("load_in_4bit", "load_in_8bit"):
         if getattr(model, field):
             raise InputError(SOURCE, field, True, "leave it out: the asynchronous trainer loads the weights itself")
+    if training.eval_strategy != "no":
+        raise InputError(
+            SOURCE, "eval_strategy", str(getattr(training.eval_strategy, "value", training.eval_strategy)),
+            "leave it out with engine: async, whose trainer plays no held-out questions and keeps no best checkpoint: "
+            "run `clipscout eval --policy local --checkpoint <output_dir>/checkpoint-N` on the ones it saved",
+        )  # fmt: skip
     target = ((data.reward or {}).get("visit_cost") or {}).get("target")
     if target is not None:
         raise InputError(
@@ -104,7 +114,7 @@ def check_prompts(
 ) -> int:
     """Whether the largest tree's prompt leaves room for an episode.
 
-    Only the question whose prompt has the most characters is tokenized: the check costs as much as reading the trees.
+    A server that does not answer yet is asked again when training begins.
 
     Returns:
         Tokens of that prompt, tool schemas included.
@@ -112,7 +122,29 @@ def check_prompts(
     Raises:
         InputError: the prompt, or prompt and budget together, are more than the model or the server holds.
     """
-    environment = NavigationEnvironment(trees)
+    name, tokens = longest_prompt(questions, NavigationEnvironment(trees), tokenizer)
+    room, field = (
+        AutoConfig.from_pretrained(model.model_name_or_path).max_position_embeddings,
+        "max_position_embeddings",
+    )
+    served = getattr(training, "vllm_max_model_length", None) if getattr(training, "use_vllm", False) else None
+    if served is not None and served < room:
+        room, field = served, "vllm_max_model_length"
+    check_room(name, tokens, training.max_completion_length, room, field)
+    url = getattr(training, "vllm_server_base_url", None)
+    if url is not None:
+        with contextlib.suppress(requests.RequestException):
+            check_room(name, tokens, training.max_completion_length, Served.ask(url).longest, SERVER_ROOM)
+    return tokens
+
+
+def longest_prompt(
+    questions: Dataset, environment: NavigationEnvironment, tokenizer: PreTrainedTokenizerBase
+) -> tuple[str, int]:
+    """Id and tokens of the longest prompt, tool schemas included.
+
+    Only the question whose prompt has the most characters is tokenized: this costs as much as reading the trees.
+    """
     seen: dict[str, str] = {}
     longest: tuple[int, str, list[dict[str, Any]]] = (-1, "", [])
     for row in questions:
@@ -122,19 +154,26 @@ def check_prompts(
         if len(content) > longest[0]:
             longest = (len(content), row["id"], [*row["prompt"][:-1], {**row["prompt"][-1], "content": content}])
     ids = tokenizer.apply_chat_template(longest[2], tools=TOOLS, add_generation_prompt=True, return_dict=False)
-    room, field = (
-        AutoConfig.from_pretrained(model.model_name_or_path).max_position_embeddings,
-        "max_position_embeddings",
-    )
-    served = getattr(training, "vllm_max_model_length", None) if getattr(training, "use_vllm", False) else None
-    if served is not None and served < room:
-        room, field = served, "vllm_max_model_length"
-    budget = training.max_completion_length
-    if len(ids) + budget > room:
-        fits = f"set max_completion_length to at most {room - len(ids)}, or " if len(ids) < room else ""
+    return longest[1], len(ids)
+
+
+def check_room(name: str, tokens: int, budget: int, room: int, field: str) -> None:
+    """Raises when a prompt and the tokens after it are more than a model or server holds.
+
+    Args:
+        name: The question with the prompt.
+        tokens: Tokens of the prompt.
+        budget: Tokens after it.
+        room: Tokens that are held.
+        field: What says so.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    if tokens + budget > room:
+        fits = f"set max_completion_length to at most {room - tokens}, or " if tokens < room else ""
         raise InputError(
             SOURCE, "max_completion_length", budget,
-            f"{fits}make a model or server that holds more: the prompt of {longest[1]!r} has {len(ids)} tokens, and "
-            f"{field} is {room}",
+            f"{fits}make a model or server that holds more: the prompt of {name!r} has {tokens} tokens, and {field} is "
+            f"{room}",
         )  # fmt: skip
-    return len(ids)

@@ -7,6 +7,7 @@ from trl import GRPOConfig, ModelConfig
 from trl.experimental.async_grpo import AsyncGRPOConfig
 
 from navigation import InputError
+from tests.trainer.grpo.policy_stub import PolicyStub
 from trainer.alarms import Alarms
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
@@ -65,6 +66,7 @@ def test_sync_refusals(tmp_path, training, own, processes, stage, field, reason,
         ({}, {"reward": {"visit_cost": {"target": 4.0}}}, {}, None, "visit_cost.target", "leave it out"),
         ({}, {}, {"load_in_4bit": True}, None, "load_in_4bit", "leave it out"),
         ({"use_liger_kernel": True}, {}, {}, None, "use_liger_kernel", "chunked head"),
+        ({"eval_strategy": "steps", "eval_steps": 5}, {}, {}, None, "eval_strategy", "clipscout eval"),
     ],
 )
 def test_async_refusals(tmp_path, training, own, model, stage, field, substitute):
@@ -103,6 +105,20 @@ def test_the_largest_tree_s_prompt_has_to_fit(base, traces, tmp_path):
     served = options(tmp_path, max_completion_length=64, vllm_max_model_length=100, **VLLM)
     with pytest.raises(InputError, match="vllm_max_model_length is 100"):
         check_prompts(questions, folder.trees, tokenizer, served, model)
+
+
+def test_the_policy_server_s_context_counts_as_well(base, traces, tmp_path):
+    folder, tokenizer = TracesFolder(traces), load_tokenizer(str(base))
+    model, questions = ModelConfig(model_name_or_path=str(base)), folder.rl_dataset(held=False)
+    stub = PolicyStub(longest=300)
+    there = options(tmp_path, AsyncGRPOConfig, max_completion_length=280, vllm_server_base_url=stub.url)
+    try:
+        with pytest.raises(InputError, match=r"max_completion_length.*max_model_len of the policy server .* is 300"):
+            check_prompts(questions, folder.trees, tokenizer, there, model)
+    finally:
+        stub.close()
+    # A server that is not up yet refuses nothing: the engine asks again when it answers.
+    assert check_prompts(questions, folder.trees, tokenizer, there, model) < 300
 
 
 @pytest.mark.parametrize(
