@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,8 @@ from trl.experimental.async_grpo.async_rollout_worker import (
 )
 
 from navigation import VIDEO_QA, NavigationEnvironment, Status, visits_of
-from rewards.trl_functions import Batch
+from rewards.trl_functions import COST_METRIC, Batch
+from trainer.ends import TrainingFailed
 from trainer.episode_masks import EpisodeMasks
 from trainer.episode_metrics import equal_groups
 from trainer.recorder import RolloutRecorder, record
@@ -36,6 +36,14 @@ from trainer.tool_loop import run_calls
 
 RETRIES = 4
 """Tries of a request: what a busy server drops is asked again for some seconds; a dead one ends the run."""
+
+BARREN = 64
+"""Groups in a row without an episode to learn from after which a run ends: it would wait for a sample for ever, and no
+alarm rings where no step is made."""
+
+
+class NothingToLearn(RuntimeError):
+    """Every episode is masked, group after group. Raised in the child, whose exceptions arrive as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         super().__init__(**options)
         self.batch, self.masks, self.recorder = batch, masks, recorder
         self.seeded, self.longest = seeded, longest
+        self._barren = 0
         # What trl's function for a reply's tokens reads.
         self.processing_class = self._tokenizer = self.tokenizer
         self._is_vlm = False
@@ -146,33 +155,32 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         advantages, spread = group_advantages(totals)
         if self.recorder is not None:
             self._record(group, scored, statuses, masked, advantages, ended)
+        # Sent on their own and not with the samples, which are the episodes that are trained on.
+        self._push_metrics(group_figures(scored, statuses, masked, totals, group.tool_call_counts, ended))
+        self._barren = self._barren + 1 if all(masked) else 0
+        if self._barren == BARREN:
+            raise NothingToLearn(
+                f"the last {BARREN} groups had no episode to learn from: of the last one's {len(statuses)}, "
+                + ", ".join(f"{statuses.count(each)} {each}" for each in Status if each in statuses)
+                + (f" ({error})" if (error := next((e.world_error for e in ended if e.world_error), None)) else "")
+                + ". Mend what made them so, then run the same command: it goes on from the last checkpoint."
+            )
         samples = []
-        for index, (episode, end) in enumerate(zip(scored, ended, strict=True)):
+        for index, episode in enumerate(scored):
             (sequence,) = group.completions_sequences[index]
             if masked[index]:
                 continue  # a row without a loss would only be forwarded
-            breakdown, visits = episode.breakdown, visits_of(end.environment)
             parts = {
-                f"rewards/{name}/mean": np.nan if value is None else value for name, value in breakdown.parts.items()
+                f"rewards/{name}/mean": np.nan if value is None else value
+                for name, value in episode.breakdown.parts.items()
             }
-            metrics = {
-                "reward": float(totals[index]), "reward_std": spread, "accuracy": float(episode.right),
-                "visits": float(breakdown.walk.visits), "useful_visits": float(breakdown.walk.useful),
-                "repeats": float(breakdown.walk.wasted), "refused": float(breakdown.refused),
-                "cost": float(breakdown.walk.cost), "equal_groups": float(spread == 0.0),
-                "tools/call_frequency": float(group.tool_call_counts[index]),
-                "video_qa_share": fmean(visit.tool == VIDEO_QA for visit in visits) if visits else 0.0,
-                # Of the whole group, so that episodes that are not trained on are counted as well.
-                "masked": fmean(masked), **{f"status/{each}": statuses.count(each) / len(statuses) for each in Status},
-                **parts,
-            }  # fmt: skip
             samples.append(RolloutSample(
                 prompt=group.prompts[index], completion=group.completions[index],
                 input_ids=np.asarray(sequence.input_ids, dtype=np.int64),
                 completion_mask=np.asarray(sequence.completion_mask, dtype=np.int64),
                 old_log_probs=np.asarray(sequence.old_log_probs, dtype=np.float32),
                 advantage=float(advantages[index]), model_version=group.model_version, group_id=group.group_id,
-                metrics=metrics,
+                metrics={"reward": float(totals[index]), "reward_std": spread, **parts},
             ))  # fmt: skip
         return samples
 
@@ -197,6 +205,37 @@ TALLY = ("clean", "realign", "fork", "transitions", "drift_tokens", "drift_max")
 """trl's count of what rendering again changed: nothing is rendered again here."""
 
 
+def group_figures(
+    scored: Sequence[Any], statuses: Sequence[Status], masked: Sequence[bool], totals: np.ndarray,
+    calls: Sequence[int], ended: Sequence[Ended],
+) -> dict[str, tuple[float, float]]:  # fmt: skip
+    """What is logged of a whole group, whether its episodes are trained on or not.
+
+    Returns:
+        Numerator and denominator of a mean by metric: trl sums both over all groups between two logs.
+    """
+    size = float(len(scored))
+    walks = [episode.breakdown.walk for episode in scored]
+    visits = [visit for end in ended for visit in visits_of(end.environment)]
+    sums = {
+        "accuracy": sum(episode.right for episode in scored), "visits": sum(walk.visits for walk in walks),
+        "useful_visits": sum(walk.useful for walk in walks), "repeats": sum(walk.wasted for walk in walks),
+        "cost": sum(walk.cost for walk in walks), "refused": sum(episode.breakdown.refused for episode in scored),
+        "tools/call_frequency": sum(calls), "masked": sum(masked),
+        **{f"status/{each}": statuses.count(each) for each in Status},
+    }  # fmt: skip
+    figures = {name: (float(value), size) for name, value in sums.items()}
+    if visits:
+        figures["video_qa_share"] = (float(sum(visit.tool == VIDEO_QA for visit in visits)), float(len(visits)))
+    right = [walk.cost for walk, episode in zip(walks, scored, strict=True) if episode.right]
+    if right:
+        figures[COST_METRIC] = (float(sum(right)), float(len(right)))
+    equal = equal_groups(torch.from_numpy(totals), len(totals)).item()
+    if not np.isnan(equal):
+        figures["equal_groups"] = (equal, 1.0)
+    return figures
+
+
 def group_advantages(totals: np.ndarray) -> tuple[np.ndarray, float]:
     """Advantages of one group as trl's asynchronous trainer has them, and the spread of its rewards.
 
@@ -217,7 +256,7 @@ def group_advantages(totals: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 class NavigationRolloutWorker(AsyncRolloutWorker):
-    """The trainer's side of the loop: its health is the server's as well."""
+    """The trainer's side of the loop: its health is the server's and its episodes' as well."""
 
     _loop_cls = NavigationRolloutLoop
     watch: ServerWatch | None = None
@@ -225,4 +264,10 @@ class NavigationRolloutWorker(AsyncRolloutWorker):
     def check_health(self, stale_after_s: float) -> None:
         if self.watch is not None:
             self.watch.check()
-        super().check_health(stale_after_s)
+        try:
+            super().check_health(stale_after_s)
+        except RuntimeError as error:
+            said = str(error.__cause__)
+            if said.startswith(f"{NothingToLearn.__name__}: "):
+                raise TrainingFailed(said.splitlines()[0].partition(": ")[2]) from error
+            raise

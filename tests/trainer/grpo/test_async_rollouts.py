@@ -3,17 +3,29 @@
 import asyncio
 import queue
 import random
+from collections import defaultdict
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from transformers import TrainerState
+from trl.experimental.async_grpo.async_grpo_trainer import _reduce_metric
+from trl.experimental.async_grpo.async_rollout_worker import RolloutGroup
 
 from navigation import EnvironmentFactory
 from rewards import RewardMix
 from rewards.trl_functions import Batch
-from trainer.async_rollouts import NavigationRolloutLoop, group_advantages
+from trainer.alarms import Alarms
+from trainer.async_rollouts import (
+    BARREN,
+    NavigationRolloutLoop,
+    NavigationRolloutWorker,
+    NothingToLearn,
+    group_advantages,
+)
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
+from trainer.ends import TrainingFailed
 from trainer.episode_masks import EpisodeMasks
 from trainer.recorder import RolloutRecorder, read_rollouts
 
@@ -110,9 +122,91 @@ def test_ids_are_kept_and_only_sampled_ones_are_trained(make_loop):
     ] * len(trained)
 
 
-def test_a_group_is_scored_masked_and_recorded(make_loop, tmp_path):
-    from trl.experimental.async_grpo.async_rollout_worker import RolloutGroup
+def group_of(row, played):
+    size = len(played)
+    return RolloutGroup(
+        prompts=[prompt for prompt, _ in played],
+        reward_kwargs={key: [row[key]] * size for key in row if key != "prompt"},
+        completions=[result[0] for _, result in played], completions_ids=[result[1] for _, result in played],
+        completions_sequences=[result[2] for _, result in played],
+        tool_call_counts=[result[3] for _, result in played], tool_failure_counts=[0] * size, model_version=3,
+        group_id=9, env_rewards=[], rollout_rewards=[result[5] for _, result in played],
+    )  # fmt: skip
 
+
+def logged(loop):
+    """What trl's trainer would log of all that the loop has sent it by now."""
+    values = defaultdict(list)
+    while not loop._metrics_queue.empty():
+        for name, value in loop._metrics_queue.get().items():
+            values[name].append(value)
+    return {name: _reduce_metric(name, each) for name, each in values.items()}
+
+
+def broken_world(loop, row):
+    """An episode that reads one caption while the captions cannot be read."""
+    ids = loop.tokenizer(CALLS[0], add_special_tokens=False)["input_ids"]
+
+    async def say(prompt_ids, most=None):
+        return ids, [-0.5] * len(ids)
+
+    def fail(*arguments):
+        raise OSError("captions are gone")
+
+    loop._generate_one_turn = say
+    environment = loop._environment_pool[None][0]
+    environment._address = fail
+    try:
+        return episode(loop, row)
+    finally:
+        del environment._address
+
+
+def test_groups_that_failed_as_a_whole_are_logged_and_ring(make_loop, tmp_path):
+    loop = make_loop()
+    row = loop.dataset[0]
+    group = group_of(row, [broken_world(loop, row) for _ in range(4)])
+    run = asyncio.new_event_loop().run_until_complete
+    assert run(loop._score_group(group)) == []
+    figures = logged(loop)
+    assert figures["status/failed"] == figures["masked"] == 1.0
+    assert "equal_groups" not in figures
+    alarms = Alarms({"window": 1, "failed": {"most": 0.5}}, tmp_path)
+    with pytest.raises(TrainingFailed, match="failed"):
+        alarms.on_log(None, TrainerState(is_world_process_zero=True), None, logs=figures)
+
+
+def test_a_run_without_anything_to_learn_from_ends_with_the_reason(make_loop):
+    """Not one sample reaches the trainer then, which makes no step and would wait for ever."""
+    loop = make_loop()
+    row = loop.dataset[0]
+    group = group_of(row, [broken_world(loop, row) for _ in range(4)])
+    run = asyncio.new_event_loop().run_until_complete
+    for _ in range(BARREN - 1):
+        run(loop._score_group(group))
+    with pytest.raises(NothingToLearn) as error:
+        run(loop._score_group(group))
+    worker = object.__new__(NavigationRolloutWorker)
+    worker._failed_event, worker._exception_info_queue = SimpleNamespace(is_set=lambda: True), queue.Queue()
+    worker._exception_info_queue.put((type(error.value).__name__, str(error.value), "Traceback …"))
+    with pytest.raises(TrainingFailed, match=r"no episode to learn from: of the last one's 4, 4 failed \(.*captions"):
+        worker.check_health(300.0)
+
+
+def test_one_group_to_learn_from_is_enough_to_go_on(make_loop):
+    loop = make_loop()
+    row = loop.dataset[0]
+    run = asyncio.new_event_loop().run_until_complete
+    failed = group_of(row, [broken_world(loop, row) for _ in range(4)])
+    loop._generate_one_turn = scripted(loop, 3)
+    good = group_of(row, [episode(loop, row) for _ in range(4)])
+    for _ in range(BARREN - 1):
+        run(loop._score_group(failed))
+    assert run(loop._score_group(good))
+    run(loop._score_group(failed))
+
+
+def test_a_group_is_scored_masked_and_recorded(make_loop, tmp_path):
     recorder = RolloutRecorder(tmp_path, "all")
     loop = make_loop(masks=EpisodeMasks.from_config({"unparsable": "masked"}), recorder=recorder)
     row = loop.dataset[0]
@@ -125,19 +219,14 @@ def test_a_group_is_scored_masked_and_recorded(make_loop, tmp_path):
 
         loop._generate_one_turn = say
         played.append(episode(loop, row))
-    columns = {key: [row[key]] * 3 for key in row if key != "prompt"}
-    group = RolloutGroup(
-        prompts=[prompt for prompt, _ in played], reward_kwargs=columns, completions=[r[0] for _, r in played],
-        completions_ids=[r[1] for _, r in played], completions_sequences=[r[2] for _, r in played],
-        tool_call_counts=[0] * 3, tool_failure_counts=[0] * 3, model_version=3, group_id=9, env_rewards=[],
-        rollout_rewards=[r[5] for _, r in played],
-    )  # fmt: skip
+    group = group_of(row, played)
     samples = asyncio.new_event_loop().run_until_complete(loop._score_group(group))
     # "Z" is no option, so that two of three are unparsable: nothing is left to compare the right one with.
     assert len(samples) == 1
     assert samples[0].advantage == 0.0
-    assert samples[0].metrics["status/unparsable"] == pytest.approx(2 / 3)
-    assert samples[0].metrics["masked"] == pytest.approx(2 / 3)
+    figures = logged(loop)
+    assert figures["status/unparsable"] == figures["masked"] == pytest.approx(2 / 3)
+    assert figures["accuracy"] == pytest.approx(1 / 3)
     records = read_rollouts(tmp_path)
     assert [record["masked"] for record in records] == [False, True, True]
     assert [record["step"] for record in records] == [3] * 3
