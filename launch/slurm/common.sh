@@ -3,7 +3,8 @@
 #
 # Stopping: Slurm sends USR1 to the batch script two minutes before the time limit, and before pre-emption where
 # PreemptParameters=send_user_signal is set; `scancel --batch --signal=USR1 JOB` does the same by hand. The script then
-# lets its steps save (SIGTERM), puts the job back into the queue, and the next start goes on from what is on disk.
+# lets the work save (SIGTERM) while its servers go on, stops them, and puts the job back into the queue; the next start
+# goes on from what is on disk. A training that needs more than SAVE_SECONDS (240) for that is ended without.
 set -euo pipefail
 cd "${CLIPSCOUT:-$SLURM_SUBMIT_DIR}"
 # shellcheck disable=SC1091
@@ -17,17 +18,33 @@ echo "start ${SLURM_RESTART_COUNT:-0} of job $job${SLURM_ARRAY_TASK_ID:+_$SLURM_
 
 main=
 servers=()
+# The id of the training step, which launch/slurm/train_node.sh writes down when it runs.
+export STEP="$FOLDER/training-step"
+rm -f "$STEP"
 
 stop_servers() {
   ((${#servers[@]} == 0)) || kill -TERM "${servers[@]}" 2>/dev/null || true
+}
+
+# Asks the training step, on all its nodes, to save and end. Not the job's other steps: a trainer whose server ends first
+# saves nothing. Not srun itself, which answers SIGTERM by killing its tasks. Again and again, because a trainer that is
+# still loading does not listen.
+save_training() {
+  local end=$((SECONDS + ${SAVE_SECONDS:-240}))
+  while kill -0 "$main" 2>/dev/null && ((SECONDS < end)); do
+    scancel --signal=TERM "$(<"$STEP")" || true
+    sleep 5 &
+    wait -n "$main" "$!" || true
+  done
 }
 
 requeue() {
   trap '' USR1
   echo "asked to stop: saving, then back into the queue"
   if [[ -n "$main" ]]; then
-    # Steps of all nodes, and what runs in this script itself.
-    scancel --signal=TERM "$SLURM_JOB_ID" || true
+    if [[ -s "$STEP" ]]; then
+      save_training
+    fi
     kill -TERM "$main" 2>/dev/null || true
     wait "$main" || true
   fi

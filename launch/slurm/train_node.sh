@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# One node's part of a training run; `srun` starts it once a node. LAUNCH, HEAD, PORT, PROCESSES (a node) and FOLDER come
-# from the batch script, the module and its arguments from the command line.
+# One node's part of a training run; `srun` starts it once a node. LAUNCH, HEAD, PORT, PROCESSES (a node), FOLDER and STEP
+# come from the batch script, the module and its arguments from the command line.
 set -euo pipefail
 # Slurm's SIGTERM reaches every process of the step. The trainer saves and ends; the launcher, which would kill it after
 # 30 s, lets it: it ends when its children have ended.
 trap '' TERM
 export TORCHELASTIC_SIGNALS_TO_HANDLE=SIGINT
+# Whom the batch script sends that signal to. From now on nobody here dies of it.
+if [[ "$SLURM_PROCID" == 0 && -n "${STEP:-}" ]]; then
+  echo "$SLURM_JOB_ID.$SLURM_STEP_ID" >"$STEP"
+fi
 # With several machines accelerate would start DeepSpeed over ssh and write the whole environment, keys and all, to a file.
 # `standard` starts this node's processes only, as Slurm wants it; and whatever is still written goes nowhere.
 export DS_ENV_FILE=/dev/null

@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 LAUNCH = str(ROOT / "launch" / "accelerate" / "cpu_zero3.yaml")
-STEPS = 6
+STEPS = 10
 
 
 def flags(traces, model, output, **more):
@@ -30,9 +30,9 @@ def losses(folder):
     return {row["step"]: row["loss"] for row in rows if "loss" in row}
 
 
-def submit_sft(slurm, folder, traces, base, output):
+def submit_sft(slurm, folder, traces, base, output, **more):
     return slurm.submit(
-        folder, "sft.sbatch", *flags(traces, base, output), CONFIG=str(ROOT / "configs/sft/tiny_cpu.yaml"),
+        folder, "sft.sbatch", *flags(traces, base, output, **more), CONFIG=str(ROOT / "configs/sft/tiny_cpu.yaml"),
         LAUNCH=LAUNCH, PORT="29511",
     )  # fmt: skip
 
@@ -45,9 +45,10 @@ def test_sft_on_two_nodes_and_requeued_in_the_middle(slurm, traces, base, tmp_pa
     assert "2 processes, DEEPSPEED ZeRO-3" in said, said
     assert not list(ROOT.glob(".deepspeed_env"))
 
+    # No checkpoint but the one that the signal makes: only a training that was let save goes on.
     disturbed = tmp_path / "disturbed"
-    job = submit_sft(slurm, disturbed, traces, base, disturbed / "out")
-    slurm.until(lambda: (disturbed / "out" / "checkpoint-2" / "trainer_state.json").is_file(), 400)
+    job = submit_sft(slurm, disturbed, traces, base, disturbed / "out", save_steps=1000)
+    slurm.until(lambda: (disturbed / "out" / "metrics.jsonl").is_file(), 400)
     slurm.run("scancel", "--batch", "--signal=USR1", job)
     (found,) = slurm.finished(job, 600)
     assert found["Restarts"] == "1", slurm.logs()
