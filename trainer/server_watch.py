@@ -12,6 +12,13 @@ from trainer.ends import TrainingFailed
 LAST_LINES = 15
 
 
+def is_refused(error: BaseException | None) -> bool:
+    """Whether nothing listened at the address. requests has one class for that and for all that a network does."""
+    while error is not None and not isinstance(error, ConnectionRefusedError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 class ServerWatch(threading.Thread):
     """Asks a server's `/health` in the background.
 
@@ -20,7 +27,8 @@ class ServerWatch(threading.Thread):
         log: The file its output goes to, if it can be read here.
         every: Seconds between questions.
         patience: Seconds without a good answer after which the server is given up. A refused connection is given up at
-            the second refusal: nothing listens there any more.
+            the second refusal in a row: nothing listens there any more. A reset, a name that is not found or a
+            connection that takes too long may be the network's, and are waited for.
     """
 
     def __init__(self, url: str, log: str | Path | None = None, every: float = 2.0, patience: float = 60.0) -> None:
@@ -38,12 +46,12 @@ class ServerWatch(threading.Thread):
                 if answer.ok:
                     good, refusals = time.monotonic(), 0
                     continue
-                said = f"answers {answer.status_code} to /health"
-            except requests.ConnectionError as error:
-                refusals += 1
-                said = f"cannot be reached ({type(error).__name__})"
+                said, refusals = f"answers {answer.status_code} to /health", 0
             except requests.Timeout:
-                said = "does not answer /health"
+                said, refusals = "does not answer /health", 0
+            except requests.RequestException as error:
+                said = f"cannot be reached ({type(error).__name__})"
+                refusals = refusals + 1 if is_refused(error) else 0
             if refusals > 1 or time.monotonic() - good > self.patience:
                 self.failure = said
                 return

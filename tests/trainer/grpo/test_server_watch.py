@@ -1,5 +1,6 @@
 """A dead or stalled server is noticed, and its last words are heard."""
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -87,6 +88,53 @@ def test_an_engine_that_died_behind_its_door_is_given_up(server):
     watch.patience = 0.2
     watch.join(timeout=30)
     with pytest.raises(TrainingFailed, match="answers 503"):
+        watch.check()
+
+
+def unreachable(monkeypatch, error, patience):
+    """A watch whose every question ends in `error`, and how often it asked."""
+    asked = threading.Semaphore(0)
+
+    def fail(*arguments, **options):
+        asked.release()
+        raise error
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", fail)
+    watch = ServerWatch("http://127.0.0.1:9", every=0.01, patience=patience)
+    watch.start()
+    return watch, asked
+
+
+NETWORK = [
+    ConnectionResetError(104, "Connection reset by peer"), OSError(113, "No route to host"),
+    TimeoutError("timed out"), socket.gaierror(-3, "Temporary failure in name resolution"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", NETWORK, ids=lambda error: type(error).__name__)
+def test_what_a_network_does_is_waited_for(monkeypatch, error):
+    watch, asked = unreachable(monkeypatch, error, patience=3600.0)
+    for _ in range(5):
+        assert asked.acquire(timeout=30), "asks again and again"
+    watch.check()
+    watch.stop()
+    watch.join(timeout=30)
+    assert watch.failure is None
+
+
+@pytest.mark.parametrize("error", NETWORK, ids=lambda error: type(error).__name__)
+def test_and_given_up_when_patience_ends(monkeypatch, error):
+    watch, _ = unreachable(monkeypatch, error, patience=0.05)
+    watch.join(timeout=30)
+    with pytest.raises(TrainingFailed, match=r"cannot be reached|does not answer"):
+        watch.check()
+
+
+def test_a_refused_connection_is_not_waited_for(monkeypatch):
+    watch, asked = unreachable(monkeypatch, ConnectionRefusedError(111, "Connection refused"), patience=3600.0)
+    watch.join(timeout=30)
+    assert asked._value == 2
+    with pytest.raises(TrainingFailed, match="cannot be reached"):
         watch.check()
 
 
