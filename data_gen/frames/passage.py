@@ -1,6 +1,6 @@
 """One pass over a video, in order, that hands over each segment's frames as soon as the last of them has gone by."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import av
@@ -51,8 +51,8 @@ def segment_frames(
     whole video, 9 bytes a frame.
 
     H.264 frames that nobody asked for and that no other frame refers to are not decoded. Groups of pictures in which
-    nothing is wanted are left out, the one before a wanted one apart (open groups refer back to it); those before the
-    first wanted one are not even read.
+    nothing is wanted are left out, the ones before and after a wanted one apart (open groups refer back, and send their
+    predecessor's last frames behind their keyframe); those before the first wanted one are not even read.
 
     A frame that cannot be decoded is replaced by the last one before it.
 
@@ -60,15 +60,41 @@ def segment_frames(
         InputError: more than 5 % of the asked times were replaced, unless damage is accepted; no frame can be decoded
             or made a JPEG.
     """
-    return _Passage(index, grid, recipe or FrameRecipe(), wanted, accept_damaged).run()
+    recipe = recipe or FrameRecipe()
+
+    def shape(path: Path) -> tuple[int, int]:
+        return recipe.count(len(path), grid.depth), recipe.side(len(path), grid.depth)
+
+    passage = Passage(
+        index, asks(grid, recipe, wanted), _needed(index, grid, recipe, wanted), shape, recipe.quality, accept_damaged
+    )
+    return passage.run()
 
 
-class _Passage:
-    def __init__(self, index, grid, recipe, wanted, accept_damaged) -> None:
-        self.index, self.grid, self.recipe = index, grid, recipe
+class Passage:
+    """What `segment_frames` does, for any moments.
+
+    Args:
+        index: Of the video.
+        asks: Moments in time order.
+        needed: bool [frames]: whether anyone asks for the frame at each position.
+        shape: Frames of a segment, and their longest side in px.
+        quality: JPEG quality.
+        accept_damaged: Deliver however many frames were replaced.
+    """
+
+    def __init__(
+        self,
+        index: VideoIndex,
+        asks: Iterable[Ask],
+        needed: np.ndarray,
+        shape: Callable[[Path], tuple[int, int]],
+        quality: int,
+        accept_damaged: bool = False,
+    ) -> None:
+        self.index, self.needed, self.shape, self.quality = index, needed, shape, quality
         self.accept_damaged = accept_damaged
-        self.needed = _needed(index, grid, recipe, wanted)
-        self.asks = asks(grid, recipe, wanted)
+        self.asks = iter(asks)
         self.next: Ask | None = next(self.asks, None)
         self.open: dict[Path, SegmentFrames] = {}
         self.makers: dict[int, JpegMaker] = {}
@@ -110,19 +136,19 @@ class _Passage:
         return int(self.index.shown_at(np.float64(ask.time)))
 
     def _give(self, ask: Ask, replaced: bool) -> SegmentFrames | None:
-        level = len(ask.path)
+        count, side = self.shape(ask.path)
         segment = self.open.setdefault(ask.path, SegmentFrames(ask.path))
         segment.asked.append(ask.time)
         segment.shown.append(self.index.seconds(self.last[0]))
-        segment.jpegs.append(self._jpeg(self.recipe.side(level, self.grid.depth)))
+        segment.jpegs.append(self._jpeg(side))
         self.answered += 1
         self.replaced += replaced
-        return self.open.pop(ask.path) if len(segment.asked) == self.recipe.count(level, self.grid.depth) else None
+        return self.open.pop(ask.path) if len(segment.asked) == count else None
 
     def _jpeg(self, side: int) -> bytes:
         if side not in self.jpegs:
             if side not in self.makers:
-                self.makers[side] = JpegMaker(side, self.recipe.quality, self.pixel_aspect)
+                self.makers[side] = JpegMaker(side, self.quality, self.pixel_aspect)
             try:
                 self.jpegs[side] = self.makers[side].make(self.last[1])
             except (av.error.FFmpegError, ValueError, OSError) as error:
@@ -176,14 +202,14 @@ class _Passage:
                     try:
                         yield from context.decode(packet if packet.size else None)
                     except av.error.EOFError:
-                        return
+                        break
                     except av.error.FFmpegError:
                         # One packet is broken: what it held is replaced, and counted where it is.
                         continue
             except av.error.FFmpegError:
-                return
-        if late:
-            # The file's own index led past the wanted frames: without it, from the beginning.
+                pass
+        if late or sought is not None:
+            # The file's own index led past the wanted frames, or to no keyframe: without it, from the beginning.
             yield from self._decoded(seek=False)
 
 
@@ -212,11 +238,14 @@ class _GroupSkipper:
         return keyframe
 
     def begins(self, keyframe_pts: int) -> bool:
-        """Takes note of a keyframe; true if skipping begins with it."""
+        """Takes note of a keyframe; true if skipping begins with it.
+
+        The last frames of the group before may come after the keyframe, where groups are open.
+        """
         before = self.skipping
         group = int(np.searchsorted(self.heads, np.searchsorted(self.pts, keyframe_pts)))
         after_next = self.heads[min(group + 2, len(self.heads) - 1)]
-        self.skipping = not self.needed[self.heads[min(group, len(self.heads) - 1)] : after_next].any()
+        self.skipping = not self.needed[self.heads[min(max(group - 1, 0), len(self.heads) - 1)] : after_next].any()
         return self.skipping and not before
 
     def wants(self, pts: int) -> bool:

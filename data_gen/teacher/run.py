@@ -103,6 +103,9 @@ class TeacherRun:
         except (InputError, EndpointFailed, OSError) as error:
             self._fail(question, sample, str(error))
             return
+        except Exception as error:  # whoever answers video_qa failed in a way of its own: the other walks go on
+            self._fail(question, sample, f"{type(error).__name__}: {error}")
+            return
         if episode.stopped:
             return
         if episode.end is None:

@@ -1,13 +1,19 @@
 import asyncio
+import hashlib
+from fractions import Fraction
 
+import av
+import numpy as np
 import pytest
 
 from data_gen.clips import ClipEndpointAnswerer, ClipService, SharedCache, leaf_frames
 from data_gen.durable import EndpointSettings
-from data_gen.frames import FrameRecipe, index_video, segment_frames
+from data_gen.frames import FrameRecipe, index_video, passage, segment_frames
+from data_gen.frames.jpeg import JpegMaker
 from data_gen.frames.numbered_clip import read_number, write_numbered_clip
 from data_gen.teacher.stub import TeacherStub
 from navigation import CaptionTree, InputError, NavigationEnvironment, TimeGrid, TreeStore
+from tests.data_gen.frames.odd_videos import CONTAINERS, Lying, write_late_sound
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +25,11 @@ def videos(tmp_path_factory):
     return folder
 
 
+def digests(segment):
+    """Short, so that a difference is printed in no time."""
+    return [hashlib.sha256(jpeg).hexdigest()[:8] for jpeg in segment.jpegs]
+
+
 @pytest.mark.parametrize("name", ["even", "uneven"])
 def test_the_frames_of_a_leaf_are_those_of_the_whole_pass(videos, name):
     index = index_video(videos / f"{name}.mp4")
@@ -28,6 +39,65 @@ def test_the_frames_of_a_leaf_are_those_of_the_whole_pass(videos, name):
         own = leaf_frames(index, *grid.interval(segment.path), 7, 160, 90)
         assert own.shown == segment.shown
         assert list(map(read_number, own.jpegs)) == list(map(read_number, segment.jpegs))
+
+
+@pytest.mark.parametrize(("name", "codec", "options"), CONTAINERS)
+def test_a_leaf_is_the_same_bytes_as_in_the_whole_pass(tmp_path, name, codec, options):
+    write_numbered_clip(tmp_path / name, range(400), time_base=Fraction(1, 25), codec=codec, options=options)
+    index = index_video(tmp_path / name)
+    grid = TimeGrid(index.duration, 4, 2)
+    for segment in segment_frames(index, grid, FrameRecipe((7,), (160,), 90), list(grid.paths(2))):
+        own = leaf_frames(index, *grid.interval(segment.path), 7, 160, 90, segment.path)
+        assert (own.asked, own.shown) == (segment.asked, segment.shown)
+        assert digests(own) == digests(segment)
+
+
+def test_a_leaf_behind_sound_that_first_shows_up_in_the_middle(tmp_path):
+    whole, late = map(index_video, write_late_sound(tmp_path))
+    for start in (0.0, 4.0, 6.0):
+        assert leaf_frames(late, start, start + 2, 5, 160) == leaf_frames(whole, start, start + 2, 5, 160)
+
+
+def test_where_seeking_leads_past_the_leaf_it_is_read_from_the_beginning(videos, monkeypatch):
+    index = index_video(videos / "even.mp4")
+    expected, real = leaf_frames(index, 8.0, 10.0, 5, 160), passage.open_video
+
+    def past(container, offset, options):
+        container.seek(int(index.keyframes[-1]), **options)
+
+    monkeypatch.setattr(passage, "open_video", lambda path: Lying(real(path), past))
+    assert leaf_frames(index, 8.0, 10.0, 5, 160) == expected
+
+
+def test_a_seek_that_fails_or_a_frame_that_makes_no_jpeg_is_no_other_error(videos, monkeypatch):
+    index = index_video(videos / "even.mp4")
+    expected, real = leaf_frames(index, 8.0, 10.0, 5, 160), passage.open_video
+
+    def refusing(container, offset, options):
+        raise av.error.PermissionError(1, "seeking is not for this file")
+
+    def unfit(maker, frame):
+        raise av.error.InvalidDataError(1, "pixels of another world")
+
+    monkeypatch.setattr(passage, "open_video", lambda path: Lying(real(path), refusing))
+    assert leaf_frames(index, 8.0, 10.0, 5, 160) == expected
+    monkeypatch.setattr(JpegMaker, "make", unfit)
+    with pytest.raises(InputError, match=r"even\.mp4.*another world"):
+        leaf_frames(index, 8.0, 10.0, 5, 160)
+
+
+def test_a_leaf_of_which_nothing_can_be_decoded_is_refused_by_name(tmp_path):
+    path = tmp_path / "a.mp4"
+    write_numbered_clip(path, [40 * number for number in range(500)], options={"g": "10", "bf": "0"})
+    data = bytearray(path.read_bytes())
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    noise = np.random.default_rng(0).integers(0, 256, (end - begin) // 3, dtype=np.uint8).tobytes()
+    data[begin + len(noise) : begin + 2 * len(noise)] = noise
+    path.write_bytes(data)
+    index = index_video(path)
+    with pytest.raises(InputError, match=r"a\.mp4.*no frame between 10.0 and 11.0 s can be decoded"):
+        leaf_frames(index, 10.0, 11.0, 5, 160)
+    assert list(map(read_number, leaf_frames(index, 2.0, 3.0, 5, 160).jpegs)) == [52, 57, 62, 67, 72]
 
 
 def test_more_frames_than_the_span_has_repeat_the_one_on_screen(videos):

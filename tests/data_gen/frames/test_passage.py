@@ -1,11 +1,13 @@
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
 from data_gen.frames import FrameRecipe, index_video, passage, sample_times, segment_frames
 from data_gen.frames.numbered_clip import read_number, write_numbered_clip
 from navigation import InputError, TimeGrid
+from tests.data_gen.frames.odd_videos import CONTAINERS, Lying, write_late_sound
 
 SMALL = FrameRecipe(frames=(4, 8, 16), sides=(160, 120, 80))
 
@@ -76,55 +78,48 @@ def test_a_part_is_the_same_bytes_as_in_the_whole(tmp_path, options):
         assert part == {path: whole[path] for path in wanted}
 
 
-@pytest.mark.parametrize(("name", "codec", "options"), [
-    ("a.mkv", "libx264", {"bf": "2"}), ("a.ts", "libx264", {"bf": "2"}), ("a.flv", "libx264", {"bf": "2"}),
-    ("a.webm", "libvpx-vp9", {"cpu-used": "8", "deadline": "realtime"}), ("a.ogv", "libvpx", {}),
-    ("a.mpg", "mpeg2video", {"bf": "2"}), ("a.wmv", "wmv2", {}), ("a.avi", "mpeg4", {}), ("a.h264", "libx264", {}),
-    ("a.mov", "libx265", {"x265-params": "log-level=none"}), ("a.mov", "mjpeg", {"strict": "unofficial"}),
-    ("a.mp4", "libx264", {"x264-params": "intra-refresh=1"}),
-])  # fmt: skip
+@pytest.mark.parametrize(("name", "codec", "options"), CONTAINERS)
 def test_seeking_to_a_part_delivers_the_same_bytes(tmp_path, name, codec, options):
     write_numbered_clip(tmp_path / name, range(400), time_base=Fraction(1, 25), codec=codec, options=options)
     index = index_video(tmp_path / name)
     grid = TimeGrid(index.duration, 4, 2)
     whole = {segment.path: segment for segment in segment_frames(index, grid, SMALL)}
     assert read_number(whole[(4, 4)].jpegs[-1]) == 396
-    for wanted in ({(4, 4)}, {(2, 4), (4,)}, {(3, 1)}):
+    for wanted in ({(2, 4), (4,)}, *({path} for path in grid.paths(2))):
         assert {part.path: part for part in segment_frames(index, grid, SMALL, wanted)} == {
             path: whole[path] for path in wanted
         }
 
 
-def test_where_seeking_leads_past_the_part_it_is_read_from_the_beginning(tmp_path, monkeypatch):
+def refusing(container, offset, options):
+    raise av.error.PermissionError(1, "seeking is not for this file")
+
+
+def to_the_end(container, offset, options):
+    """Behind the last keyframe there is no other: nothing can be decoded from there."""
+    container.seek(offset, **options)
+    for _ in container.demux(options["stream"]):
+        pass
+
+
+@pytest.mark.parametrize("seek", ["past", refusing, to_the_end])
+def test_where_seeking_leads_astray_it_is_read_from_the_beginning(tmp_path, monkeypatch, seek):
     write_numbered_clip(tmp_path / "a.mp4", even_ticks(400))
     index = index_video(tmp_path / "a.mp4")
     grid = TimeGrid(index.duration, 4, 2)
     whole = {segment.path: segment for segment in segment_frames(index, grid, SMALL)}
     real, opened = passage.open_video, []
 
-    class Lying:
-        def __init__(self, container):
-            self.container = container
-
-        def seek(self, offset, **options):
-            self.container.seek(int(index.keyframes[-1]), **options)
-
-        def __getattr__(self, name):
-            return getattr(self.container, name)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *raised):
-            self.container.close()
+    def past(container, offset, options):
+        container.seek(int(index.keyframes[-1]), **options)
 
     def opening(path):
         opened.append(path)
-        return Lying(real(path))
+        return Lying(real(path), past if seek == "past" else seek)
 
     monkeypatch.setattr(passage, "open_video", opening)
     assert list(segment_frames(index, grid, SMALL, {(3, 1)})) == [whole[(3, 1)]]
-    assert len(opened) == 2
+    assert len(opened) == (1 if seek is refusing else 2)
 
 
 def test_one_encoding_serves_all_times_of_a_frame(tmp_path):
@@ -177,16 +172,7 @@ def test_broken_packets_are_replaced_by_the_frame_before_or_refused(tmp_path):
 
 
 def test_sound_that_first_shows_up_in_the_middle(tmp_path):
-    """A broadcast that was recorded before its sound was switched on, as an FLV whose header tells of no sound."""
-    write_numbered_clip(tmp_path / "a.flv", even_ticks(200), options={"bf": "2"})
-    data = (tmp_path / "a.flv").read_bytes()
-    place = 13
-    while place < len(data) * 2 // 3:
-        place += 11 + int.from_bytes(data[place + 1 : place + 4], "big") + 4
-    sound = b"\x08" + (40).to_bytes(3, "big") + data[place + 4 : place + 11] + b"\x2f" + b"\xff\xfb\x90\x00" + bytes(35)
-    data = data[:place] + (sound + (11 + 40).to_bytes(4, "big")) * 3 + data[place:]
-    (tmp_path / "b.flv").write_bytes(data)
-    whole, late = (index_video(tmp_path / name) for name in ("a.flv", "b.flv"))
+    whole, late = map(index_video, write_late_sound(tmp_path))
     assert late.duration == whole.duration
     grid = TimeGrid(whole.duration, 2, 2)
     assert list(segment_frames(late, grid, SMALL)) == list(segment_frames(whole, grid, SMALL))

@@ -3,14 +3,16 @@ import json
 
 import pytest
 
-from data_gen.durable import Budget, Completion, Journal, Usage
+from data_gen.durable import Budget, Completion, Endpoint, Journal, Usage
+from data_gen.expert import Expert
 from data_gen.sets import SetSettings, export_sets
 from data_gen.teacher import read_trajectories, teach_questions
 from data_gen.teacher.calls import CallCache
 from data_gen.teacher.protocol import read_step
+from data_gen.teacher.run import TeacherRun
 from data_gen.teacher.stub import Manners
 from data_gen.teacher.trajectory_file import read_rows
-from navigation import InputError, read_questions, write_jsonl
+from navigation import InputError, LineAnswerer, read_questions, write_jsonl
 
 
 async def teach(job):
@@ -147,6 +149,28 @@ async def test_a_missing_tree_is_listed_and_the_others_go_on(world):
     failed = list(read_rows(world.folder / "failed.jsonl"))
     assert {row["video_id"] for row in failed} == {gone}
     assert all("caption tree" in row["reason"] for row in failed)
+
+
+async def test_a_video_that_breaks_its_decoder_fails_its_own_walks_alone(world, tmp_path):
+    broken = world.questions[0].video_id
+
+    class Answerer(LineAnswerer):
+        def answer(self, tree, path, query):
+            if tree.video_id == broken:
+                raise ZeroDivisionError("a time base of 0")
+            return super().answer(tree, path, query)
+
+    async with world.served() as (stub, url):
+        stub.policy = Expert(world.questions, verify=1.0)
+        settings = world.job(url).settings
+        with Journal(tmp_path / "calls.jsonl", {}) as replies, Journal(tmp_path / "walks.jsonl", {}) as walks:
+            calls = CallCache(Endpoint(world.job(url).endpoint), replies)
+            report = await TeacherRun(world.trees, calls, walks, settings, Answerer()).run(world.questions)
+            await calls.endpoint.__aexit__()
+            assert report.finished == len(walks) == sum(question.video_id != broken for question in world.questions)
+    assert {row["video_id"] for row in report.failed} == {broken}
+    assert {row["reason"] for row in report.failed} == {"ZeroDivisionError: a time base of 0"}
+    assert report.left == 0
 
 
 async def test_walks_that_ran_out_of_rounds_are_finished_not_an_error(world):
