@@ -1,5 +1,6 @@
 """Which walks are fit to learn from, and why the others are not."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -202,5 +203,10 @@ def _copied(question: Question) -> bool:
     """Whether the question's own words give the right option away, and no other."""
     text = question.question.lower()
     right = ord(question.answer) - ord("A")
-    inside = [len(option) > 2 and option.lower().strip(" .") in text for option in question.options]
+    inside = [len(option) > 2 and _stands_in(option.lower().strip(" ."), text) for option in question.options]
     return inside[right] and sum(inside) == 1
+
+
+def _stands_in(words: str, text: str) -> bool:
+    """Whether whole words stand in a text: "hat" does not in "what". Words may begin and end with any sign."""
+    return bool(words) and re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text) is not None

@@ -76,6 +76,24 @@ def test_a_segment_that_only_touches_the_clue_does_not_count():
     assert reasons(make(paths=((2, 1),)), instant) == []
 
 
+@pytest.mark.parametrize(("text", "options", "copied"), [
+    ("What does she put on?", ("coat", "hat"), False),
+    ("Where is the hat?", ("coat", "hat"), True),
+    ("Is it the man's hat, or whose?", ("coat", "Hat."), True),
+    ("Which hats are these?", ("coat", "hat"), False),
+    ("Who writes in C++ at the desk?", ("Ada", "C++"), True),
+    ("Who writes in the lab?", ("Ada", "(in)"), False),
+    ("Who is (in) now?", ("Ada", "(in)"), True),
+    ("Is it -10 or colder outside?", ("warm", "-10"), True),
+    ("Is it x-10 outside?", ("warm", "-10"), False),
+    ("And then...?", ("no one", "..."), False),
+    ("Where is the hat, and the coat?", ("coat", "hat"), False),
+])  # fmt: skip
+def test_copied_is_an_option_that_stands_in_the_question_word_for_word(text, options, copied):
+    question = Question("q", "v", text, options, "B", ((165.0, 168.0),), 640.0)
+    assert reasons(make(question=question), question) == (["copied"] if copied else [])
+
+
 def test_an_answer_that_stands_in_the_question_is_copied():
     question = Question("q", "v", "Is the blue ball blue or grey?", ("red", "blue"), "B", ((165.0, 168.0),), 640.0)
     assert reasons(make(), question) == ["copied"]
