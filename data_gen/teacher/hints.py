@@ -1,6 +1,6 @@
 """What a teacher is told after each wrong answer. Hints are in its private transcript only."""
 
-from data_gen.teacher.prompt import WRONG
+from data_gen.teacher import prompt
 from data_gen.teacher.settings import HintSettings
 from navigation import LETTERS, Question
 from navigation.grid import TimeGrid, format_path
@@ -16,13 +16,13 @@ def hints(question: Question, grid: TimeGrid, settings: HintSettings) -> list[st
     if question.clue_intervals:
         for level in range(1, min(grid.depth, settings.levels if settings.levels is not None else grid.depth) + 1):
             named = clue_segments(question, grid, level)[: settings.most_segments]
-            given.append(f"Look at {_listed(named)}.")
+            given.append(prompt.LOOK.format(segments=_listed(named)))
     if settings.verify:
-        where = ""
         if question.clue_intervals:
             named = clue_segments(question, grid, grid.depth)[: settings.most_segments]
-            where = f" on {_listed(named)}"
-        given.append(f"Verify with video_qa{where} before you answer.")
+            given.append(prompt.VERIFY_ON.format(segments=_listed(named)))
+        else:
+            given.append(prompt.VERIFY)
     return given
 
 
@@ -35,8 +35,9 @@ def clue_segments(question: Question, grid: TimeGrid, level: int) -> list[tuple[
 def hint_message(letter: str, hint: str) -> str:
     """The private message after the wrong answer `letter`."""
     assert letter in LETTERS
-    return WRONG.format(letter=letter, hint=hint)
+    return prompt.WRONG.format(letter=letter, hint=hint)
 
 
 def _listed(paths: list[tuple[int, ...]]) -> str:
-    return ("segment " if len(paths) == 1 else "segments ") + ", ".join(map(format_path, paths))
+    text = prompt.ONE_SEGMENT if len(paths) == 1 else prompt.MANY_SEGMENTS
+    return text.format(paths=", ".join(map(format_path, paths)))

@@ -1,4 +1,7 @@
-"""What a teacher is told besides the prompt that every policy gets: how to write calls as text."""
+"""What a teacher is told besides the prompt that every policy gets: how to write calls as text, and the hints.
+
+Every text constant of this module is in the hash that a run is compared by (settings.py).
+"""
 
 PROTOCOL = """
 
@@ -18,8 +21,13 @@ CORRECTION = (
 )
 
 WRONG = "The answer {letter} is wrong. {hint}"
+LOOK = "Look at {segments}."
+VERIFY = "Verify with video_qa before you answer."
+VERIFY_ON = "Verify with video_qa on {segments} before you answer."
+ONE_SEGMENT, MANY_SEGMENTS = "segment {paths}", "segments {paths}"
+RESULT = "<result>{content}</result>"
 
 
 def tool_reply(content: str) -> str:
     """A tool's reply as the teacher reads it."""
-    return f"<result>{content}</result>"
+    return RESULT.format(content=content)

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from data_gen.teacher.prompt import CORRECTION, PROTOCOL
+from data_gen.teacher import prompt
 from navigation import InputError
 from navigation.prompt import SYSTEM
 
@@ -74,5 +74,6 @@ class TeacherSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """What is compared when a run goes on; the wording of all prompts is in it as a hash."""
-        wording = "\0".join((SYSTEM, PROTOCOL, CORRECTION))
+        told = [text for name, text in sorted(vars(prompt).items()) if name.isupper()]
+        wording = "\0".join((SYSTEM, *told))
         return asdict(self) | {"prompt_sha256": hashlib.sha256(wording.encode()).hexdigest()}

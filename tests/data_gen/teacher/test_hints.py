@@ -1,8 +1,11 @@
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_gen.teacher import HintSettings
-from data_gen.teacher.hints import clue_segments, hints
+from data_gen.teacher import HintSettings, TeacherSettings, prompt
+from data_gen.teacher.hints import clue_segments, hint_message, hints
 from navigation import Question, TimeGrid
 
 GRID = TimeGrid(640.0, 4, 3)
@@ -36,6 +39,27 @@ def test_a_long_clue_is_named_by_its_first_segments():
         hints(question((0.0, 640.0)), GRID, HintSettings(most_segments=2))[2]
         == "Look at segments [1, 1, 1], [1, 1, 2]."
     )
+
+
+@pytest.mark.parametrize("name", [
+    "PROTOCOL", "CORRECTION", "WRONG", "LOOK", "VERIFY", "VERIFY_ON", "ONE_SEGMENT", "MANY_SEGMENTS", "RESULT",
+])  # fmt: skip
+def test_a_run_is_another_when_what_a_teacher_is_told_is_worded_otherwise(monkeypatch, name):
+    before = TeacherSettings("m").to_dict()["prompt_sha256"]
+    monkeypatch.setattr(prompt, name, getattr(prompt, name).replace("e", "3"))
+    assert TeacherSettings("m").to_dict()["prompt_sha256"] != before
+
+
+def test_every_sentence_of_a_hint_and_of_a_tools_reply_is_among_the_hashed_ones(monkeypatch):
+    """Emptied of the words, nothing of them is left but what the walk puts in."""
+    for name in [name for name in vars(prompt) if name.isupper()]:
+        holes = re.findall(r"\{(?:letter|hint|segments|paths|content)\}", getattr(prompt, name))
+        monkeypatch.setattr(prompt, name, "".join(holes))
+    two = question((165.0, 166.0), (302.0, 308.0))
+    assert hints(two, GRID, HintSettings()) == ["[2]", "[2, 1], [2, 4]", *["[2, 1, 1], [2, 4, 3]"] * 2]
+    assert hints(question(), GRID, HintSettings()) == [""]
+    assert hint_message("A", "x") == "Ax"
+    assert prompt.tool_reply("caption") == "caption"
 
 
 @given(st.floats(0, 640), st.floats(0, 640), st.integers(1, 3))
