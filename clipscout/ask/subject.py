@@ -133,7 +133,8 @@ async def open_subject(source: FilePath, parts: Parts, video: FilePath | None = 
         subject = await _of_tree(source, video)
     elif suffix in SUFFIXES:
         subject = await _on_demand(source, replace(parts, captioner=type(parts.captioner)()))
-        subject.video = video
+        if video is not None:
+            subject.video, subject.tree = video, _named_after(subject.tree, video)
     elif suffix in VIDEO_SUFFIXES:
         subject = await _on_demand(source, parts)
     else:
@@ -149,8 +150,7 @@ async def _of_tree(source: FilePath, video: FilePath | None) -> Subject:
         beside = (source.with_suffix(suffix) for suffix in sorted(VIDEO_SUFFIXES))
         video = next((path for path in beside if path.is_file()), None)
     if video is not None:
-        # Clips are found by the video's name.
-        tree = replace(tree, video_id=video.stem)
+        tree = _named_after(tree, video)
     subject = Subject(source, tree, LineAnswerer(), video=video)
     missing = len(tree.missing())
     if missing:
@@ -158,6 +158,11 @@ async def _of_tree(source: FilePath, video: FilePath | None) -> Subject:
     if video is None:
         subject.notes.append("No video beside the tree: no frames are shown. --video gives it.")
     return subject
+
+
+def _named_after(tree: CaptionTree, video: FilePath) -> CaptionTree:
+    """The tree under the name by which clips are found."""
+    return replace(tree, video_id=video.stem)
 
 
 def _load(source: FilePath) -> CaptionTree:
