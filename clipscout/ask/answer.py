@@ -11,6 +11,7 @@ from navigation import LETTERS, VIDEO_QA, Path, Question, Status, Trajectory
 from rewards import RewardMix
 
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
+_CALL = re.compile(r"</?tool(?:_call)?\b|<function\b|<\|tool|\[TOOL_CALL", re.IGNORECASE)
 _TOKEN_CHARACTERS = 4
 """Characters a token, for estimates."""
 
@@ -73,25 +74,32 @@ class Answer:
 
 
 def answer_of(
-    subject: Subject, question: Question, trajectory: Trajectory, policy: str, vision: Usage, captions_made: int
+    subject: Subject,
+    question: Question,
+    trajectory: Trajectory,
+    policy: str,
+    asked: Sequence[tuple[Path, str, str]],
+    vision: Usage,
+    captions_made: int,
 ) -> Answer:
     """Reads a finished walk.
 
     Args:
+        asked: Segment, query and reply of each `video_qa` visit in order, as the environment recorded them.
         vision: What captions and clips took during it.
         captions_made: How many captions were written during it.
     """
     status, letter = trajectory.status.value, trajectory.prediction
     text = f"{letter}. {question.options[LETTERS.index(letter)]}" if letter else None
     if not question.options and trajectory.status is Status.UNPARSABLE:
-        # Without options any last words are an answer: there is no letter to look for.
+        # Without options any last words are an answer, but a call that could not be read is none.
         text = _last_words(trajectory)
         status = Status.ANSWERED.value if text else status
     read = [visit for visit in trajectory.visits if visit.tool != VIDEO_QA]
     spoken = sum(len(str(message.get("content"))) for message in trajectory.messages if message["role"] == "tool")
     return Answer(
         question.id, subject.tree.video_id, question.question, question.options, text, letter, status, trajectory.error,
-        policy, _evidence(subject, trajectory),
+        policy, _evidence(subject, trajectory, asked),
         Cost(
             len(trajectory.visits), _units(trajectory), subject.tree.grid.segment_count, round(trajectory.seconds, 3),
             trajectory.prompt_tokens, trajectory.completion_tokens, captions_made, vision.to_dict(), vision.usd,
@@ -105,21 +113,20 @@ def _last_words(trajectory: Trajectory) -> str | None:
     last = trajectory.messages[-1]
     content = str(last.get("content") or "") if last.get("role") == "assistant" else ""
     tags = _TAG.findall(content)
+    if not tags and _CALL.search(content):
+        return None
     return (tags[-1] if tags else content).strip() or None
 
 
-def _evidence(subject: Subject, trajectory: Trajectory) -> list[Evidence]:
+def _evidence(subject: Subject, trajectory: Trajectory, asked: Sequence[tuple[Path, str, str]]) -> list[Evidence]:
     """Segments in the order in which they were first opened."""
-    replies = [str(message.get("content")) for message in trajectory.messages if message["role"] == "tool"]
-    asked: dict[Path, list[tuple[str, str]]] = {visit.path: [] for visit in trajectory.visits}
-    accepted = [reply for reply in replies if not reply.startswith("Error:")]
-    for visit, reply in zip(trajectory.visits, accepted, strict=False):
-        if visit.tool == VIDEO_QA:
-            asked[visit.path].append((visit.query or "", reply))
+    questions_of: dict[Path, list[tuple[str, str]]] = {visit.path: [] for visit in trajectory.visits}
+    for path, query, reply in asked:
+        questions_of[path].append((query, reply))
     grid = subject.tree.grid
     return [
         Evidence(path, *grid.interval(path), subject.known(path) or "", tuple(questions))
-        for path, questions in asked.items()
+        for path, questions in questions_of.items()
     ]
 
 

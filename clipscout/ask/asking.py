@@ -95,7 +95,10 @@ async def ask(subject: Subject, policy: Policy, question: Question, tell: Tell, 
             str(error),
             "start the model that --caption-url and --clip-url name, and ask again",
         ) from None
-    answer = answer_of(subject, question, trajectory, policy.name, _less(subject.usage, before), _made(subject) - made)
+    answer = answer_of(
+        subject, question, trajectory, policy.name, environment.asked, _less(subject.usage, before),
+        _made(subject) - made,
+    )  # fmt: skip
     tell({"type": "answer", **answer.to_dict(messages=False)})
     if trajectory.status is Status.FAILED and isinstance(policy, EndpointPolicy):
         mend = f"start the model that --policy-url names, for example `{POLICY_START}`"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from navigation import GET_CAPTION, VIDEO_QA, NavigationEnvironment, Policy, Reply, Task, visits_of
+from navigation import GET_CAPTION, VIDEO_QA, NavigationEnvironment, Path, Policy, Reply, Task, visits_of
 from navigation.tools import parse_path
 
 Tell = Callable[[dict[str, Any]], None]
@@ -32,11 +32,20 @@ class WatchedPolicy:
 
 
 class WatchedEnvironment(NavigationEnvironment):
-    """Tells each call before (`opening`) and after it (`opened`, or `refused`)."""
+    """Tells each call before (`opening`) and after it (`opened`, or `refused`).
+
+    Attributes:
+        asked: Segment, query and reply of the current episode's `video_qa` visits, in order.
+    """
 
     def __init__(self, *arguments: Any, tell: Tell) -> None:
         super().__init__(*arguments)
         self._tell = tell
+        self.asked: list[tuple[Path, str, str]] = []
+
+    def reset(self, **question_row: Any) -> str:
+        self.asked = []
+        return super().reset(**question_row)
 
     def get_caption(self, segment: list[int]) -> str:
         return self._watched(GET_CAPTION, segment, None, lambda: super(WatchedEnvironment, self).get_caption(segment))
@@ -56,5 +65,7 @@ class WatchedEnvironment(NavigationEnvironment):
         if opened and path is not None:
             start, end = self._current.grid.interval(path)
             event |= {"start": start, "end": end}
+            if tool == VIDEO_QA:
+                self.asked.append((path, str(query), reply))
         self._tell({"type": "opened" if opened else "refused", **event, "reply": reply})
         return reply

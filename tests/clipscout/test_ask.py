@@ -13,7 +13,7 @@ from clipscout.ask.answer import Answer
 from clipscout.ask.asking import POLICIES, ask, make_question, make_walker
 from clipscout.ask.parts import Parts, Server
 from clipscout.ask.subject import open_subject
-from navigation import InputError, Limits, TreeStore
+from navigation import InputError, Limits, Reply, TreeStore, assistant_message
 from tests.clipscout.world import house_questions, house_tree
 
 SAID = ("hello and welcome", "now the volcano erupts", "the penguin slides", "good night") * 4
@@ -66,6 +66,64 @@ async def test_a_question_without_options_is_answered_in_words(tree_file):
         answer, _ = await asked(tree_file, "Who fixes the bicycle?", parts=Parts(policy))
         assert (answer.status, answer.letter) == ("answered", None)
         assert policy == "uniform" or "fixes bicycle" in answer.text
+
+
+class Saying:
+    """A policy of given messages, one a turn."""
+
+    name = "saying"
+
+    def __init__(self, *messages):
+        self.messages = messages
+
+    async def reply(self, task, messages):
+        turn = sum(message["role"] == "assistant" for message in messages)
+        return Reply(self.messages[turn])
+
+
+@pytest.mark.parametrize(("content", "text"), [
+    ('<tool_call>{"name": "get_caption", "arguments": {"segment": [1', None),
+    ('I look.\n<tool>get_caption((1, 2)', None),
+    ("<function=get_caption>[1, 2]", None),
+    ('<tool_call>{"name": </tool_call><answer>the bicycle</answer>', "the bicycle"),
+    ("With a tool: a hammer, 3 < 4.", "With a tool: a hammer, 3 < 4."),
+])  # fmt: skip
+async def test_a_call_that_cannot_be_read_is_no_answer_in_words(tree_file, content, text):
+    answer, _ = await asked(tree_file, "What is fixed?", policy=Saying(assistant_message("", content)))
+    assert answer.text == text
+    assert answer.status == ("unparsable" if text is None else "answered")
+
+
+async def test_each_reply_about_a_clip_stands_with_its_own_segment(tree_file):
+    class Answerer:
+        def answer(self, tree, path, query):
+            return "Error: that is what the screen of the computer says" if path == (1, 1, 1) else f"seen in {path}"
+
+    calls = [
+        ("get_caption", {"segment": [1, 1, 1]}), ("video_qa", {"segment": [1, 1, 1], "query": "one"}),
+        ("get_caption", {"segment": [9]}), ("video_qa", {"segment": [1, 1, 2], "query": "too early"}), ("fly", {}),
+        ("get_caption", {"segment": [1, 1, 2]}), ("video_qa", {"segment": [1, 1, 2], "query": "two"}),
+    ]  # fmt: skip
+    policy = Saying(assistant_message("", calls=calls), assistant_message("", "It is done."))
+    async with await open_subject(tree_file, Parts()) as subject:
+        subject.answerer = Answerer()
+        answer = await ask(subject, policy, make_question(subject, "What?"), lambda event: None)
+    assert {each.path: each.asked for each in answer.evidence} == {
+        (1, 1, 1): (("one", "Error: that is what the screen of the computer says"),),
+        (1, 1, 2): (("two", "seen in (1, 1, 2)"),),
+    }
+
+
+async def test_subtitles_of_another_name_look_at_the_video_that_is_given(clip, stub, tmp_path):
+    video = Path(shutil.copy(clip, tmp_path / "talk.mp4"))
+    (tmp_path / "talk.en.srt").write_text("1\n00:00:01,000 --> 00:00:30,000\nthe volcano erupts\n")
+    parts = Parts(captioner=Server(stub, "stub"), **SMALL)
+    async with await open_subject(tmp_path / "talk.en.srt", parts, video) as subject:
+        assert subject.tree.video_id == "talk"
+        answer = await ask(subject, make_walker(parts), make_question(subject, "What erupts?"), lambda event: None)
+    (reply,) = [reply for each in answer.evidence for _, reply in each.asked]
+    assert "16 frames" in reply
+    assert answer.cost.captions_made == 0
 
 
 async def test_a_rule_that_needs_options_says_so(tree_file):
