@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
+from threading import Lock
 from typing import Any
 
 from starlette.applications import Starlette
@@ -41,16 +42,21 @@ def view_app(sets: Sequence[WalkSet], hosts: tuple[str, ...] | None = LOOPBACK) 
 class _Pages:
     def __init__(self, sets: Sequence[WalkSet]) -> None:
         self.sets = list(sets)
+        self.turn = Lock()
         self.templates = templates(HERE / "templates")
         self.templates.globals |= {"sets": self.sets, "embedded": False}
         self.templates.filters["combined"] = _combined
 
     def guarded(self, page: Callable[[Request], str]) -> Callable[[Request], Any]:
-        """The page, or what is wrong with the request or with the run's files. Runs in a thread: pages read files."""
+        """The page, or what is wrong with the request or with the run's files.
+
+        Runs in a thread, as pages read files; one at a time, so that the rows stay the same while a page is made.
+        """
 
         def answer(request: Request) -> Response:
             try:
-                return HTMLResponse(page(request))
+                with self.turn:
+                    return HTMLResponse(page(request))
             except InputError as error:
                 return self._problem(str(error), 400)
             except IndexError:
@@ -140,7 +146,7 @@ class _Pages:
         place = _whole("set", given)
         if not 0 <= place < len(self.sets):
             raise InputError("viewer", "set", given, f"give a number from 0 to {len(self.sets) - 1}")
-        self.sets[place].offsets.refresh()
+        self.sets[place].refresh()
         return place, self.sets[place]
 
     def _render(self, name: str, **values: Any) -> str:

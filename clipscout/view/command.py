@@ -40,7 +40,7 @@ def view(
         if not sets:
             raise InputError("view", "--only", ", ".join(only), f"give the end of one of {', '.join(names)}")
     for each in sets:
-        each.offsets.refresh()
+        each.refresh()
     if export is not None:
         chosen = Filter.from_query({"status": status, "correct": correct, "text": text, "order": order})
         count = write_export(sets, chosen, export, limit)

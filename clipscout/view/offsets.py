@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from threading import Lock
+from typing import Any, BinaryIO, NamedTuple
+from zlib import crc32
 
 from navigation import InputError, Status, Trajectory
 from navigation.errors import is_number
@@ -39,51 +41,116 @@ class Row(NamedTuple):
 
 
 class Offsets:
-    """Rows of some JSONL files, in order. A file that grows is read on from where it ended.
+    """Rows of some JSONL files, in order: of the files, then of their lines.
+
+    A file that grows is read on from where it ended; one that was written anew is read anew. Threads may call at once.
 
     Args:
-        files: The files, oldest first.
+        files: The files, oldest first; or what lists them, where more may come.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.files = list(files)
+    def __init__(self, files: Sequence[Path] | Callable[[], Sequence[Path]]) -> None:
         self.rows: list[Row] = []
-        self._read_to = [0] * len(self.files)
-        self._lines = [0] * len(self.files)
+        self.files: list[Path] = []
+        """Every file that was ever listed; `Row.file` is a place here."""
+        self._list = files if callable(files) else lambda: files
+        self._indexed: dict[Path, _IndexedFile] = {}
+        self._lock = Lock()
 
     def refresh(self) -> None:
-        """Takes in what was appended since the last call.
+        """Takes in what changed since the last call. Then `rows` is another list: who holds the old one keeps it whole.
 
         Raises:
-            InputError: with file and line, where a line is no trajectory, or a file that was cut short.
+            InputError: with file and line, where a line is no trajectory.
         """
-        for number, path in enumerate(self.files):
-            size = os.stat(path).st_size
-            if size < self._read_to[number]:
-                raise InputError(path, "file", f"{size} bytes", "it was rewritten: start the viewer again")
-            if size > self._read_to[number]:
-                self.rows.extend(self._new_rows(number, path))
+        with self._lock:
+            indexed = [self._of(path) for path in self._list()]
+            for each in indexed:
+                each.refresh()
+            rows = [row for each in indexed for row in each.rows]
+            if rows != self.rows:
+                self.rows = rows
 
     def record(self, row: Row) -> dict[str, Any]:
-        """The whole record of a row, read from its file."""
-        with open(self.files[row.file], "rb") as file:
+        """The whole record of a row, read from its file.
+
+        Raises:
+            InputError: the row's place does not hold it, as when the file was written anew a moment ago.
+        """
+        path = self.files[row.file]
+        with open(path, "rb") as file:
             file.seek(row.place)
-            return json.loads(file.read(row.length))
+            line = file.read(row.length)
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or record.get("id") != row.id:
+            mend = "open the page again: a run may have just written the file anew; if not, this line is broken"
+            raise InputError(f"{path}: byte {row.place}", "line", line[:60].decode(errors="replace"), mend)
+        return record
 
     def trajectory(self, row: Row) -> Trajectory:
         return Trajectory.from_dict(self.record(row), self.files[row.file])
 
-    def _new_rows(self, number: int, path: Path) -> Iterator[Row]:
-        with open(path, "rb", _BUFFER) as file:
-            file.seek(self._read_to[number])
-            for line in file:
-                if line[-1:] != b"\n":  # a writer is in the middle of it
-                    break
-                place = self._read_to[number]
-                self._read_to[number] += len(line)
-                self._lines[number] += 1
-                if len(line) > 1:
-                    yield _row(number, place, line, path, self._lines[number])
+    def _of(self, path: Path) -> "_IndexedFile":
+        if path not in self._indexed:
+            self._indexed[path] = _IndexedFile(path, len(self.files))
+            self.files.append(path)
+        return self._indexed[path]
+
+
+class _IndexedFile:
+    """One file's rows, and which file it was when they were read."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path, self.number = path, number
+        self._stamp = (-1, -1, -1, -1)
+        self._forget()
+
+    def refresh(self) -> None:
+        if _stamp(os.stat(self.path)) == self._stamp:
+            return
+        with open(self.path, "rb", _BUFFER) as file:
+            stamp = _stamp(os.fstat(file.fileno()))
+            if not self._only_grew(stamp, file):
+                self._forget()
+            file.seek(self._read_to)
+            self._read(file)
+        self._stamp = stamp
+
+    def _forget(self) -> None:
+        self.rows: list[Row] = []
+        self._read_to = self._lines = 0
+        self._last = (0, 0, 0)  # place, length and checksum of the last whole line
+
+    def _only_grew(self, stamp: tuple[int, int, int, int], file: BinaryIO) -> bool:
+        """Whether what was read still stands: the same file, longer, and the last line where it was.
+
+        A file that was replaced may get the number of one that was deleted: hence the line.
+        """
+        if stamp[:2] != self._stamp[:2] or stamp[2] <= self._stamp[2]:
+            return False
+        place, length, checksum = self._last
+        file.seek(place)
+        return crc32(file.read(length)) == checksum
+
+    def _read(self, file: BinaryIO) -> None:
+        line = None
+        for following in file:
+            if following[-1:] != b"\n":  # a writer is in the middle of it
+                break
+            line = following
+            if len(line) > 1:
+                self.rows.append(_row(self.number, self._read_to, line, self.path, self._lines + 1))
+            self._read_to += len(line)
+            self._lines += 1
+        if line is not None:
+            self._last = (self._read_to - len(line), len(line), crc32(line))
+
+
+def _stamp(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _row(number: int, place: int, line: bytes, path: Path, line_number: int) -> Row:

@@ -1,6 +1,7 @@
 """Questions by id, without holding tens of thousands of them: texts and kinds in memory, the rest read when shown."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,13 @@ class QuestionFile:
         self.texts: dict[str, str] = {}
         self.kinds: dict[str, str] = {}
         self._places: dict[str, tuple[int, int, int]] = {}
+        self._stamp = None if path is None else _stamp(path)
         if path is not None:
             self._index(path)
+
+    def changed(self) -> bool:
+        """Whether the file is no longer the one that was read."""
+        return self.path is not None and _stamp(self.path) != self._stamp
 
     def get(self, question_id: str) -> Question | None:
         """The question, or None if this file does not hold it.
@@ -49,6 +55,11 @@ class QuestionFile:
                     self._places[key] = (place, len(line), number)
                     self.texts[key], self.kinds[key] = text, kind
                 place += len(line)
+
+
+def _stamp(path: Path) -> tuple[int, int, int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _quickly(line: bytes) -> tuple[str, str, str] | None:

@@ -1,7 +1,7 @@
 """The walks of one run (or one policy, or one training), with the questions and trees they are about."""
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,31 @@ class WalkSet:
 
     Args:
         name: Shown, and given on the command line.
-        files: JSONL files of trajectories.
+        files: JSONL files of trajectories; or what lists them, where a run adds some.
         corpus: Folder with `questions.jsonl` and `trees/`; None: walks are shown without question and drawing.
         mix: Recorded reward settings; None: the default mix explains the reward.
     """
 
-    def __init__(self, name: str, files: Sequence[Path], corpus: Path | None, mix: RewardMix | None = None) -> None:
+    def __init__(
+        self, name: str, files: Sequence[Path] | Callable[[], Sequence[Path]], corpus: Path | None,
+        mix: RewardMix | None = None,
+    ) -> None:  # fmt: skip
         self.name, self.corpus = name, corpus
         self.offsets = Offsets(files)
         self.mix = mix or RewardMix()
         self.mix_recorded = mix is not None
         self.trees = TreeStore(corpus / "trees", capacity=8) if corpus is not None else None
-        self._by_question: dict[str, list[int]] = {}
-        self._grouped = 0
+        self._grouped: tuple[list[Row], dict[str, list[int]]] = ([], {})
 
     @cached_property
     def questions(self) -> QuestionFile:
         return QuestionFile(self.corpus / "questions.jsonl" if self.corpus is not None else None)
+
+    def refresh(self) -> None:
+        """Takes in what changed in the files of walks and of questions since the last call."""
+        self.offsets.refresh()
+        if "questions" in self.__dict__ and self.questions.changed():
+            del self.questions
 
     @property
     def rows(self) -> list[Row]:
@@ -45,10 +53,14 @@ class WalkSet:
 
     def by_question(self) -> dict[str, list[int]]:
         """Numbers of the rows of each question, in order."""
-        for number in range(self._grouped, len(self.rows)):
-            self._by_question.setdefault(self.rows[number].question_id, []).append(number)
-        self._grouped = len(self.rows)
-        return self._by_question
+        # One assignment, of a finished mapping: threads may ask at once. Changed rows are another list.
+        rows, grouped = self._grouped
+        if rows is not self.rows:
+            rows, grouped = self.rows, {}
+            for number, row in enumerate(rows):
+                grouped.setdefault(row.question_id, []).append(number)
+            self._grouped = rows, grouped
+        return grouped
 
     def question(self, row: Row) -> Question | None:
         return self.questions.get(row.question_id)
@@ -76,10 +88,10 @@ def find_sets(run: Path, corpus: Path | None = None) -> list[WalkSet]:
     sets = []
     for folder in _folders(run):
         name = folder.name if folder == run else f"{run.name}/{folder.relative_to(run).as_posix()}"
-        rollouts = sorted((folder / ROLLOUTS).glob("*.jsonl"), key=_in_order)
+        rollouts = partial(_rollouts, folder / ROLLOUTS)
         if (folder / TRAJECTORIES).is_file():
             sets.append(_set(name, [folder / TRAJECTORIES], folder, corpus))
-        if rollouts:
+        if rollouts():
             sets.append(_set(f"{name}/{ROLLOUTS}", rollouts, folder, corpus))
     if not sets:
         raise InputError(
@@ -96,12 +108,17 @@ def _folders(folder: Path, depth: int = 0) -> Iterator[Path]:
                 yield from _folders(below, depth + 1)
 
 
+def _rollouts(folder: Path) -> list[Path]:
+    """A training's files, one a step: it adds more while it runs."""
+    return sorted(folder.glob("*.jsonl"), key=_in_order)
+
+
 def _in_order(path: Path) -> tuple[int, str]:
     digits = "".join(sign for sign in path.stem if sign.isdigit() and sign.isascii())
     return int(digits[-18:] or 0), path.name
 
 
-def _set(name: str, files: Sequence[Path], folder: Path, corpus: Path | None) -> WalkSet:
+def _set(name: str, files: Sequence[Path] | Callable[[], Sequence[Path]], folder: Path, corpus: Path | None) -> WalkSet:
     config = _yaml(folder / "resolved_config.yaml") or _yaml(folder / "settings.json")
     return WalkSet(name, files, corpus or _corpus(folder, config.get("data")), _mix(config))
 

@@ -1,6 +1,10 @@
 """Trajectories are found by their places in the files, whatever order their keys are in."""
 
 import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,6 +12,8 @@ from hypothesis import strategies as st
 
 from clipscout.view.offsets import Offsets
 from clipscout.view.question_file import QuestionFile
+from clipscout.view.walk_set import WalkSet
+from evaluation.journal import Journal
 from navigation import TOOLS, InputError, Question, Status, Trajectory, Visit
 
 PATIENT = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
@@ -64,11 +70,113 @@ def test_a_file_that_grows_is_read_on(tmp_path):
     assert [offsets.record(row)["id"] for row in offsets.rows] == ["q0#0", "q1#0"]
 
 
-def test_a_file_that_shrank_is_told(tmp_path):
-    offsets = write(tmp_path / "t.jsonl", [walk(0), walk(1)])
-    (tmp_path / "t.jsonl").write_text("")
-    with pytest.raises(InputError, match="start the viewer again"):
+def ids(offsets):
+    """Of every row by its place in the file, checked to be those of the index."""
+    found = [offsets.record(row)["id"] for row in offsets.rows]
+    assert found == [row.id for row in offsets.rows]
+    return found
+
+
+def lines(*numbers):
+    return "".join(json.dumps(walk(number, "t" * 9 * number)) + "\n" for number in numbers)
+
+
+def renamed(path, text):
+    path.with_suffix(".tmp").write_text(text)
+    path.with_suffix(".tmp").replace(path)
+
+
+def in_place(path, text):
+    before = path.stat()
+    path.write_text(text)
+    # A clock tick later, whatever the file system's clock is.
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+
+
+@pytest.mark.parametrize("rewrite", [renamed, in_place])
+@pytest.mark.parametrize("after", [(2, 0, 1), (1, 2, 0), (2, 1), (), (2, 0, 1, 3), (3, 4, 5, 6)], ids=str)
+def test_a_file_that_was_written_anew_is_read_anew(tmp_path, rewrite, after):
+    path = tmp_path / "t.jsonl"
+    path.write_text(lines(0, 1, 2))
+    offsets = Offsets([path])
+    offsets.refresh()
+    before = offsets.rows
+    rewrite(path, lines(*after))
+    offsets.refresh()
+    assert ids(offsets) == [f"q{number}#0" for number in after]
+    assert [row.id for row in before] == ["q0#0", "q1#0", "q2#0"]
+
+
+def test_an_evaluation_that_ends_brings_its_file_into_order(tmp_path):
+    journal = Journal(tmp_path)
+    with journal.open({}):
+        for number in (1, 0, 2):
+            journal.append(Trajectory.from_dict(walk(number, "t" * 9 * number)))
+        offsets = Offsets([tmp_path / "trajectories.jsonl"])
         offsets.refresh()
+        assert ids(offsets) == ["q1#0", "q0#0", "q2#0"]
+        stale = offsets.rows[0]
+        journal.close_in_order(f"q{number}#0" for number in range(3))
+    with pytest.raises(InputError, match="open the page again"):
+        offsets.record(stale)
+    offsets.refresh()
+    assert ids(offsets) == ["q0#0", "q1#0", "q2#0"]
+
+
+def test_an_unchanged_file_is_not_opened_again(tmp_path, monkeypatch):
+    offsets = write(tmp_path / "t.jsonl", [walk(0)])
+    monkeypatch.setattr("builtins.open", None)
+    before = offsets.rows
+    offsets.refresh()
+    assert offsets.rows is before
+
+
+def test_files_that_come_and_go_are_found(tmp_path):
+    offsets = Offsets(lambda: sorted(tmp_path.glob("*.jsonl")))
+    offsets.refresh()
+    assert offsets.rows == []
+    for number in (1, 3, 2):
+        (tmp_path / f"{number}.jsonl").write_text(lines(number, number + 10))
+        offsets.refresh()
+    assert ids(offsets) == [f"q{number}#0" for number in (1, 11, 2, 12, 3, 13)]
+    (tmp_path / "3.jsonl").unlink()
+    renamed(tmp_path / "1.jsonl", lines(1, 11, 21))
+    offsets.refresh()
+    assert ids(offsets) == [f"q{number}#0" for number in (1, 11, 21, 2, 12)]
+
+
+def test_a_broken_line_is_told_until_it_is_mended(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text(lines(0) + "{\n" + lines(1))
+    offsets = Offsets([path])
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"t\.jsonl:2"):
+            offsets.refresh()
+    renamed(path, lines(0, 1))
+    offsets.refresh()
+    assert ids(offsets) == ["q0#0", "q1#0"]
+
+
+def test_threads_take_in_each_row_once(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text(lines(*range(400)))
+    walks = WalkSet("walks", [path], None)
+    together = Barrier(8)
+
+    def look():
+        together.wait()
+        walks.offsets.refresh()
+        return {key: list(numbers) for key, numbers in walks.by_question().items()}
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = [each.result() for each in [pool.submit(look) for _ in range(8)]]
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(walks.rows) == 400
+    assert found == [{f"q{number}": [number] for number in range(400)}] * 8
 
 
 @pytest.mark.parametrize(
