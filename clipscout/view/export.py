@@ -8,7 +8,6 @@ from pathlib import Path
 from markupsafe import Markup
 
 from clipscout.view.app import HERE
-from clipscout.view.comparison import compare
 from clipscout.view.filters import Filter
 from clipscout.view.walk_page import WalkPage, walk_page
 from clipscout.view.walk_set import WalkSet
@@ -22,7 +21,7 @@ def export(sets: Sequence[WalkSet], chosen: Filter, out: Path, limit: int = 100)
 
     Args:
         sets: One or two.
-        chosen: Applies to the first set.
+        chosen: Applies to the first set. Of two, each question stands once, by its first walk that passes.
         limit: Questions to write at most; the page says how many were left out.
 
     Returns:
@@ -35,8 +34,11 @@ def export(sets: Sequence[WalkSet], chosen: Filter, out: Path, limit: int = 100)
         raise InputError("view", "export", [each.name for each in sets], "choose one or two of these with --only")
     numbers = chosen.select(sets[0])
     if len(sets) == 2:
-        shared = {pair.left[0]: pair.right[0] for pair in compare(*sets).pairs}
-        pairs = [(number, shared[number]) for number in numbers if number in shared]
+        theirs = sets[1].by_question()
+        first: dict[str, int] = {}
+        for number in numbers:
+            first.setdefault(sets[0].rows[number].question_id, number)
+        pairs = [(number, theirs[question][0]) for question, number in first.items() if question in theirs]
     else:
         pairs = [(number,) for number in numbers]
     if not pairs:

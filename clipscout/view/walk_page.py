@@ -54,7 +54,7 @@ def walk_page(walks: WalkSet, number: int) -> WalkPage:
     trajectory = Trajectory.from_dict(record, walks.offsets.files[row.file])
     question, tree = walks.question(row), walks.tree(row)
     clues = question.clue_intervals if question is not None else ()
-    breakdown = _score(walks, trajectory, question, tree)
+    breakdown, problem = _score(walks, trajectory, question, tree)
     accounts: Sequence[VisitAccount] = ()
     if breakdown is not None and tree is not None:
         accounts = explain(breakdown, tree.grid, walks.mix.settings.visit_cost)
@@ -64,23 +64,25 @@ def walk_page(walks: WalkSet, number: int) -> WalkPage:
         walk_figure(tree, trajectory, clues) if tree is not None else None,
         turns_of(trajectory, most_calls=None, longest=None),
         [(name.replace("_", " "), value) for name, value in parts],
-        breakdown, accounts, _missing(walks, question, tree),
+        breakdown, accounts, _missing(walks, question, tree) or problem,
         json.dumps(record, ensure_ascii=False, indent=1),
     )  # fmt: skip
 
 
 def _score(
     walks: WalkSet, trajectory: Trajectory, question: Question | None, tree: CaptionTree | None
-) -> Breakdown | None:
+) -> tuple[Breakdown | None, str]:
+    """The walk scored again; or why that cannot be, as with visits of another tree than the one at hand."""
     if question is None or tree is None:
-        return None
+        return None, ""
     try:
-        return walks.mix.score(
+        breakdown = walks.mix.score(
             question, tree.grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused,
             keep_steps=True,
         )  # fmt: skip
-    except InputError:  # visits of another tree than the one at hand: the walk is shown, its reward is not explained
-        return None
+    except InputError as error:
+        return None, f"Its reward cannot be explained: {error}."
+    return breakdown, ""
 
 
 def _missing(walks: WalkSet, question: Question | None, tree: CaptionTree | None) -> str:

@@ -1,11 +1,16 @@
 """Filters pick what they say, from the page's query and from the command line alike."""
 
-import pytest
+import json
 
+import pytest
+from starlette.testclient import TestClient
+
+from clipscout.view.app import view_app
 from clipscout.view.comparison import compare
+from clipscout.view.export import export
 from clipscout.view.filters import Filter
 from clipscout.view.walk_set import find_sets
-from navigation import InputError
+from navigation import CaptionTree, InputError, TimeGrid, TreeStore, write_jsonl
 
 
 @pytest.fixture
@@ -81,6 +86,39 @@ def test_two_sets_are_paired_by_question(sets):
     right = sum(row.correct for row in sets["house/eval/random"].rows)
     assert found.counts == {"both": right, "left": 6 - right, "right": 0, "neither": 0}
     assert found.accuracy == (1.0, right / 6)
+
+
+def test_a_question_is_exported_by_whichever_walk_passes(runs, tmp_path):
+    path = runs / "eval/random/trajectories.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    # Two samples of each question, of which the second alone is right.
+    write_jsonl(
+        path,
+        [
+            row | {"id": f"{row['question_id']}#{sample}", "correct": sample == 1, "prediction": "A"}
+            for row in rows
+            for sample in (0, 1)
+        ],
+    )
+    sets = find_sets(runs / "eval/random") + find_sets(runs / "eval/expert")
+    for each in sets:
+        each.refresh()
+    assert export(sets, Filter.from_query({"correct": "right"}), tmp_path / "walks.html", limit=4) == 4
+    page = (tmp_path / "walks.html").read_text()
+    assert "4 questions, 2 more left out" in page
+    assert page.count("A wrong") == 0
+    assert export(sets, Filter(), tmp_path / "walks.html") == 6
+
+
+def test_a_walk_of_another_tree_says_why_its_reward_is_not_explained(runs):
+    grid = TimeGrid(270.0, 2, 2)
+    TreeStore(runs / "trees").save(CaptionTree("house", grid, dict.fromkeys(grid.paths(), "text"), {}))
+    (walks,) = find_sets(runs / "eval/expert")
+    walks.refresh()
+    reply = TestClient(view_app([walks]), base_url="http://localhost").get("/walk/0/0")
+    assert reply.status_code == 200
+    assert "Its reward cannot be explained: " in reply.text
+    assert "What each visit earned" not in reply.text
 
 
 @pytest.mark.parametrize("content", ["", "nothing here"])
