@@ -9,17 +9,36 @@ from typing import Any
 
 from rich.progress import track
 
-from data_gen.corpora import load_corpus, write_corpus
+from data_gen.corpora import Corpus, load_corpus, write_corpus
 from data_gen.expert import Expert
-from navigation import EnvironmentFactory, Limits, Question, Trajectory, TreeStore, repeats, run, write_json
-from navigation.files import write_jsonl
+from navigation import (
+    CaptionTree,
+    EnvironmentFactory,
+    InputError,
+    Limits,
+    Question,
+    Trajectory,
+    TreeStore,
+    read_questions,
+    repeats,
+    run,
+    write_json,
+    write_jsonl,
+)
 
 
 def write_questions(
     name: str, data: str | Path | None, out: str | Path, seed: int = 0, limit: int | None = None
 ) -> dict[str, Any]:
-    """Writes `questions.jsonl`, `trees/` and `skipped.jsonl` of a corpus; returns its counts."""
-    return write_corpus(load_corpus(name, data, seed, limit), out)
+    """Writes `questions.jsonl`, `trees/` and `skipped.jsonl` of a corpus; returns its counts.
+
+    Raises:
+        InputError: see `load_corpus`; or a teacher walks in `out`, and a question or tree of its would change or go.
+    """
+    corpus = load_corpus(name, data, seed, limit)
+    if _teacher_of(Path(out)):
+        _check_kept(corpus, Path(out))
+    return write_corpus(corpus, out)
 
 
 def write_traces(
@@ -36,12 +55,19 @@ def write_traces(
         samples: Walks for each question.
 
     Questions without clue intervals get no walk and are counted; so are those whose video has no tree.
+
+    Raises:
+        InputError: see `load_corpus`; `out` holds walks of a teacher or an evaluation; or there is nothing to walk:
+            then questions and trees are written, walks are not.
     """
     out = Path(out)
+    _refuse_walks_of_others(out)
     corpus = load_corpus(name, data, seed, limit)
     stats = write_corpus(corpus, out)
     trees = TreeStore(out / "trees", capacity=1)
     walkable = [question for question in corpus.questions if question.clue_intervals and question.video_id in trees]
+    if not walkable:
+        raise InputError(out, "walks", 0, _nothing_to_walk(corpus))
     # Trees are opened once each when a video's questions come together.
     walkable.sort(key=lambda question: question.video_id)
     trajectories = asyncio.run(_walk(walkable, trees, seed, wander, samples))
@@ -54,6 +80,55 @@ def write_traces(
     }  # fmt: skip
     write_json(out / "stats.json", stats)
     return stats
+
+
+def _teacher_of(out: Path) -> Path | None:
+    """What says that a model's walks, which may have been paid for, are in this folder; None if none are."""
+    marks = (out / ".run" / "teacher" / "settings.json", out / "teacher.json")
+    return next((mark for mark in marks if mark.is_file()), None)
+
+
+def _refuse_walks_of_others(out: Path) -> None:
+    mark = _teacher_of(out)
+    if mark is not None:
+        raise InputError(mark, "folder", "walks of a model", f"{out} holds them: write the expert's to another folder")
+    if (out / "trajectories.jsonl").is_file() and (out / "settings.json").is_file():
+        mend = "write the expert's walks to another folder"
+        raise InputError(out / "settings.json", "folder", "results of an evaluation", mend)
+
+
+def _check_kept(corpus: Corpus, out: Path) -> None:
+    """Refuses a corpus in which a question or tree of the folder is another one or missing. More may be added."""
+    mend = "a teacher's walks in this folder are about it: write the corpus to another folder"
+    path = out / "questions.jsonl"
+    if path.is_file():
+        asked = {question.id: _plain(question) for question in corpus.questions}
+        for question in read_questions(path):
+            if asked.get(question.id) != _plain(question):
+                raise InputError(path, "question", question.id, f"it would change or go, but {mend}")
+    trees = TreeStore(out / "trees", capacity=1)
+    for tree in corpus.trees:
+        if tree.video_id in trees and _plain(trees[tree.video_id]) != _plain(tree):
+            raise InputError(trees.path(tree.video_id), "tree", tree.video_id, f"it would change, but {mend}")
+
+
+def _plain(record: Question | CaptionTree) -> Any:
+    """As it is read back from JSON, where tuples are lists."""
+    return json.loads(json.dumps(record.to_dict()))
+
+
+def _nothing_to_walk(corpus: Corpus) -> str:
+    """What the scripted expert lacks, and where it comes from."""
+    clued = [question for question in corpus.questions if question.clue_intervals]
+    if not clued:
+        return (
+            f"no question of {corpus.name} has clue intervals, which lead the expert: its questions are written, "
+            "`clipscout teacher` walks them with a model"
+        )
+    return (
+        f"none of the {len(clued)} questions with clue intervals has a caption tree: questions.jsonl is written, put "
+        "the videos' trees into trees/ beside it (`clipscout captions`), then run this again"
+    )
 
 
 async def _walk(
