@@ -7,7 +7,7 @@ from typing import Any
 from clipscout.ask.answer import Answer, answer_of
 from clipscout.ask.descent import DescentPolicy, Quoting
 from clipscout.ask.live_calls import LiveCalls
-from clipscout.ask.parts import POLICY_START, Parts
+from clipscout.ask.parts import POLICY_START, LimitReached, Parts
 from clipscout.ask.subject import OneTree, Subject
 from clipscout.ask.watched import Tell, WatchedEnvironment, WatchedPolicy
 from data_gen.durable import EndpointDown, EndpointFailed, OutOfMoney, Usage
@@ -33,7 +33,7 @@ def make_walker(parts: Parts) -> Policy:
         if settings is None:
             mend = f"start the model, for example `{POLICY_START}`, and pass --policy-url and --policy-model"
             raise InputError("ask", "--policy-url", "", mend)
-        return EndpointPolicy(LiveCalls(settings, parts.temperature), parts.seed)
+        return EndpointPolicy(LiveCalls(parts.endpoint(settings), parts.temperature), parts.seed)
     if parts.policy == "local":
         if not parts.checkpoint:
             mend = "give the folder or Hub name of a trained model, as `make sft` or `make rl` left it"
@@ -70,6 +70,7 @@ async def ask(subject: Subject, policy: Policy, question: Question, tell: Tell, 
     """Walks one question and tells `begin`, `thinking`, `turn`, `opening`, `opened`, `refused` and `answer` events.
 
     Raises:
+        LimitReached: the next request may cost more than the limit on money leaves.
         InputError: the world is broken (a video that cannot be decoded), or the captions cannot be had.
     """
     if not question.options and policy.name in SEARCHING:
@@ -87,8 +88,14 @@ async def ask(subject: Subject, policy: Policy, question: Question, tell: Tell, 
         await subject.prepare()
         tell({"type": "overview", "segments": [overview(subject, path) for path in grid.paths(1)]})
         environment = WatchedEnvironment(OneTree(subject), subject.answerer, tell=tell)
-        trajectory = await run(WatchedPolicy(policy, tell), environment, question, limits)
-    except (EndpointFailed, EndpointDown, OutOfMoney) as error:
+        watched = WatchedPolicy(policy, tell)
+        trajectory = await run(watched, environment, question, limits)
+        if watched.out_of_money is not None:
+            raise watched.out_of_money
+    except OutOfMoney as error:
+        mend = "give a higher limit to go on; captions written so far are kept"
+        raise LimitReached("ask", "--max-usd", str(error), mend) from None
+    except (EndpointFailed, EndpointDown) as error:
         raise InputError(
             "ask",
             "captions or clips",

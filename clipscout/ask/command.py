@@ -39,6 +39,8 @@ def ask(
     turns: given.Turns = 15,
     cache: given.Cache = None,
     seed: given.Seed = 0,
+    prices: given.Prices = None,
+    max_usd: given.MaxUsd = None,
 ) -> None:
     """Ask a video, a subtitle file or a caption tree; without a question, ask for questions until the input ends.
 
@@ -48,7 +50,7 @@ def ask(
     """
     parts = given.read_parts(
         policy, checkpoint, policy_url, policy_model, temperature, caption_url, caption_model, clip_url, clip_model,
-        frames_per, sides, timeout, turns, cache, seed,
+        frames_per, sides, timeout, turns, cache, seed, prices, max_usd,
     )  # fmt: skip
     if option and questions and len(questions) > 1:
         raise InputError("ask", "--option", option, "options belong to one question: ask one, or write `text | A | B`")

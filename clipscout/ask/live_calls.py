@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from data_gen.durable import Completion, Endpoint, EndpointSettings, Unacceptable
+from data_gen.durable import Completion, Endpoint, Unacceptable
 from navigation import Task
 
 _THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
@@ -13,16 +13,16 @@ class LiveCalls:
     """Stands where an evaluation has its journal of paid calls.
 
     Args:
-        settings: Where and how.
+        endpoint: Who is asked.
         temperature: Of a reply.
         max_tokens: Of a reply.
     """
 
     stopped = ""
 
-    def __init__(self, settings: EndpointSettings, temperature: float = 0.0, max_tokens: int = 2048) -> None:
+    def __init__(self, endpoint: Endpoint, temperature: float = 0.0, max_tokens: int = 2048) -> None:
         self.temperature, self.max_tokens = temperature, max_tokens
-        self.endpoint = Endpoint(settings)
+        self.endpoint = endpoint
         self._spent: dict[str, tuple[int, int]] = {}
 
     @property
@@ -31,7 +31,7 @@ class LiveCalls:
         return {"model": model, "max_tokens": self.max_tokens, "temperature": self.temperature}
 
     async def chat(self, task: Task, messages: list[dict[str, Any]], **parameters: Any) -> dict[str, Any]:
-        """The reply as `{message, finish_reason}`. Raises EndpointFailed or EndpointDown."""
+        """The reply as `{message, finish_reason}`. Raises EndpointFailed, EndpointDown or OutOfMoney."""
         completion = await self.endpoint.chat(
             messages, self.max_tokens, _accept, temperature=self.temperature, **parameters
         )

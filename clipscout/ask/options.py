@@ -38,30 +38,41 @@ Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds until a request i
 Turns = Annotated[int, typer.Option(min=1, help="Most turns of a walk.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of captions; default: .clipscout beside the video.")]
 Seed = Annotated[int, typer.Option()]
+Prices = Annotated[Path | None, typer.Option(help="Price table (YAML).")]
+MaxUsd = Annotated[float | None, typer.Option(help="Stop before more than this is spent by this process.")]
 
 
 def read_parts(
     policy: str, checkpoint: str, policy_url: str, policy_model: str, temperature: float, caption_url: str,
     caption_model: str, clip_url: str, clip_model: str, frames: str, sides: str, timeout: float, turns: int,
-    cache: Path | None, seed: int,
+    cache: Path | None, seed: int, prices: Path | None = None, max_usd: float | None = None,
 ) -> "Parts":  # fmt: skip
     """Options to `Parts`.
 
     Raises:
-        InputError: frames or sides that are no whole numbers, or half of an endpoint.
+        InputError: frames or sides that are no whole numbers, half of an endpoint, a limit on money that is not above
+            0, or one with a model that the price table does not know.
     """
     # Here, so that the command line's help need not wait for the endpoint client's import.
     from clipscout.ask.parts import Parts, Server
+    from data_gen.durable import Budget
+    from data_gen.durable.prices import PRICES
 
+    if max_usd is not None and not max_usd > 0:
+        raise InputError("command line", "--max-usd", max_usd, "give a number above 0, or leave it out")
     if not policy:
         policy = "endpoint" if policy_url else "local" if checkpoint else "descent"
     parts = Parts(
         policy, checkpoint, temperature, Server(policy_url, policy_model, timeout),
         Server(caption_url, caption_model, timeout), Server(clip_url, clip_model, timeout),
         _numbers("--frames", frames), _numbers("--sides", sides), turns, cache, seed,
+        prices or PRICES, Budget(max_usd),
     )  # fmt: skip
     for what, server in (("policy", parts.policy_server), ("caption", parts.captioner), ("clip", parts.clips)):
-        server.settings(what)
+        settings = server.settings(what)
+        if settings is not None:
+            # Refuses a model without a price where there is a limit, before anything is opened.
+            parts.endpoint(settings)
     return parts
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_gen.captions import CaptionSettings
-from data_gen.durable import EndpointSettings
+from data_gen.durable import Budget, Endpoint, EndpointSettings
+from data_gen.durable.prices import PRICES, PriceTable
 from data_gen.frames import FrameRecipe
 from navigation import InputError
 
@@ -15,6 +16,10 @@ ATTEMPTS, FIRST_WAIT = 3, 0.3
 """Few and short: somebody is waiting for the answer."""
 NEVER_DOWN = 1_000_000
 """A server that is started again must be found again by a page that stayed open."""
+
+
+class LimitReached(InputError):
+    """The limit on money leaves no room for the next request, which was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Parts:
         turns: Most assistant messages of a walk.
         cache: Folder of on-demand captions; None: beside the video.
         seed: Of the policy.
+        prices: Price table (YAML).
+        budget: Limit on money, shared by all endpoints for as long as the process runs.
     """
 
     policy: str = "descent"
@@ -76,6 +83,16 @@ class Parts:
     turns: int = 15
     cache: Path | None = None
     seed: int = 0
+    prices: Path = PRICES
+    budget: Budget = field(default_factory=Budget, compare=False)
+
+    def endpoint(self, settings: EndpointSettings) -> Endpoint:
+        """A client whose requests are counted against the limit.
+
+        Raises:
+            InputError: there is a limit, and the price table does not know the model.
+        """
+        return Endpoint(settings, PriceTable(self.prices), self.budget)
 
     def caption_settings(self) -> CaptionSettings:
         """Of captions by the endpoint, or by subtitles where there is none."""

@@ -13,7 +13,7 @@ from data_gen.captions.on_demand import OnDemandCaptions
 from data_gen.captions.subtitles import SUFFIXES, find_subtitles
 from data_gen.clips import ClipEndpointAnswerer
 from data_gen.clips.service import accept_text
-from data_gen.durable import Endpoint, Usage
+from data_gen.durable import Usage
 from data_gen.frames import VIDEO_SUFFIXES, FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
 from data_gen.released_captions import import_released
 from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, Path
@@ -179,7 +179,7 @@ async def _on_demand(source: FilePath, parts: Parts) -> Subject:
     closers = contextlib.AsyncExitStack()
     if settings.captioner == "endpoint":
         server = parts.captioner.settings("caption")
-        captioner: Any = EndpointCaptioner(await closers.enter_async_context(Endpoint(server)), settings)
+        captioner: Any = EndpointCaptioner(await closers.enter_async_context(parts.endpoint(server)), settings)
     else:
         if source.suffix.lower() not in SUFFIXES and find_subtitles(source) is None:
             raise InputError(
@@ -212,7 +212,7 @@ def _look_at_clips(subject: Subject, parts: Parts) -> None:
         if subject.video is not None:
             subject.notes.append("No vision model: video_qa answers from timed texts. --clip-url gives one.")
         return
-    endpoint = Endpoint(server)
+    endpoint = parts.endpoint(server)
     subject._closers.push_async_exit(endpoint.__aexit__)
 
     async def ask(key: str, make_messages: Callable[[], Awaitable[list[dict[str, Any]]]]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from data_gen.durable import OutOfMoney
 from navigation import GET_CAPTION, VIDEO_QA, NavigationEnvironment, Path, Policy, Reply, Task, visits_of
 from navigation.tools import parse_path
 
@@ -11,16 +12,25 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 class WatchedPolicy:
-    """Tells each turn: `{"type": "turn", "turn", "reasoning", "content", "calls", "prompt_tokens", …}`."""
+    """Tells each turn: `{"type": "turn", "turn", "reasoning", "content", "calls", "prompt_tokens", …}`.
+
+    Attributes:
+        out_of_money: Set where the limit on money ended the walk.
+    """
 
     def __init__(self, policy: Policy, tell: Tell) -> None:
         self._policy, self._tell = policy, tell
+        self.out_of_money: OutOfMoney | None = None
         self.name = policy.name
         self._turns = 0
 
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         self._tell({"type": "thinking", "turn": self._turns + 1})
-        reply = await self._policy.reply(task, messages)
+        try:
+            reply = await self._policy.reply(task, messages)
+        except OutOfMoney as error:
+            self.out_of_money = error
+            raise
         self._turns += 1
         message = reply.message
         self._tell({

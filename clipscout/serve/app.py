@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from clipscout.ask.asking import make_walker
-from clipscout.ask.parts import Parts
+from clipscout.ask.parts import LimitReached, Parts
 from clipscout.serve.desk import Busy, Desk
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import OpenAIApi
@@ -73,13 +73,17 @@ def serve_app(
         Route("/", index), Route("/healthz", health), *page_api.routes, *openai_api.routes,
         asset_route({**assets, "serve.css": style_sheet(VIEW_STYLE, HERE / "static" / "serve.css")}),
     ]  # fmt: skip
-    handlers = {InputError: _wrong, Busy: _busy, HTTPException: _http_error}
+    handlers = {LimitReached: _spent, InputError: _wrong, Busy: _busy, HTTPException: _http_error}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
     return Guard(app, limits, POLICY_WITH_SCRIPT, hosts)
 
 
 async def _wrong(request: Request, error: Exception) -> Response:
     return _error(400, str(error), "invalid_request_error")
+
+
+async def _spent(request: Request, error: Exception) -> Response:
+    return _error(503, str(error), "insufficient_quota")
 
 
 async def _busy(request: Request, error: Exception) -> Response:

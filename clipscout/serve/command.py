@@ -33,6 +33,8 @@ def serve(
     turns: given.Turns = 15,
     cache: given.Cache = None,
     seed: given.Seed = 0,
+    prices: given.Prices = None,
+    max_usd: given.MaxUsd = None,
 ) -> None:
     """Serve the agent: a page to ask and watch, and /v1/chat/completions for programs."""
     from clipscout.serve.app import serve_app
@@ -42,7 +44,7 @@ def serve(
 
     parts = given.read_parts(
         policy, checkpoint, policy_url, policy_model, temperature, caption_url, caption_model, clip_url, clip_model,
-        frames_per, sides, timeout, turns, cache, seed,
+        frames_per, sides, timeout, turns, cache, seed, prices, max_usd,
     )  # fmt: skip
     library = Library(sources)
     silent = sum(entry.kind == "video" for entry in library.entries) if not parts.captioner.url else 0

@@ -9,11 +9,12 @@ from typing import Any
 
 from clipscout.ask.answer import Answer
 from clipscout.ask.asking import ask, make_question
-from clipscout.ask.parts import Parts
+from clipscout.ask.parts import LimitReached, Parts
 from clipscout.ask.subject import Subject, open_subject
 from clipscout.serve.library import Entry
 from data_gen.clips import SharedCache
 from data_gen.frames import SegmentFrames
+from evaluation.policies.endpoint import EndpointPolicy
 from navigation import InputError, Limits, Path, Policy
 
 _KEPT = 48
@@ -45,6 +46,7 @@ class Desk:
     sessions: int = 64
     walking: int = 0
     finished: int = 0
+    limit_reached: LimitReached | None = None
     _opened: OrderedDict[str, _Opened] = field(default_factory=OrderedDict)
     _frames: SharedCache[SegmentFrames] = field(
         default_factory=lambda: SharedCache(_FRAME_BYTES, lambda clip: clip.byte_count)
@@ -77,10 +79,13 @@ class Desk:
 
         Raises:
             Busy: too many walks are under way.
+            LimitReached: the limit on money is reached; at once, where every walk costs, after one has met it.
             InputError: the question or the video is at fault, or a model that is needed does not answer.
         """
         if self.walking >= self.sessions:
             raise Busy
+        if self.limit_reached is not None and isinstance(self.policy, EndpointPolicy):
+            raise self.limit_reached
         self.walking += 1
         try:
             async with self.open(entry) as subject:
@@ -97,7 +102,11 @@ class Desk:
                 try:
                     while (event := await queue.get()) is not None:
                         yield event
-                    answer = task.result()
+                    try:
+                        answer = task.result()
+                    except LimitReached as error:
+                        self.limit_reached = error
+                        raise
                     self.finished += 1
                     yield answer
                 finally:

@@ -11,8 +11,9 @@ import pytest
 
 from clipscout.ask.answer import Answer
 from clipscout.ask.asking import POLICIES, ask, make_question, make_walker
-from clipscout.ask.parts import Parts, Server
+from clipscout.ask.parts import LimitReached, Parts, Server
 from clipscout.ask.subject import open_subject
+from data_gen.durable import Budget
 from navigation import InputError, Limits, Reply, TreeStore, assistant_message
 from tests.clipscout.world import house_questions, house_tree
 
@@ -287,3 +288,40 @@ def test_ctrl_c_leaves_a_cache_that_is_used(clip, tmp_path):
 
 def test_every_policy_is_offered():
     assert set(POLICIES) >= {"descent", "local", "endpoint"}
+
+
+async def test_a_limit_on_money_stops_before_it_is_passed(clip, stub, tmp_path):
+    video = Path(shutil.copy(clip, tmp_path / "clip.mp4"))
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("models: {seer: {prompt: 10.0, completion: 0.0}}")
+    free = Parts(captioner=Server(stub, "seer"), prices=prices, **SMALL)
+    await asked(video, "What is shown?", parts=free)
+    cost = free.budget.spent
+    assert cost > 0
+    shutil.rmtree(tmp_path / ".clipscout")
+    parts = Parts(captioner=Server(stub, "seer"), prices=prices, budget=Budget(0.75 * cost), **SMALL)
+    with pytest.raises(LimitReached, match=r"--max-usd.*limit on money"):
+        await asked(video, "What is shown?", parts=parts)
+    assert 0 < parts.budget.spent <= 0.75 * cost
+    kept = len(list((tmp_path / ".clipscout").rglob("[0-9]*.json")))
+    assert kept > 0
+    with pytest.raises(InputError, match="add a price"):
+        await asked(video, "What?", parts=Parts(captioner=Server(stub, "unheard-of"), budget=Budget(1.0), **SMALL))
+
+
+async def test_a_model_that_walks_stops_at_the_limit_too(tree_file):
+    parts = Parts("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "gpt-4o", 2.0), budget=Budget(1e-9))
+    with pytest.raises(LimitReached, match="limit on money"):
+        await asked(tree_file, "What?", parts=parts)
+
+
+def test_the_command_says_in_one_line_that_the_money_is_spent(tree_file):
+    options = ["--policy-url", "http://127.0.0.1:9/v1", "--policy-model", "gpt-4o", "--json"]
+    spent = command(tree_file, "What?", *options, "--max-usd", "0.000001")
+    assert (spent.returncode, spent.stdout) == (2, "")
+    (line,) = spent.stderr.splitlines()
+    assert "--max-usd" in line
+    assert "limit on money" in line
+    for wrong in (["--max-usd", "0"], ["--max-usd", "1", "--policy-model", "unheard-of"]):
+        refused = command(tree_file, "What?", *options, *wrong)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)

@@ -11,6 +11,7 @@ import pytest
 from clipscout.ask.parts import Parts, Server
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import question_of
+from data_gen.durable import Budget
 from navigation import InputError, TreeStore, write_json
 from tests.clipscout.world import house_questions, house_tree
 
@@ -227,6 +228,21 @@ def test_a_model_that_is_away_is_told_and_found_again(asking, client, clip, tmp_
         lines = sse(client.post(f"{running.url}/v1/chat/completions", json=stream).text)
         assert "start the model" in json.loads(lines[-2])["error"]["message"]
         assert lines[-1] == "[DONE]"
+    assert client.get(f"{running.url}/healthz").json()["walking"] == 0
+
+
+def test_a_server_whose_money_is_spent_refuses_what_costs(asking, client, folder):
+    parts = Parts("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "gpt-4o", 2.0), budget=Budget(1e-9))
+    running = asking([folder], parts)
+    body = {"model": "clipscout/trees/house", "messages": [{"role": "user", "content": "q"}]}
+    first = client.post(f"{running.url}/v1/chat/completions", json=body)
+    assert (first.status_code, first.json()["error"]["type"]) == (503, "insufficient_quota")
+    assert "limit on money" in first.json()["error"]["message"]
+    for path, asked in (
+        ("/v1/chat/completions", {**body, "stream": True}),
+        ("/api/ask", {"video": "trees/house", "question": "q"}),
+    ):
+        assert client.post(f"{running.url}{path}", json=asked).status_code == 503
     assert client.get(f"{running.url}/healthz").json()["walking"] == 0
 
 
