@@ -29,7 +29,7 @@ FIGURES = {
     "longest_video": Figure(4800, "s", "assumed", "the longest of them; it bounds a share"),
     "segments": Figure(155, "captions a video", "measured", "5 + 25 + 125: `TimeGrid.for_duration` at the mean length"),
     "image_tokens": Figure(
-        1_040_000, "tokens a video", "measured", "frames and sizes of the recipe, 28 px patches"
+        736_000, "tokens a video", "measured", "frames and sizes of the recipe, Qwen3-VL's 32 px patches"
     ),
     "caption_text_tokens": Figure(200, "tokens a caption", "measured", "16,268 text prompt tokens for 84 requests"),
     "caption_tokens": Figure(150, "tokens a caption", "assumed", "110 words"),
@@ -47,11 +47,11 @@ FIGURES = {
     "generated_tokens": Figure(2_200, "tokens a walk", "assumed", "11.5 turns of about 190"),
     "teacher_waste": Figure(1.3, "walks asked for a kept one", "assumed", "hinted, wrong and dropped walks"),
     "qa_share": Figure(1.0, "video_qa a walk", "assumed", ""),
-    "qa_tokens": Figure(9_200, "tokens", "measured", "16 frames at 1,024 px, 32 px patches"),
-    "client_rate": Figure(
-        600, "walks/min a process", "measured", "released code, 128 in flight; ours is no slower"
+    "qa_tokens": Figure(9_200, "tokens", "measured", "16 frames at 1,024 px, Qwen3-VL's 32 px patches"),
+    "client_cpu": Figure(0.24, "CPU-s a walk", "measured", "one `video_qa` each: docs/benchmarks.md"),
+    "policy_operations": Figure(
+        5.12e10, "operations a token", "measured", "`trainer.estimate.step_flops` of Qwen3-8B at the mean walk"
     ),
-    "policy_parameters": Figure(8.19e9, "parameters", "published", "Qwen3-8B"),
     "epochs_sft": Figure(3, "epochs", "published", ""),
     "row_tokens": Figure(24_576, "tokens a row", "published", "packed rows of the SFT recipe"),
     "rows_a_step": Figure(64, "rows a step", "assumed", "8 GPUs × 8 accumulation steps"),
@@ -72,12 +72,17 @@ def figure(name: str) -> float:
     return FIGURES[name].value
 
 
-def caption_hours(gpus: int) -> tuple[float, str]:
-    """Captions: work divides by replica until a replica's share is about one video."""
+def caption_seconds() -> float:
+    """GPU-seconds of a video of mean length."""
     prompt = figure("image_tokens") + figure("segments") * figure("caption_text_tokens")
     prefill = 2 * figure("vision_parameters") * prompt / (figure("peak") * figure("prefill_mfu"))
     decode = figure("segments") * figure("caption_tokens") / figure("decode_rate_32b")
-    video = prefill + decode  # GPU-seconds
+    return prefill + decode
+
+
+def caption_hours(gpus: int) -> tuple[float, str]:
+    """Captions: work divides by replica until a replica's share is about one video."""
+    video = caption_seconds()
     replicas = gpus / figure("vision_gpus")
     longest = video * figure("longest_video") / figure("video_seconds") / figure("vision_gpus")
     even = figure("videos") * video / gpus
@@ -91,12 +96,14 @@ def trace_hours(gpus: int) -> tuple[float, str]:
     walks = figure("trajectories") * figure("teacher_waste")
     rate = figure("peak") * figure("prefill_mfu")
     prefill = 2 * figure("vision_parameters") * figure("walk_tokens") / rate
-    looks = figure("qa_share") * 2 * figure("vision_parameters") * figure("qa_tokens") / rate
-    walk = prefill + looks + figure("generated_tokens") / figure("decode_rate_32b")
-    tail = figure("longest_turns") * 2 * (figure("turn_seconds") + figure("qa_seconds"))
-    return (
-        walks * walk / gpus + tail
-    ) / 3600, f"{walk:.1f} GPU-s a walk; the last walk alone takes {tail / 60:.1f} min"
+    walk = prefill + figure("qa_share") * look_seconds() + figure("generated_tokens") / figure("decode_rate_32b")
+    hours = (walks * walk / gpus + last_walk()) / 3600
+    return hours, f"{walk:.1f} GPU-s a walk; the last walk alone takes {last_walk() / 60:.1f} min"
+
+
+def last_walk() -> float:
+    """Seconds of a walk whose every turn asks the vision model, at half the usual pace."""
+    return figure("longest_turns") * 2 * (figure("turn_seconds") + figure("qa_seconds"))
 
 
 def sft_hours(gpus: int) -> tuple[float, str]:
@@ -115,16 +122,36 @@ def rl_steps() -> float:
 
 def train_operations(tokens: float) -> float:
     """Forward and backward, and attention inside walks; what checkpointing computes again is not counted."""
-    return 6 * (figure("policy_parameters") + 36 * 4096 * figure("walk_tokens") / 2) * tokens
+    return figure("policy_operations") * tokens
 
 
-def rl_step(gpus: int, overlapped: bool) -> tuple[float, float, float]:
-    """Seconds of a GRPO step, of its generating and of its training part."""
+def look_seconds() -> float:
+    """GPU-seconds of the vision model for one `video_qa`."""
+    return 2 * figure("vision_parameters") * figure("qa_tokens") / (figure("peak") * figure("prefill_mfu"))
+
+
+def longest_rollout() -> float:
+    """Seconds of a step's longest rollout, however many GPUs there are."""
+    return figure("longest_turns") * figure("turn_seconds") + figure("qa_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Seconds of a GRPO step and of its parts: generating, answering `video_qa` meanwhile, training."""
+
+    whole: float
+    generate: float
+    look: float
+    train: float
+
+
+def rl_step(gpus: int, overlapped: bool) -> Step:
     episodes = figure("questions_a_step") * figure("rollouts")
     # One GPU in four serves the vision model; where generating overlaps, the rest is halved between the two.
     own = gpus * 3 / 4
+    look = episodes * figure("qa_share") * look_seconds() / (gpus / 4)
     sides = (own / 2, own / 2) if overlapped else (own, own)
-    longest = figure("longest_turns") * figure("turn_seconds") + figure("qa_seconds")
+    longest = longest_rollout()
     even = episodes * figure("generated_tokens") / figure("decode_rate_8b") / sides[0]
     # A GPU of the trainer has at least one episode; the reference's forward pass adds a third.
     busy = min(sides[1], episodes)
@@ -133,15 +160,16 @@ def rl_step(gpus: int, overlapped: bool) -> tuple[float, float, float]:
     if overlapped:
         # Rollouts of the next steps fill the gaps that the longest one leaves, as far as staleness allows (two steps).
         generate = max(even, longest / 3)
-        return max(generate, train) + figure("sync_seconds"), generate, train
+        return Step(max(generate, look, train) + figure("sync_seconds"), generate, look, train)
     generate = even + longest
-    return generate + train + figure("sync_seconds"), generate, train
+    # Rollouts wait for their answers: the slower of the two sides sets the pace.
+    return Step(max(generate, look) + train + figure("sync_seconds"), generate, look, train)
 
 
 def rl_hours(gpus: int, overlapped: bool) -> tuple[float, str]:
-    step, generate, train = rl_step(gpus, overlapped)
-    note = f"{rl_steps():.0f} steps of {step:.0f} s (generate {generate:.0f}, train {train:.0f})"
-    return step * rl_steps() / 3600, note
+    step = rl_step(gpus, overlapped)
+    parts = f"generate {step.generate:.0f}, video_qa {step.look:.0f}, train {step.train:.0f}"
+    return step.whole * rl_steps() / 3600, f"{rl_steps():.0f} steps of {step.whole:.0f} s ({parts})"
 
 
 STAGES = {
@@ -177,6 +205,66 @@ def efficiency_table() -> Iterator[str]:
         yield f"| {name} | " + " | ".join(f"{base / (stage(gpus)[0] * gpus):.0%}" for gpus in SIZES) + " |"
 
 
+LIMITS = """
+**Captions** divide by video: an array's share is a set of whole videos, each decoded once. At {many} GPUs
+({replicas:.0f} replicas of a 32B model) a replica has {share:.1f} videos, and the longest one decides the end. Past
+{videos:,.0f} replicas a share is one video and nothing is gained. Before that, decoding may be the limit:
+{decode:.0f} CPU-seconds a video at 640×360 are {core:.2f} of a core for each replica, and 1080p needs {large:.1f}
+cores: give each array task that many.
+
+**Walks** divide by question, and a walk is a chain of replies: its rounds cannot be made at the same time. The last
+walk alone takes {tail:.1f} minutes, which is nothing on {few} GPUs and {tail_share:.0%} of the time on {many}. A walk
+with its `video_qa` costs the client {client:.2f} CPU-seconds: {many} GPUs keep {clients} client processes of one core
+busy, that is `--tasks` or an array.
+
+**SFT** stops at the number of rows in a step. The recipe's step is {rows:.0f} packed rows; one GPU more has none.
+More GPUs need more rows a step (another recipe: fewer steps, another learning rate) or rows divided among GPUs
+(context parallelism, which no file here sets up). {some} GPUs do it in {sft}; {many} change nothing.
+
+**GRPO** stops at its longest rollout, where its vision model does not stop it before. A step has {episodes:.0f}
+rollouts; {turns:.0f} turns one after another take about {wait:.0f} s however many GPUs stand by, so that steps with
+one part after the other go from {after[0].whole:.0f} s on {few} GPUs to {after[1].whole:.0f} s on {some} and
+{after[2].whole:.0f} s on {many}. The asynchronous engine fills that wait with rollouts of later steps and reaches
+{over[1].whole:.0f} s on {some} GPUs and {over[2].whole:.0f} s on {many}: beyond that staleness is the limit, not
+hardware. {many} GPUs are of use for eight runs at once (seeds, rewards), or with more questions a step.
+
+**The vision model under GRPO** answers {looks:.0f} questions about clips a step, {look:.0f} GPU-seconds. A quarter of
+{few} GPUs takes {over[0].look:.0f} s for them, while generating takes {after[0].generate:.0f} s and training
+{after[0].train:.0f} s on the others; of {some} {over[1].look:.0f} s beside {after[1].generate:.0f} s and
+{after[1].train:.0f} s. The slowest part is {slow_after} one after the other, {slow_over} overlapped. Where it is
+`video_qa`, more of the GPUs for the vision model, a smaller one, fewer frames a clip or fewer such calls help.
+"""
+"""The bullets of the page."""
+
+
+def limits() -> Iterator[str]:
+    """Where more GPUs stop helping, stage by stage."""
+    few, some, many = SIZES
+    after, over = ([rl_step(gpus, overlapped) for gpus in SIZES] for overlapped in (False, True))
+    replicas, hours = many / figure("vision_gpus"), trace_hours(many)[0]
+    core = figure("decode_cpu") / (caption_seconds() / figure("vision_gpus"))
+    walks = figure("trajectories") * figure("teacher_waste") / (hours * 3600)
+    episodes = figure("questions_a_step") * figure("rollouts")
+    text = LIMITS.format(
+        few=few, some=some, many=many, after=after, over=over, replicas=replicas, share=figure("videos") / replicas,
+        videos=figure("videos"), decode=figure("decode_cpu"), core=core, large=9 * core, tail=last_walk() / 60,
+        tail_share=last_walk() / 3600 / hours, client=figure("client_cpu"), clients=ceil(walks * figure("client_cpu")),
+        rows=figure("rows_a_step"), sft=_hours(sft_hours(some)[0]), episodes=episodes, turns=figure("longest_turns"),
+        wait=longest_rollout(), looks=episodes * figure("qa_share"), look=over[0].look * few / 4,
+        slow_after=_slowest(after), slow_over=_slowest(over),
+    )  # fmt: skip
+    yield from text.strip().split("\n\n")
+
+
+def _slowest(steps: Sequence[Step]) -> str:
+    """`video_qa on 8 GPUs, generating on 64 and 512`."""
+    sizes: dict[str, list[str]] = {}
+    for gpus, step in zip(SIZES, steps, strict=True):
+        parts = {"generating": step.generate, "`video_qa`": step.look, "training": step.train}
+        sizes.setdefault(max(parts, key=parts.__getitem__), []).append(str(gpus))
+    return ", ".join(f"{part} on {' and '.join(where)} GPUs" for part, where in sizes.items())
+
+
 def _hours(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
 
@@ -187,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     for title, rows in (
         ("hours", hours_table()), ("of the GPU-hours that 8 GPUs need", efficiency_table()),
-        ("how", notes_table()), ("figures", figures_table()),
+        ("how", notes_table()), ("where it stops", limits()), ("figures", figures_table()),
     ):  # fmt: skip
         print(f"\n{title}", *rows, sep="\n")
 
