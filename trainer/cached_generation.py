@@ -6,7 +6,8 @@ has seen prefills its new tokens alone. Tested with transformers 5.17: relies on
 a 4-D mask through unchanged.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -72,6 +73,20 @@ SHRINK_BELOW = 0.6
 """Share of rows still going below which the finished ones are left out of the batch."""
 
 
+@contextmanager
+def masked_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Attention that reads a 4-D mask, for the time: FlashAttention takes such a mask for one of padding."""
+    trained = model.config._attn_implementation
+    if trained in ("sdpa", "eager"):
+        yield
+        return
+    model.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(trained)
+
+
 @dataclass(slots=True)
 class _Row:
     ids: list[int]
@@ -108,6 +123,12 @@ class CachedGenerator:
         Returns:
             The new tokens of each, the ending token included; one that was cut has none.
         """
+        with masked_attention(self.model):
+            return self._generate(sequences, most_new, sample)
+
+    def _generate(
+        self, sequences: Sequence[Sequence[int]], most_new: Sequence[int], sample: Sampler
+    ) -> list[list[int]]:
         capacity = max(len(ids) + min(new, GROWTH) for ids, new in zip(sequences, most_new, strict=True))
         matches = self.rows_of(sequences)
         kept = [index for index, row in enumerate(matches) if row is not None]

@@ -114,3 +114,30 @@ def test_forgetting_after_the_weights_change(model):
     finally:
         with torch.no_grad():
             model.model.layers[0].mlp.down_proj.weight.sub_(1.0)
+
+
+def test_a_model_trained_with_flash_attention_plays_with_one_that_reads_the_mask(model, monkeypatch):
+    used = []
+
+    class Watched(CachedGenerator):
+        def _step(self, *args):
+            used.append(self.model.config._attn_implementation)
+            return super()._step(*args)
+
+    # The library is not here: only its name is set, as loading with it would have.
+    monkeypatch.setattr(model.config, "_attn_implementation_internal", "flash_attention_2")
+    monkeypatch.setattr(
+        model, "set_attn_implementation", lambda name: setattr(model.config, "_attn_implementation_internal", name)
+    )
+    turns = Watched(model, EOS).generate([[5, 6, 7]], [4], greedy)
+    assert set(used) == {"sdpa"}
+    assert model.config._attn_implementation == "flash_attention_2"
+
+    def broken(*args):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        Watched(model, EOS).generate([[5, 6, 7]], [4], broken)
+    assert model.config._attn_implementation == "flash_attention_2"
+    monkeypatch.undo()
+    assert turns == [from_nothing(model, [5, 6, 7], 4)]
