@@ -12,6 +12,7 @@ import yaml
 from trl import TrlParser
 
 from navigation import InputError, write_atomic
+from trainer.secrets_scan import secret_in
 
 
 def parse(kinds: Sequence[type], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:
@@ -51,20 +52,31 @@ SECRET_WORDS = ("token", "key", "secret", "password")
 
 
 def resolved(*instances: Any) -> dict[str, Any]:
-    """Every option as it took effect; values that could be secrets are left out."""
+    """Every option as it took effect; values that could be secrets are left out, however deep they lie."""
     values: dict[str, Any] = {}
     for instance in instances:
         record = instance.to_dict() if hasattr(instance, "to_dict") else dataclasses.asdict(instance)
         values.update(json.loads(json.dumps(record, default=str)))
-    return {key: values[key] for key in sorted(values) if not _secret(key, values[key])}
+    return _without_secrets({key: values[key] for key in sorted(values)})
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_secrets(each) for key, each in value.items() if not _secret(key, each)}
+    if isinstance(value, list):
+        return [_without_secrets(each) for each in value if not _secret("", each)]
+    return value
 
 
 def _secret(key: str, value: Any) -> bool:
-    return isinstance(value, str) and any(word in key.split("_") for word in SECRET_WORDS) and "max" not in key
+    if not isinstance(value, str):
+        return False
+    named = any(word in key.lower().split("_") for word in SECRET_WORDS) and "max" not in key
+    return named or secret_in(value) is not None
 
 
-def write_resolved(folder: str | Path, values: dict[str, Any]) -> Path:
-    """Writes `resolved_config.yaml` into a run's folder."""
-    path = Path(folder) / "resolved_config.yaml"
+def write_resolved(folder: str | Path, values: dict[str, Any], name: str = "resolved_config.yaml") -> Path:
+    """Writes the resolved config into a run's folder."""
+    path = Path(folder) / name
     write_atomic(path, yaml.safe_dump(values, sort_keys=True, allow_unicode=True))
     return path

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from trl import ModelConfig, SFTConfig
 
 from navigation import InputError
@@ -71,3 +72,15 @@ def test_no_secret_reaches_the_resolved_config(tmp_path):
     text = path.read_text()
     assert "hf_not_a_real_one" not in text
     assert "learning_rate" in text
+
+
+def test_no_nested_secret_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "value-of-a-variable")
+    nested = {"token": "hf_x", "revision": "main", "more": [{"api_key": "k", "depth": 2}, "https://me:pass@host/v1"]}
+    training = SFTConfig(
+        output_dir=str(tmp_path), use_cpu=True, bf16=False, model_init_kwargs=nested, run_name="value-of-a-variable"
+    )
+    values = yaml.safe_load(write_resolved(tmp_path, resolved(training)).read_text())
+    assert values["model_init_kwargs"] == {"revision": "main", "more": [{"depth": 2}]}
+    assert "run_name" not in values
+    assert values["max_length"] == training.max_length
