@@ -1,0 +1,94 @@
+"""The scripted teacher: detours, ways back and looks at clips at the rates that it is told, and never a wrong end."""
+
+import asyncio
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_gen.corpora.small_world import GRID, load
+from data_gen.expert import Expert, targets
+from data_gen.filters import find_leaks
+from navigation import GET_CAPTION, VIDEO_QA, InputError, NavigationEnvironment, Status, run
+
+WORLD = load(seed=2, videos=40)
+TREES = {tree.video_id: tree for tree in WORLD.trees}
+_NUMBERED = re.compile(r"(?:(\w+) )?\[(\d+)\]")
+
+
+def walk(expert, question, sample=0):
+    return asyncio.run(run(expert, NavigationEnvironment(TREES), question, sample=sample))
+
+
+@pytest.mark.parametrize(("wander", "verify"), [(0.0, 0.0), (0.25, 0.6), (0.5, None), (0.9, 0.1)])
+def test_detours_and_looks_come_at_their_rates(wander, verify):
+    expert = Expert(WORLD.questions, wander=wander, verify=verify)
+    plans = [expert.plan(question, GRID, sample) for question in WORLD.questions for sample in range(4)]
+    levels = runs = detours = 0
+    for plan in plans:
+        under_way = 0
+        for step in plan:
+            under_way += step.detour
+            assert under_way <= 3
+            if step.tool == GET_CAPTION and not step.detour:
+                levels, detours, runs, under_way = levels + 1, detours + under_way, runs + bool(under_way), 0
+    # Geometric, at most three: a first with chance w, a second with w², a third with w³.
+    assert detours / levels == pytest.approx(wander + wander**2 + wander**3, abs=0.12)
+    assert runs / levels == pytest.approx(wander, abs=0.05)
+    looks = sum(plan[-1].tool == VIDEO_QA for plan in plans)
+    assert looks / len(plans) == pytest.approx(wander if verify is None else verify, abs=0.06)
+    assert all(step.tool == GET_CAPTION for plan in plans for step in plan[:-1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(WORLD.questions), st.floats(0, 0.95), st.integers(0, 3), st.integers(0, 9))
+def test_every_walk_ends_right_and_opens_nothing_twice(question, wander, sample, seed):
+    found = walk(Expert(WORLD.questions, seed, wander), question, sample)
+    assert (found.status, found.correct, found.refused) == (Status.ANSWERED, True, 0)
+    assert len(set(found.visits)) == len(found.visits)
+    (leaf,) = targets(question, GRID)
+    assert leaf in {visit.path for visit in found.visits}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(WORLD.questions), st.floats(0, 0.95), st.integers(0, 3))
+def test_reasoning_tells_of_ways_back_and_names_only_what_was_shown(question, wander, sample):
+    expert = Expert(WORLD.questions, 0, wander)
+    found = walk(expert, question, sample)
+    said = [m.get("reasoning_content") or "" for m in found.messages if m["role"] == "assistant"]
+    steps = expert.plan(question, GRID, sample)
+    assert [said[0].startswith("Not there."), *(later.startswith("Not there.") for later in said[1 : len(steps)])] == [
+        False, *(earlier.detour for earlier, _ in pairwise(steps)),
+    ]  # fmt: skip
+    assert find_leaks(found.messages) == []
+    shown = ""
+    for message in found.messages:
+        if message["role"] != "assistant":
+            shown += f"\n{message['content']}"
+            continue
+        for word, number in _NUMBERED.findall(message["reasoning_content"]):
+            if word == "so":
+                (call,) = message["tool_calls"]
+                assert int(number) == call["function"]["arguments"]["segment"][-1]
+            else:
+                # The number that a caption gave the word, or that of the segment whose caption has it.
+                assert re.search(rf"[\[ ]{number}\] (?:\w+ )*?{word}\b", shown)
+
+
+def test_every_walk_quotes_a_number_and_leads_on_from_it_where_a_neighbour_is_asked_for():
+    walks = [walk(Expert(WORLD.questions), question) for question in WORLD.questions[:60]]
+    said = [[m.get("reasoning_content") or "" for m in one.messages if m["role"] == "assistant"] for one in walks]
+    assert all(any(_NUMBERED.search(text) for text in texts) for texts in said)
+    for question, texts in zip(WORLD.questions, said, strict=False):
+        assert any(" so [" in text for text in texts) == (question.kind != "look")
+
+
+def test_the_same_seed_walks_the_same_way_and_the_truth_is_needed():
+    one, same, other = (Expert(WORLD.questions, seed, 0.5) for seed in (1, 1, 2))
+    plans = [[expert.plan(question, GRID) for question in WORLD.questions] for expert in (one, same, other)]
+    assert plans[0] == plans[1] != plans[2]
+    with pytest.raises(InputError, match="wander"):
+        Expert(WORLD.questions, wander=1.0)
+    assert "InputError" in walk(Expert([]), WORLD.questions[0]).error
