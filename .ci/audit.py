@@ -6,7 +6,8 @@
 The tools live in an environment of their own, so that they are no part of what they look at.
 
 Exit codes: 0 nothing found; 1 a vulnerability that .ci/audit-ignore.yaml does not excuse, an outdated excuse, or a
-secret; 3 no database of vulnerabilities answered: nothing is known, which is not the same as nothing found.
+secret; 3 no database of vulnerabilities answered, or the tools are not there and cannot be fetched: nothing is known,
+which is not the same as nothing found.
 """
 
 import argparse
@@ -106,7 +107,11 @@ def main() -> int:
     parser.add_argument("--lock", type=Path, action="append", help="lock file; default: both")
     parser.add_argument("--folder", type=Path, default=ROOT / ".audit", help="environment of the tools")
     options = parser.parse_args()
-    bin_folder = tools(options.folder)
+    try:
+        bin_folder = tools(options.folder)
+    except subprocess.CalledProcessError as error:
+        print(f"the tools of the audit could not be installed: {error}. Nothing is known, and no secret was looked for")
+        return 3
     locks = options.lock or [ROOT / "requirements.lock", ROOT / "requirements-gpu.lock"]
     codes = [vulnerabilities(bin_folder, lock) for lock in locks]
     codes.append(secrets(bin_folder))

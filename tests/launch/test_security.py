@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,32 @@ HOLLOW = {"name": "rich", "version": "1", "vulns": [HOLE]}
 def test_an_audit_that_looked_at_nothing_is_not_green(audit, found, excused, stale, code, capsys):
     assert audit.judge("lock", found, excused, stale) == code
     assert ("nothing is known" in capsys.readouterr().out) == (code == 3)
+
+
+def test_without_the_tools_nothing_is_known(audit, monkeypatch, capsys):
+    def fail(folder):
+        raise audit.subprocess.CalledProcessError(1, ["pip"])
+
+    monkeypatch.setattr(audit, "tools", fail)
+    monkeypatch.setattr("sys.argv", ["audit.py"])
+    assert audit.main() == 3
+    assert "Nothing is known" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("audited", "code"), [(0, 0), (1, 1), (3, 0)])
+def test_the_summary_is_red_with_a_hole_and_warns_where_nothing_is_known(tmp_path, audited, code):
+    for name, text in {
+        ".ci/run": (ROOT / ".ci" / "run").read_text(), "tests/install_system_packages.sh": "exit 0",
+        "bin/make": "exit 0", "bin/python3": f'[[ "$1" == .ci/audit.py ]] && exit {audited}',
+    }.items():  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text if text.startswith("#!") else f"#!/bin/bash\n{text}\n")
+        path.chmod(0o755)
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    done = subprocess.run([tmp_path / ".ci" / "run"], env=environment, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert ("nothing is known" in done.stderr) == (audited == 3)
 
 
 def test_excuses_run_out(audit, tmp_path, monkeypatch):
