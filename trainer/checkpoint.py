@@ -1,12 +1,16 @@
 """Models and tokenizers from a Hub name or a local folder, under the one chat template."""
 
 import json
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import cached_file
 from trl import ModelConfig, get_quantization_config
 
 from navigation import InputError
@@ -17,15 +21,20 @@ INCOMPLETE = "checkpoint-is-incomplete.txt"
 """Stands in a checkpoint's folder while it is written."""
 
 
-def load_tokenizer(name: str, template: str | None = None) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: str, template: str | None = None, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint with ClipScout's chat template on it, or with another of its own.
+
+    Args:
+        name: Folder or Hub name.
+        template: Another chat template.
+        revision: Branch, tag or commit on the Hub; None: its main branch.
 
     Raises:
         InputError: the tokenizer lacks Qwen's turn markers, which the template writes; or the checkpoint was trained
             under another template.
     """
-    tokenizer = AutoTokenizer.from_pretrained(name)
-    check_template(name, tokenizer.chat_template, template or chat_template())
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
+    check_template(name, tokenizer.chat_template, template or chat_template(), revision)
     for marker in ("<|im_start|>", "<|im_end|>"):
         if len(tokenizer(marker, add_special_tokens=False)["input_ids"]) != 1:
             raise InputError(name, "tokenizer", marker, "use a Qwen3 checkpoint: each turn marker must be one token")
@@ -39,7 +48,12 @@ def load_tokenizer(name: str, template: str | None = None) -> PreTrainedTokenize
 
 
 def load_model(options: ModelConfig, attention: str | None = None) -> PreTrainedModel:
-    """The causal language model that `options` names; weights are read from safetensors only, and no code."""
+    """The causal language model that `options` names; weights are read from safetensors only, and no code.
+
+    Raises:
+        InputError: it is an adapter whose weights are a pickle.
+    """
+    refuse_pickled_adapter(options.model_name_or_path, options.model_revision)
     dtype = options.dtype if options.dtype in ("auto", None) else getattr(torch, options.dtype)
     quantization = get_quantization_config(options)
     arguments: dict[str, Any] = {
@@ -52,18 +66,53 @@ def load_model(options: ModelConfig, attention: str | None = None) -> PreTrained
     return AutoModelForCausalLM.from_pretrained(options.model_name_or_path, **arguments)
 
 
+def refuse_pickled_adapter(name: str, revision: str | None = None) -> None:
+    """Raises for an adapter without `adapter_model.safetensors`: transformers and peft would open its pickle instead.
+
+    Raises:
+        InputError: the adapter's weights are not there as safetensors.
+    """
+    there = [
+        cached_file(
+            name, file, revision=revision, _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False, _raise_exceptions_for_gated_repo=False,
+        )
+        for file in ("adapter_config.json", "adapter_model.safetensors")
+    ]  # fmt: skip
+    if there[0] is not None and there[1] is None:
+        mend = "save the adapter as safetensors: pickles are not opened"
+        raise InputError(name, "adapter_model.safetensors", None, mend)
+
+
 def latest_checkpoint(folder: str | Path) -> Path | None:
     """The newest complete `checkpoint-N` in a run's folder, or None.
 
     One that was interrupted while it was written is passed over: its mark is still there, or its `trainer_state.json`,
-    which comes last, is missing or cut.
+    which comes last, is missing or cut. So is one with a file of weights or states that is cut.
     """
-    found = [
-        (int(path.name.rpartition("-")[2]), path)
-        for path in Path(folder).glob("checkpoint-*")
-        if path.name.rpartition("-")[2].isdigit() and _complete(path)
-    ]
-    return max(found)[1] if found else None
+    found = [path for path in _checkpoints(folder) if _complete(path) and _spoiled(path) is None]
+    return found[-1] if found else None
+
+
+def damage(folder: str | Path) -> list[tuple[Path, str]]:
+    """Files of finished checkpoints that cannot be read, one a checkpoint, the oldest first, and why."""
+    return [spoiled for path in _checkpoints(folder) if _complete(path) and (spoiled := _spoiled(path)) is not None]
+
+
+def unfinished(what: Path, folder: Path, error: Exception) -> str:
+    """What to do about something that could not be saved in a run's folder."""
+    good = latest_checkpoint(folder)
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free / 1e9
+    there = f"the last good checkpoint is {good}" if good else "there is no earlier checkpoint"
+    return (
+        f"{what} could not be saved ({type(error).__name__}: {error}); {free:.1f} GB are free there. {there}. "
+        "Make room or give another output_dir, then run the same command again."
+    )
+
+
+def _checkpoints(folder: str | Path) -> list[Path]:
+    numbered = [(path.name.rpartition("-")[2], path) for path in Path(folder).glob("checkpoint-*")]
+    return [path for _, path in sorted((int(number), path) for number, path in numbered if number.isdigit())]
 
 
 def _complete(folder: Path) -> bool:
@@ -74,3 +123,17 @@ def _complete(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def _spoiled(folder: Path) -> tuple[Path, str] | None:
+    """The first file whose header or end is not what its kind has; what lies between is not read."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".safetensors":
+            try:
+                with safe_open(path, "pt") as file:
+                    file.keys()
+            except Exception as error:  # the library has one class of its own for everything
+                return path, str(error)
+        elif path.suffix in (".pt", ".pth") and not zipfile.is_zipfile(path):
+            return path, "it is no file that torch.save wrote to its end"
+    return None

@@ -18,15 +18,19 @@ def write_record(folder: str | Path, tokenizer: Any, facts: Mapping[str, Any]) -
     write_json(Path(folder) / NAME, {"chat_template": template_hash(tokenizer.chat_template), **facts})
 
 
-def read_record(name: str | Path) -> dict[str, Any]:
+def read_record(name: str | Path, revision: str | None = None) -> dict[str, Any]:
     """The record of a folder or Hub model; empty where there is none, as for models that others published.
+
+    Args:
+        name: Folder or Hub name.
+        revision: Branch, tag or commit on the Hub; None: its main branch.
 
     Raises:
         InputError: the record is no JSON object.
     """
     path = cached_file(
-        str(name), NAME, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False,
-        _raise_exceptions_for_gated_repo=False,
+        str(name), NAME, revision=revision, _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False, _raise_exceptions_for_gated_repo=False,
     )  # fmt: skip
     if path is None:
         return {}
@@ -39,18 +43,19 @@ def read_record(name: str | Path) -> dict[str, Any]:
     return record
 
 
-def check_template(name: str | Path, found: str | None, ours: str) -> None:
+def check_template(name: str | Path, found: str | None, ours: str, revision: str | None = None) -> None:
     """Refuses a checkpoint whose chat template is not the one it was trained under.
 
     Args:
         name: Folder or Hub name of the checkpoint.
         found: The chat template that its tokenizer carries.
         ours: The chat template that it would be used under.
+        revision: Of the Hub's, where it is one.
 
     Raises:
         InputError: the checkpoint was trained under another template, or its template file was changed since.
     """
-    trained = read_record(name).get("chat_template")
+    trained = read_record(name, revision).get("chat_template")
     if trained is None:
         return
     if trained != template_hash(ours):

@@ -23,6 +23,7 @@ MODEL_FILES = (
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "clipscout.json",
     "resolved_config.yaml",
 )  # fmt: skip
+INDEX = "model.safetensors.index.json"
 DATASET_FILES = ("README.md", "figures.json", "sft/*.parquet", "rl/*.parquet")
 TREE_FILES = ("trees/*.json", "questions.jsonl", "stats.json")
 KINDS = {"model": MODEL_FILES, "dataset": DATASET_FILES, "trees": TREE_FILES}
@@ -139,6 +140,7 @@ def _check(made: Plan, folder: Path) -> None:
                     folder, "file", name, "not there: a model without its template and tokenizer is no use"
                 )
         _check_adapter(made, folder)
+        _check_shards(made, folder)
 
 
 def _check_adapter(made: Plan, folder: Path) -> None:
@@ -148,6 +150,25 @@ def _check_adapter(made: Plan, folder: Path) -> None:
     if not base or Path(base).exists() or base.startswith(("/", ".")):
         mend = "others do not have that folder: push with --merge, or train the adapter on a Hub model"
         raise InputError(folder / "adapter_config.json", "base_model_name_or_path", base, mend)
+
+
+def _check_shards(made: Plan, folder: Path) -> None:
+    """The shards of the index go up, all of them, and nothing of an earlier save."""
+    weights = {name for name in made.files if name.startswith("model") and name.endswith(".safetensors")}
+    index = folder / INDEX
+    if INDEX in made.files:
+        try:
+            named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(index, "weight_map", None, "it is no index of weights: save the model again") from None
+    elif weights:
+        named = {"model.safetensors"}
+    else:
+        return  # an adapter
+    for name in sorted(named - weights):
+        raise InputError(folder, "file", name, f"{INDEX} names it and it is not there: save the model again")
+    for name in sorted(weights - named):
+        raise InputError(folder / name, "file", name, "the model does not consist of it: delete it, or save again")
 
 
 def upload(made: Plan, private: bool = True) -> str:

@@ -9,12 +9,14 @@ import yaml
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load
 from transformers import AutoModelForCausalLM
+from trl import ModelConfig
 from typer.testing import CliRunner
 
 from clipscout.main import app
 from navigation import InputError, write_json
-from trainer.checkpoint import load_tokenizer
+from trainer.checkpoint import load_model, load_tokenizer
 from trainer.checkpoint_record import write_record
+from trainer.merge_adapter import merge_adapter
 from trainer.publish import plan
 from trainer.secrets_scan import secret_in
 
@@ -205,3 +207,41 @@ def test_the_scan_knows_the_process_s_own_secrets_and_no_plain_words():
     assert secret_in("short and /usr/local/binaries", environment) is None
     assert secret_in("-----BEGIN RSA PRIVATE KEY-----", ()) == "a private key"
     assert secret_in("max_tokens: 12, pad_token: <|endoftext|>", ()) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "model-00002-of-00003.safetensors").unlink(), "00002-of-00003.*names it"),
+        (lambda folder: shutil.copy(next(folder.glob("model-*1-of*")), folder / "model-00004-of-00004.safetensors"),
+         "00004-of-00004.*does not consist of it"),
+        (lambda folder: (folder / "model.safetensors.index.json").write_text("{}"), "no index of weights"),
+        (lambda folder: (folder / "model.safetensors.index.json").unlink(), "model.safetensors.*not there"),
+    ],
+)  # fmt: skip
+def test_the_shards_are_those_of_the_index(checkpoint, change, message):
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    (checkpoint / "model.safetensors").unlink()
+    model.save_pretrained(checkpoint, max_shard_size="40KB")
+    index = json.loads((checkpoint / "model.safetensors.index.json").read_text())
+    found = sorted(name for name in plan(checkpoint, "org/walker", "model").files if name.endswith(".safetensors"))
+    assert found == sorted(set(index["weight_map"].values()))
+    assert len(found) == 3
+    change(checkpoint)
+    with pytest.raises(InputError, match=message):
+        plan(checkpoint, "org/walker", "model")
+
+
+def test_an_adapter_in_a_pickle_is_not_opened(base, tmp_path):
+    folder = tmp_path / "adapter"
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(target_modules=["q_proj"]))
+    model.save_pretrained(folder)
+    model = load_model(ModelConfig(model_name_or_path=str(folder), dtype="float32"))
+    torch.save(dict(model.state_dict()), folder / "adapter_model.bin")
+    (folder / "adapter_model.safetensors").unlink()
+    for read in (
+        lambda: load_model(ModelConfig(model_name_or_path=str(folder))),
+        lambda: merge_adapter(folder, tmp_path / "merged"),
+    ):
+        with pytest.raises(InputError, match=r"adapter_model\.safetensors.*pickles are not opened"):
+            read()
