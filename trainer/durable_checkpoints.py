@@ -8,7 +8,7 @@ from typing import Any
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
-from trainer.checkpoint import INCOMPLETE, latest_checkpoint
+from trainer.checkpoint import INCOMPLETE, unfinished
 from trainer.checkpoint_record import write_record
 from trainer.ends import TrainingFailed
 
@@ -17,12 +17,27 @@ class DurableCheckpoints(Trainer):
     """Mixed into a trainer, before trl's class.
 
     A mark stands in a checkpoint's folder until all of it, of every process, is on the disk; `latest_checkpoint` passes
-    a marked folder over. Older checkpoints are deleted after that, never before. Overrides one method of transformers
-    5.17; tests hold it to what it does.
+    a marked folder over. Older checkpoints are deleted after that, never before. Under FSDP, transformers leaves shards
+    that only such a run can read; here every saved model is one that loads anywhere. Overrides three methods of
+    transformers 5.17; tests hold it to what they do.
     """
 
     record: dict[str, Any] | None = None
     """Facts for the `clipscout.json` of each checkpoint."""
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> Any:
+        # transformers looks at max_steps after a step: resumed from the last one, it would make another.
+        if self.state.global_step < self.state.max_steps:
+            return super()._run_epoch(*args, **kwargs)
+        return None
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        if self.is_fsdp_enabled and "FULL_STATE_DICT" not in str(self.accelerator.state.fsdp_plugin.state_dict_type):
+            # Gathered by all processes, written by one.
+            weights = self.accelerator.get_state_dict(self.model)
+            if self.args.should_save:
+                self._save(output_dir or self.args.output_dir, state_dict=weights)
+        super().save_model(output_dir, _internal_call)  # under such an FSDP it writes nothing
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
@@ -44,7 +59,7 @@ class DurableCheckpoints(Trainer):
         ) as error:  # no space, no rights, a dead file system: whatever it is, the folder is no checkpoint
             if self.args.should_save:
                 shutil.rmtree(folder, ignore_errors=True)
-            raise TrainingFailed(_not_saved(folder, error)) from error
+            raise TrainingFailed(unfinished(folder, folder.parent, error)) from error
         finally:
             self.args.save_total_limit = limit
         if self.args.should_save:
@@ -69,13 +84,3 @@ def _flush(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _not_saved(folder: Path, error: Exception) -> str:
-    good = latest_checkpoint(folder.parent)
-    free = shutil.disk_usage(folder.parent).free / 1e9
-    there = f"the last good checkpoint is {good}" if good else "there is no earlier checkpoint"
-    return (
-        f"{folder} could not be saved ({type(error).__name__}: {error}); {free:.1f} GB are free there. {there}. "
-        "Make room or give another output_dir, then run the same command again."
-    )

@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data_args, training_args, model_args = parse_grpo(arguments)
     check(data_args, training_args, model_args)
     mix = RewardMix.from_config(data_args.reward)
-    tokenizer = load_tokenizer(model_args.model_name_or_path)
+    tokenizer = load_tokenizer(model_args.model_name_or_path, revision=model_args.model_revision)
     traces = data_args.opened
     questions = first_by_hash(traces.rl_dataset(held=False), data_args.train_questions)
     held_out = first_by_hash(traces.rl_dataset(held=True), data_args.held_out_questions)
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rewards": mix.weights, "masked": sorted(masks.masked),
         "video_qa": data_args.clip_model or "timed lines", "template": template_hash(tokenizer.chat_template),
     }  # fmt: skip
-    describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
+    config = describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
         return
     callbacks = [MetricsLog(training_args.output_dir), *mix.callbacks(), alarms, StopOnSignal()]
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     build = _sync_trainer if data_args.engine == "sync" else _async_trainer
     trainer = build(data_args, model_args, mix, held_out, shared)
     trainer.record = {"stage": "grpo", "base": model_args.model_name_or_path, "data": facts}
-    train(trainer, training_args.resume_from_checkpoint, trainer.record)
+    train(trainer, training_args.resume_from_checkpoint, trainer.record, config)
 
 
 def _sync_trainer(

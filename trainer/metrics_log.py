@@ -6,6 +6,8 @@ from pathlib import Path
 
 from transformers import TrainerCallback
 
+from navigation import write_atomic
+
 
 class MetricsLog(TrainerCallback):
     """Appends `{"step", "time", **metrics}` to `<output_dir>/metrics.jsonl` on the main process.
@@ -19,9 +21,8 @@ class MetricsLog(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         if not state.is_world_process_zero:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = [row for row in read_metrics(self.path) if row["step"] <= state.global_step]
-        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        write_atomic(self.path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero and logs:

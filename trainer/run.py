@@ -1,5 +1,6 @@
 """What every training run shares: the resolved config, dry runs, resuming, last words."""
 
+import errno
 import os
 import shutil
 import sys
@@ -13,32 +14,53 @@ from transformers import Trainer
 
 from navigation import InputError
 from navigation.lock import RunLock
-from trainer.checkpoint import latest_checkpoint
+from trainer.checkpoint import unfinished
 from trainer.checkpoint_record import write_record
 from trainer.config import resolved, write_resolved
 from trainer.durable_checkpoints import DurableCheckpoints, discard_incomplete
 from trainer.ends import PREEMPTED, Preempted, TrainingFailed
+from trainer.resume import newest_checkpoint, refuse_another_run
 from trainer.stop_on_signal import StopOnSignal
 
+LOCK = ".lock"
 
-def describe_run(title: str, facts: dict[str, Any], *options: Any, folder: str) -> None:
-    """Writes the resolved config into the run's folder and prints what is about to happen."""
-    if not PartialState().is_main_process:
-        return
-    path = write_resolved(folder, resolved(*options))
-    print(f"{title}: " + ", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
+
+def describe_run(title: str, facts: dict[str, Any], *options: Any, folder: str) -> dict[str, Any]:
+    """Prints what is about to happen; returns the resolved config, which `train` writes once the folder is its own.
+
+    A dry run's is written here, beside that of the run if the folder holds one.
+    """
+    values = resolved(*options)
+    if PartialState().is_main_process:
+        print(f"{title}: " + ", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
+        if values.get("dry_run"):
+            with _room(Path(folder)):
+                _write_config(folder, values, "resolved_config.dry.yaml" if (Path(folder) / LOCK).exists() else None)
+    return values
+
+
+def _write_config(folder: str | Path, values: Mapping[str, Any], name: str | None = None) -> None:
+    path = write_resolved(folder, dict(values), name or "resolved_config.yaml")
     print(f"resolved config: {path}", flush=True)
 
 
-def train(trainer: Trainer, resume: str | None, facts: Mapping[str, Any] | None = None) -> None:
+def train(
+    trainer: Trainer,
+    resume: str | None,
+    facts: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> None:
     """Trains, from the newest complete checkpoint of the output folder if there is one, and saves the final model.
 
     Args:
         resume: `resume_from_checkpoint` as configured: a folder, or None for the newest in `output_dir`.
         facts: What `clipscout.json` beside the model says of the run.
+        config: What `describe_run` returned.
 
     Raises:
-        InputError: the folder to resume from is not there, or another run trains into this folder.
+        InputError: the folder to resume from is not there or holds another run's checkpoint, or another run trains into
+            this folder.
+        TrainingFailed: the run cannot go on; the message says why.
         Preempted: SIGTERM came; a checkpoint was saved.
     """
     folder = Path(trainer.args.output_dir)
@@ -46,11 +68,13 @@ def train(trainer: Trainer, resume: str | None, facts: Mapping[str, Any] | None 
         raise InputError(
             "config", "resume_from_checkpoint", resume, "give a checkpoint folder that exists, or leave it out"
         )
-    with _one_run_only(folder):
+    with _room(folder), _one_run_only(folder):
         facts = {**(facts or {}), **distribution(trainer.accelerator)}
         if isinstance(trainer, DurableCheckpoints):
             trainer.record = facts
         if trainer.accelerator.is_main_process:
+            if config is not None:
+                _write_config(folder, config)
             count = facts["processes"]
             print("one process" if count == 1 else f"{count} processes, {facts['distributed']}", flush=True)
         _train(trainer, resume, folder, facts)
@@ -71,8 +95,19 @@ def _one_run_only(folder: Path) -> Iterator[None]:
     if not PartialState().is_main_process:
         yield
         return
-    with RunLock(folder / ".lock", "training run"):
+    with RunLock(folder / LOCK, "training run"):
         yield
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """Says of a full disk what to do, wherever it shows: metrics, rollouts, the lock."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TrainingFailed(unfinished(Path(error.filename or folder), folder, error)) from error
 
 
 def _train(trainer: Trainer, resume: str | None, folder: Path, facts: Mapping[str, Any] | None) -> None:
@@ -80,13 +115,15 @@ def _train(trainer: Trainer, resume: str | None, folder: Path, facts: Mapping[st
         for name in discard_incomplete(folder):
             print(f"{name} was not written to its end and is deleted", flush=True)
     trainer.accelerator.wait_for_everyone()
-    newest = resume or latest_checkpoint(folder)
-    if newest and PartialState().is_main_process:
-        print(f"resuming from {newest}", flush=True)
+    newest = Path(resume) if resume else newest_checkpoint(folder)
+    if newest is not None:
+        refuse_another_run(newest, facts or {})
+        if PartialState().is_main_process:
+            print(f"resuming from {newest}", flush=True)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     stop = next((each for each in trainer.callback_handler.callbacks if isinstance(each, StopOnSignal)), None)
     step = trainer.state.global_step
-    if stop is not None and stop.requested:
+    if stop is not None and stop.agreed:
         raise Preempted(step, str(folder / f"checkpoint-{step}"))
     _save_final(trainer, folder, {**(facts or {}), "step": step})
 
@@ -94,13 +131,23 @@ def _train(trainer: Trainer, resume: str | None, folder: Path, facts: Mapping[st
 def _save_final(trainer: Trainer, folder: Path, facts: Mapping[str, Any]) -> None:
     """Saves aside and moves the files in place, the record last: an older model is there whole until then."""
     aside = folder / ".final"
-    trainer.save_model(str(aside))
-    trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
-        for path in sorted(aside.iterdir()):
-            os.replace(path, folder / path.name)
-        shutil.rmtree(aside)
-        write_record(folder, trainer.processing_class, facts)
+        shutil.rmtree(aside, ignore_errors=True)  # what an earlier end was cut off in
+    trainer.accelerator.wait_for_everyone()
+    try:
+        trainer.save_model(str(aside))
+        trainer.accelerator.wait_for_everyone()
+        if trainer.args.should_save:
+            if not any(aside.glob("*.safetensors")):
+                raise FileNotFoundError("the trainer wrote no *.safetensors")
+            for path in sorted(aside.iterdir()):
+                os.replace(path, folder / path.name)
+            shutil.rmtree(aside)
+            write_record(folder, trainer.processing_class, facts)
+    except Exception as error:  # safetensors and torch have classes of their own for a full disk
+        if trainer.args.should_save:
+            shutil.rmtree(aside, ignore_errors=True)
+        raise TrainingFailed(unfinished(folder, folder, error)) from error
     trainer.accelerator.wait_for_everyone()
 
 

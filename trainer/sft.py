@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     quiet_unless_watched()
     data_args, training_args, model_args = parse((SFTArguments, SFTConfig, ModelConfig), arguments)
     check(data_args, training_args)
-    tokenizer = load_tokenizer(model_args.model_name_or_path)
+    tokenizer = load_tokenizer(model_args.model_name_or_path, revision=model_args.model_revision)
     longest = training_args.max_length
     training, counts = supervise(
         data_args.sft_dataset(held=False), tokenizer, longest, data_args.too_long, data_args.whole_text_share
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **packed_facts(training, training_args), "template": template_hash(tokenizer.chat_template),
     }  # fmt: skip
     navigation = _navigation(data_args, tokenizer)
-    describe_run("sft", facts, data_args, training_args, model_args, folder=training_args.output_dir)
+    config = describe_run("sft", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     rows = len(packed_lengths(training, longest)) if training_args.packing else counts.samples
     _print_estimate(training_args, model_args, counts, rows)
     if data_args.dry_run:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     record: dict[str, Any] = {"stage": "sft", "base": model_args.model_name_or_path, "data": facts}
     trainer.record = record
-    train(trainer, training_args.resume_from_checkpoint, record)
+    train(trainer, training_args.resume_from_checkpoint, record, config)
 
 
 def _print_estimate(training: SFTConfig, model: ModelConfig, counts: Counts, rows: int) -> None:

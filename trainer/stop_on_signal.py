@@ -16,7 +16,9 @@ class StopOnSignal(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.agreed = False
+        """Whether all processes stopped after a step and saved it. A signal after the last step changes nothing."""
+        self._requested = False
         self._before: signal.Handlers | None = None
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -25,7 +27,7 @@ class StopOnSignal(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         if self._anyone(args.device):
-            self.requested = True
+            self.agreed = True
             control.should_save = True
             control.should_evaluate = False
             control.should_training_stop = True
@@ -36,11 +38,11 @@ class StopOnSignal(TrainerCallback):
             self._before = None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
+        self._requested = True
 
     def _anyone(self, device: torch.device) -> bool:
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return self.requested
-        flag = torch.tensor(int(self.requested), device=device)
+            return self._requested
+        flag = torch.tensor(int(self._requested), device=device)
         torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
         return bool(flag.item())

@@ -108,15 +108,27 @@ def test_a_checkpoint_that_was_not_finished_is_passed_over(traces, base, tmp_pat
     count("corruption", checkpoints_passed_over=1)
 
 
-def test_weights_that_are_no_weights_end_with_a_word(traces, base, tmp_path, chance, count):
-    out = tmp_path / "out"
-    assert sft(traces, base, out).run().code == 0
+@pytest.mark.parametrize("spoiled", ["the newest", "all"])
+def test_weights_that_are_no_weights_are_named(traces, base, tmp_path, count, spoiled):
+    calm, out = tmp_path / "calm", tmp_path / "out"
+    assert sft(traces, base, calm).run().code == 0
+    shutil.copytree(calm, out)
     (out / "model.safetensors").unlink()
-    for checkpoint in out.glob("checkpoint-*"):
+    checkpoints = sorted(out.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    assert len(checkpoints) > 1
+    for checkpoint in checkpoints[-1:] if spoiled == "the newest" else checkpoints:
         path = checkpoint / "model.safetensors"
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     end = sft(traces, base, out).run()
-    assert end.code != 0
-    assert not (out / "model.safetensors").exists()
-    assert "afetensors" in end.said or "checkpoint" in end.last_words, end.said
-    count("corruption", weights_refused=1)
+    assert "Traceback" not in end.said, end.said
+    assert f"{checkpoints[-1] / 'model.safetensors'} cannot be read" in end.said, end.said
+    if spoiled == "the newest":
+        assert end.code == 0, end.said
+        assert f"resuming from {checkpoints[-2]}\n" in end.said
+        assert files(out, "model.safetensors") == files(calm, "model.safetensors")
+    else:
+        assert end.code == 1, end.said
+        assert "model.safetensors" in end.last_words, end.said
+        assert "delete them to begin again" in end.last_words, end.said
+        assert not (out / "model.safetensors").exists()
+    count("corruption", weights_named=1)

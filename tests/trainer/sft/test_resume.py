@@ -1,5 +1,6 @@
 """Ends that are not the end: a run stopped anywhere goes on, and what it left is whole or known not to be."""
 
+import errno
 import os
 import shutil
 import signal
@@ -9,11 +10,14 @@ import torch
 from short_runs import losses, record, same, sft, weights
 from transformers import TrainerCallback
 
+from navigation import InputError, write_json
+from navigation.lock import RunLock
 from trainer import durable_checkpoints
 from trainer.checkpoint import INCOMPLETE, latest_checkpoint
 from trainer.ends import PREEMPTED, Preempted, TrainingFailed
+from trainer.resume import newest_checkpoint, refuse_another_run
 from trainer.run import ended
-from trainer.sft_trainer import LongestFirst, WalkTrainer
+from trainer.sft_trainer import WalkTrainer
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,22 @@ def test_sigterm_saves_and_the_next_run_ends_as_if_nothing_had_been(traces, base
     sft(traces, base, tmp_path)
     assert same(weights(tmp_path), weights(whole))
     assert losses(tmp_path) == losses(whole)
+
+
+def test_a_signal_after_the_last_step_changes_nothing(traces, base, tmp_path, monkeypatch):
+    class Late(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            if state.global_step == state.max_steps:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    real = WalkTrainer.__init__
+
+    def with_callback(self, *args, callbacks, **kwargs):
+        real(self, *args, callbacks=[Late(), *callbacks], **kwargs)
+
+    monkeypatch.setattr(WalkTrainer, "__init__", with_callback)
+    sft(traces, base, tmp_path, max_steps=2)
+    assert (tmp_path / "model.safetensors").is_file()
 
 
 def test_a_stopped_run_has_an_exit_code_of_its_own(capsys):
@@ -161,13 +181,6 @@ def test_the_record_beside_model_and_checkpoints(whole, base, tmp_path, traces):
         sft(traces, other, tmp_path / "out")
 
 
-def test_the_longest_rows_come_first():
-    lengths = [5, 9, 1, 7, 3, 8, 2, 6]
-    order = list(LongestFirst([2, 5, 0, 1, 3, 7, 4, 6], lengths, step=2))
-    assert order == [1, 5, 3, 7, 2, 0, 4, 6]
-    assert list(LongestFirst(range(3), [1, 3, 2], step=2)) == [1, 2, 0]
-
-
 def test_step_one_holds_the_longest_samples(traces, base, tmp_path, monkeypatch):
     widths = []
     real = WalkTrainer.training_step
@@ -179,3 +192,94 @@ def test_step_one_holds_the_longest_samples(traces, base, tmp_path, monkeypatch)
     monkeypatch.setattr(WalkTrainer, "training_step", look)
     sft(traces, base, tmp_path, per_device_train_batch_size=1, gradient_accumulation_steps=2)
     assert widths[:4] == sorted(widths, reverse=True)[:4]
+
+
+def test_a_full_disk_anywhere_ends_with_a_word(traces, base, tmp_path, whole, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "metrics.jsonl"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.metrics_log.open", full, raising=False)
+        with pytest.raises(TrainingFailed, match=r"metrics.jsonl could not be saved .*No space left"):
+            sft(traces, base, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.run.write_record", full)
+        with pytest.raises(TrainingFailed, match=r"No space left.*last good checkpoint is .*checkpoint-4"):
+            sft(traces, base, tmp_path)
+    assert not (tmp_path / ".final").exists()
+    (tmp_path / ".final").mkdir()
+    (tmp_path / ".final" / "left over").touch()
+    sft(traces, base, tmp_path)
+    assert same(weights(tmp_path), weights(whole))
+    assert not (tmp_path / "left over").exists()
+
+
+def test_a_run_that_was_cut_off_after_its_last_step_makes_no_other(traces, base, tmp_path, whole):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    (out / "model.safetensors").unlink()
+    sft(traces, base, out)
+    assert same(weights(out), weights(whole))
+    assert losses(out) == losses(whole)
+    assert record(out)["step"] == 4
+
+
+def test_a_save_without_weights_is_no_end(traces, base, tmp_path, monkeypatch):
+    real = WalkTrainer.save_model
+
+    def shards_alone(self, output_dir=None, _internal_call=False):
+        return real(self, output_dir, _internal_call) if _internal_call else os.makedirs(output_dir)
+
+    monkeypatch.setattr(WalkTrainer, "save_model", shards_alone)
+    with pytest.raises(TrainingFailed, match=r"no \*\.safetensors"):
+        sft(traces, base, tmp_path, max_steps=2)
+
+
+def test_a_refused_or_dry_run_leaves_the_recipe_of_the_run_alone(traces, base, tmp_path, whole):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    recipe = (out / "resolved_config.yaml").read_bytes()
+    with RunLock(out / ".lock"), pytest.raises(InputError, match="locked"):
+        sft(traces, base, out, learning_rate=0.5)
+    sft(traces, base, out, learning_rate=0.25, dry_run=True)
+    assert (out / "resolved_config.yaml").read_bytes() == recipe
+    assert "learning_rate: 0.25" in (out / "resolved_config.dry.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "was"),
+    [
+        ("base", "Qwen/Qwen3-8B"),
+        ("stage", "grpo"),
+        ("chat_template", "0" * 12),
+        ("distributed", "DEEPSPEED ZeRO-3"),
+    ],
+)
+def test_another_run_s_checkpoint_is_refused(whole, tmp_path, name, was):
+    folder = tmp_path / "checkpoint-4"
+    folder.mkdir()
+    mine = record(whole / "checkpoint-4")
+    refuse_another_run(folder, mine)  # a checkpoint without a record says nothing
+    write_json(folder / "clipscout.json", mine | {"distributed": "MULTI_CPU", "processes": 2})
+    refuse_another_run(folder, mine)
+    write_json(folder / "clipscout.json", mine | {name: was})
+    with pytest.raises(InputError, match=f"{name}.*another output_dir"):
+        refuse_another_run(folder, mine)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt"])
+def test_a_spoiled_checkpoint_is_passed_over_and_named(traces, base, tmp_path, whole, capsys, file):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    spoiled = out / "checkpoint-4" / file
+    spoiled.write_bytes(spoiled.read_bytes()[: spoiled.stat().st_size // 2])
+    assert latest_checkpoint(out) == out / "checkpoint-2"
+    sft(traces, base, out)
+    said = capsys.readouterr().out
+    assert f"{spoiled} cannot be read" in said
+    assert f"resuming from {out / 'checkpoint-2'}" in said
+    assert same(weights(out), weights(whole))
+    for checkpoint in out.glob("checkpoint-*"):
+        (checkpoint / file).write_bytes(b"")
+    with pytest.raises(InputError, match=rf"checkpoint-4/{file}.*delete them to begin again"):
+        newest_checkpoint(out)
