@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from datasets import Dataset
+from torch.utils.data import Sampler
 from trl import GRPOTrainer
 
 from navigation import Status, visits_of
@@ -18,6 +20,7 @@ from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.episode_masks import EpisodeMasks
 from trainer.episode_metrics import accuracy_per_visit, equal_groups, kept_fraction, share_of_video_qa
 from trainer.recorder import RolloutRecorder, record
+from trainer.sample_order import Orders, RepeatEpoch
 from trainer.tool_loop import ConcurrentTools
 
 
@@ -67,6 +70,11 @@ class NavigationGRPOTrainer(CachedRollouts, ConcurrentTools, DurableCheckpoints,
         super().__init__(*args, reward_funcs=list(reward_funcs), **kwargs)
         if recorder is not None:
             self.add_callback(recorder)
+        self.orders = Orders()
+        self.add_callback(self.orders)
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
+        return RepeatEpoch(super()._get_train_sampler(dataset), self.orders)
 
     def _generate(self, prompts):
         begun = time.perf_counter()

@@ -1,9 +1,9 @@
 """trl's `SFTTrainer` for walks: whole checkpoints, navigation beside the loss, and errors that say what to do."""
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from torch.utils.data import Sampler
 from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
@@ -12,6 +12,7 @@ from trainer.checkpoint import latest_checkpoint
 from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.ends import TrainingFailed
 from trainer.navigation_evaluation import NavigationEvaluation
+from trainer.sample_order import Orders, RowOrder
 
 
 class WalkTrainer(DurableCheckpoints, SFTTrainer):
@@ -20,8 +21,8 @@ class WalkTrainer(DurableCheckpoints, SFTTrainer):
     Args:
         navigation: Plays held-out questions at each evaluation; its figures are logged with the loss, and one of them
             may be `metric_for_best_model`.
-        longest_first: Begin the first two steps with the longest rows. The second step is the one that holds weights,
-            gradients, optimizer states and activations at once: what fits there fits to the end.
+        longest_first: Begin every epoch with two steps of the longest rows. The second step of all is the one that
+            holds weights, gradients, optimizer states and activations at once: what fits there fits to the end.
     """
 
     def __init__(
@@ -29,6 +30,8 @@ class WalkTrainer(DurableCheckpoints, SFTTrainer):
     ) -> None:
         self.navigation, self.longest_first = navigation, longest_first
         super().__init__(*args, **kwargs)
+        self.orders = self._orders()
+        self.add_callback(self.orders)
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
@@ -67,39 +70,15 @@ class WalkTrainer(DurableCheckpoints, SFTTrainer):
         )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
-        sampler = super()._get_train_sampler(train_dataset)
         dataset = self.train_dataset if train_dataset is None else train_dataset
         # Grouped by length, transformers begins with the longest of its own accord.
-        if sampler is None or not self.longest_first or self.args.train_sampling_strategy != "random":
-            return sampler
-        lengths = [len(ids) for ids in dataset["input_ids"]]
-        rows = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
-        return LongestFirst(sampler, lengths, rows)
+        if self.args.train_sampling_strategy != "random":
+            return super()._get_train_sampler(train_dataset)
+        step = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+        return RowOrder([len(ids) for ids in dataset["input_ids"]], 2 * step * self.longest_first, self.orders)
 
-
-class LongestFirst(Sampler[int]):
-    """A sampler's order after the longest rows, which make up the first two steps of every epoch, longest first.
-
-    Which rows a step holds depends on its size alone, not on how it is split over devices and accumulation.
-
-    Args:
-        sampler: The order to change.
-        lengths: Tokens of each row.
-        step: Rows of an optimizer step.
-    """
-
-    def __init__(self, sampler: Sampler[int], lengths: Sequence[int], step: int) -> None:
-        self.sampler = sampler
-        self.longest = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))[: 2 * step]
-
-    def __len__(self) -> int:
-        return len(self.sampler)
-
-    def __iter__(self) -> Iterator[int]:
-        moved = set(self.longest)
-        # The sampler is asked for its whole order: what it draws from its generator stays the same.
-        yield from [*self.longest, *[row for row in self.sampler if row not in moved]]
-
-    def set_epoch(self, epoch: int) -> None:
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(epoch)
+    def _orders(self) -> Orders:
+        seed = self.args.data_seed
+        if seed is None and not self.longest_first:
+            seed = self.args.seed  # the order of `trl sft`
+        return Orders(seed, lambda drawn: broadcast_object_list([drawn])[0])
