@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
 from trainer.arguments import SFTArguments
@@ -30,6 +31,12 @@ def read(path, folder, *more):
 def test_a_preset_s_settings_go_together(path, tmp_path):
     data, training, _ = read(path, tmp_path)
     check(data, training)
+
+
+def test_no_two_presets_train_into_one_folder():
+    files = [path for stage in ("sft", "grpo") for path in (CONFIGS / stage).glob("*.yaml")]
+    folders = [yaml.safe_load(path.read_text(encoding="utf-8"))["output_dir"] for path in files]
+    assert len(set(folders)) == len(folders)
 
 
 def test_the_published_recipe(tmp_path):
