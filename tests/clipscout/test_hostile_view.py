@@ -85,6 +85,8 @@ class World:
     def __init__(self, folder, texts):
         self.folder = write_world(folder, texts)
         self.sets = find_sets(self.folder)
+        for each in self.sets:
+            each.refresh()
         self.client = TestClient(view_app(self.sets), base_url="http://localhost")
 
     def page(self, url, **query):
