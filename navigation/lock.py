@@ -36,7 +36,8 @@ class RunLock:
         what: What is locked, for the message.
 
     Raises:
-        InputError: on entering, if another process holds it (the message says which), or the file system cannot lock.
+        InputError: on entering, if another process holds it (the message says which), if it is a symbolic link, or if
+            the file system cannot lock.
     """
 
     def __init__(self, path: str | Path, what: str = "run") -> None:
@@ -46,8 +47,14 @@ class RunLock:
 
     def __enter__(self) -> "RunLock":
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Not inheritable: a program started from here would otherwise hold the lock on after our death.
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # Not inheritable: a program started from here would otherwise hold the lock on after our death. And no link: in
+        # a folder that others write to it would have us empty whatever it leads to.
+        try:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise InputError(self.path, self.what, "a symbolic link", "delete it: a lock is a file") from None
+            raise
         try:
             lock_file(handle, self.path, self.what, holder(handle))
             os.ftruncate(handle, 0)
