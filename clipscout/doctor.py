@@ -39,6 +39,7 @@ def doctor(
     model: Annotated[list[str] | None, typer.Option(help="Model that an endpoint must serve; repeatable.")] = None,
     checkpoint: Annotated[list[Path] | None, typer.Option(help="Checkpoint to look at; repeatable.")] = None,
     config: Annotated[list[Path] | None, typer.Option(help="Training config: room for its checkpoints.")] = None,
+    launch: Annotated[Path | None, typer.Option(help="Launch file of those runs: its engine's checkpoints.")] = None,
     shared: Annotated[list[Path] | None, typer.Option(help="Folder that all machines write to; repeatable.")] = None,
 ) -> None:
     """What this machine has, what is missing, and how to mend it.
@@ -54,7 +55,7 @@ def doctor(
     for path in checkpoint or ():
         found += doctor_checks.checkpoint(path)
     for path in config or ():
-        found += doctor_checks.planned_checkpoints(path)
+        found += doctor_checks.planned_checkpoints(path, launch)
     for path in shared or ():
         found += doctor_checks.shared_folder(path)
     raise typer.Exit(show(found))

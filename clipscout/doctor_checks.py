@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ MOST_SKEW = 2.0
 """Seconds that clocks may differ: more makes locks, journals and `make` look at wrong times."""
 SEEN_WITHIN = 600.0
 MARK = ".clipscout-doctor"
+DEEPSPEED = {"distributed_type": "DEEPSPEED", "deepspeed_config": {"zero_stage": 3}}
 
 
 def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
@@ -52,7 +54,12 @@ def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
     mend = f"it does not serve {', '.join(missing)}: take a name from its list, or start it with --served-model-name"
     yield Finding("mend" if missing else "ok", what, f"serves {shown}", mend)
     if date:
-        yield _skew(f"clock of {url}", email.utils.parsedate_to_datetime(date).timestamp() - time.time(), whole=True)
+        try:
+            theirs = email.utils.parsedate_to_datetime(date).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            yield Finding("note", f"clock of {url}", f"its Date header is no date: {date[:80]}", "compare it by hand")
+        else:
+            yield _skew(f"clock of {url}", theirs - time.time(), whole=True)
 
 
 def checkpoint(folder: Path) -> Iterator[Finding]:
@@ -84,30 +91,43 @@ def checkpoint(folder: Path) -> Iterator[Finding]:
         yield Finding("ok", f"{what}: template", shown)
 
 
-def planned_checkpoints(config: Path) -> Iterator[Finding]:
-    """Whether the disk of a training config's output folder holds the checkpoints it will keep."""
+def planned_checkpoints(config: Path, launch: Path | None = None) -> Iterator[Finding]:
+    """Whether the disk of a training config's output folder holds the checkpoints it will keep.
+
+    Args:
+        launch: The run's launch file, which says who writes what; default: DeepSpeed's, which are the largest.
+    """
     what = f"room for {config.name}"
     try:
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
         output, name = Path(values["output_dir"]), str(values["model_name_or_path"])
+        launched = yaml.safe_load(launch.read_text(encoding="utf-8")) if launch is not None else DEEPSPEED
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        yield Finding("mend", what, f"cannot be read: {error}", "give a config of configs/sft or configs/grpo")
+        mend = "give a config of configs/sft or configs/grpo, and a launch file of launch/accelerate"
+        yield Finding("mend", what, f"cannot be read: {error}", mend)
         return
     if meant_as_folder(name) and not Path(name).is_dir():
         mend = "run the stage that makes it first, or give another model_name_or_path"
         yield Finding("mend", what, f"{name}: no such folder", mend)
         return
     try:
-        each = checkpoint_bytes(name, values)
-    except (InputError, OSError, ValueError) as error:
+        each = checkpoint_bytes(name, values, launched)
+    except (InputError, OSError, ValueError, KeyError) as error:
         mend = "give model_name_or_path a folder, or fetch the model first"
         yield Finding("note", what, f"size of {name} unknown: {str(error)[:200]}", mend)
         return
-    kept = (values.get("save_total_limit") or 3) + 2  # the one being written, and the final model
     there = next(path for path in (output.resolve(), *output.resolve().parents) if path.exists())
     free = shutil.disk_usage(there).free
-    shown = f"{kept} x {each / 1e9:.2f} GB, {free / 1e9:.0f} GB free at {there}"
+    size = f"{'' if launch is not None else 'at most '}{each / 1e9:.2f} GB"
+    limit = values.get("save_total_limit")
+    if limit is None:
+        shown = f"every checkpoint is kept, each {size}: {free / 1e9:.0f} GB free at {there} hold {free // each:.0f}"
+        yield Finding("note", what, shown, "set save_total_limit")
+        return
+    # The best one is kept beside the newest; one is being written, and the final model comes last.
+    kept = max(limit, 2 if values.get("load_best_model_at_end") else 1) + 2
     mend = "make room, give another output_dir, or a lower save_total_limit"
+    shown = f"{kept} x {size}, {free / 1e9:.0f} GB free at {there}"
     yield Finding("ok" if free > kept * each else "mend", what, shown, mend)
 
 
@@ -117,21 +137,20 @@ def meant_as_folder(name: str) -> bool:
     return name.startswith((".", "~", "/")) or len(parts) > 2 or (len(parts) == 2 and Path(parts[0]).is_dir())
 
 
-def checkpoint_bytes(name: str, values: dict[str, Any]) -> float:
+def checkpoint_bytes(name: str, values: dict[str, Any], launch: dict[str, Any]) -> float:
     """Bytes of one checkpoint: weights, and the optimizer's states at the precision that is written."""
-    from peft import LoraConfig
     from transformers import AutoConfig
 
-    from trainer.estimate import Setup, memory
+    from trainer.estimate import memory
+    from trainer.estimate_setup import planned_setup
 
-    adapter = None
-    if values.get("use_peft"):
-        modules = values.get("lora_target_modules") or "all-linear"
-        adapter = LoraConfig(r=values.get("lora_r", 16), target_modules=modules, task_type="CAUSAL_LM")
     model = AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
-    setup = Setup(1, optimizer=values.get("optim") or "adamw_torch", engine="deepspeed", adapter=adapter)
-    found = memory(model, setup)
-    return found.optimizer + (found.gradients if adapter else found.weights)
+    setup = planned_setup(values, launch, devices=1)
+    found = memory(model, replace(setup, tokens=1))
+    if setup.adapter is not None:
+        return found.optimizer + found.gradients  # as many as the adapter's own weights
+    # FSDP2 writes its shards beside the whole model.
+    return found.optimizer + found.weights * (2 if setup.engine == "fsdp2" else 1)
 
 
 def shared_folder(folder: Path) -> Iterator[Finding]:
@@ -142,13 +161,17 @@ def shared_folder(folder: Path) -> Iterator[Finding]:
     what, host = f"shared {folder}", socket.gethostname()
     place = folder / MARK
     mark = place / f"{host}.json"
+    if place.is_symlink():
+        yield Finding("mend", what, f"{MARK} is a symbolic link", "delete it: somebody else may have put it there")
+        return
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        place.chmod(0o777)
+        place.mkdir(parents=True)
+        place.chmod(0o1777)  # as /tmp: every user puts a mark there, none touches another's
+    except FileExistsError:
+        pass
     except PermissionError:
-        if not place.is_dir():
-            yield Finding("mend", what, "cannot be written", f"give {os.getuid()} the right to write there")
-            return
+        yield Finding("mend", what, "cannot be written", f"give {os.getuid()} the right to write there")
+        return
     except OSError as error:
         yield Finding("mend", what, f"cannot be written: {error.strerror}", "give a folder that exists and is mounted")
         return
@@ -161,10 +184,15 @@ def shared_folder(folder: Path) -> Iterator[Finding]:
     except (OSError, InputError) as error:
         yield Finding("mend", what, f"cannot be written or locked: {error}", "mount it with rights and with file locks")
         return
-    hosts = sorted(str(each.get("host")) for each in seen if time.time() - float(each.get("time", 0)) < SEEN_WITHIN)
+    hosts = sorted(str(each.get("host")) for each in seen if time.time() - _number(each.get("time")) < SEEN_WITHIN)
     yield Finding("ok", what, f"written, locked and renamed in from {', '.join(hosts)}")
     # The server's time of writing lies between ours before and after it, or its clock is off.
     yield _skew(f"clock of {folder}", min(0.0, written - begun) or max(0.0, written - ended))
+
+
+def _number(value: object) -> float:
+    """A number of a file that others write; what is none is long ago."""
+    return float(value) if isinstance(value, (int, float)) else 0.0
 
 
 def _skew(what: str, seconds: float, whole: bool = False) -> Finding:

@@ -204,10 +204,18 @@ def lines(config: PretrainedConfig, setup: Setup, tokens: float, length: float) 
     sharding = {0: "nothing sharded", 1: "ZeRO-1", 2: "ZeRO-2", 3: "ZeRO-3" if setup.engine == "deepspeed" else "FSDP2"}
     yield f"memory, {setup.devices} devices, {sharding[setup.stage]}, {setup.tokens} tokens at a time:"
     yield f"  {memory(config, setup)}"
+    flops = step_flops(config, 1, length, setup.adapter) * tokens
+    yield f"time: {tokens / 1e6:.2f} million tokens, {flops:.3g} operations: {time(config, setup, tokens, length)}"
+
+
+def time(config: PretrainedConfig, setup: Setup, tokens: float, length: float) -> str:
+    """Hours of a run in words.
+
+    Args:
+        tokens: Of the whole run: of the set times the epochs.
+        length: Mean tokens of a document.
+    """
     name, peak = peak_flops()
     flops = step_flops(config, 1, length, setup.adapter) * tokens
     hours = flops / (peak * USUAL_MFU * setup.devices) / 3600
-    yield (
-        f"time: {tokens / 1e6:.2f} million tokens, {flops:.3g} operations: {hours:.2f} hours on {setup.devices} x "
-        f"{name} at {USUAL_MFU:.0%} of its peak"
-    )
+    return f"{hours:.2f} hours on {setup.devices} x {name} at {USUAL_MFU:.0%} of its peak"

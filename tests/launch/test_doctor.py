@@ -1,4 +1,5 @@
 import asyncio
+import io
 import json
 import re
 import subprocess
@@ -6,13 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
-from clipscout import doctor, doctor_checks
+from benchmarks import scaling
+from clipscout import doctor, doctor_checks, doctor_memory
 from clipscout.main import app
+from navigation import InputError
 from navigation.lock import RunLock
 from navigation.protocol import chat_template, template_hash
 
+ROOT = Path(__file__).parents[2]
 MODEL = {
     "model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "hidden_size": 32, "intermediate_size": 64,
     "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 500,
@@ -111,7 +116,7 @@ def test_more_checkpoints_than_the_disk_holds(config, monkeypatch):
     monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda path: usage)
     (finding,) = doctor_checks.planned_checkpoints(config)
     assert finding.level == "mend"
-    assert "4 x 0.00 GB" in finding.found
+    assert "4 x at most 0.00 GB" in finding.found
 
 
 @pytest.mark.parametrize(
@@ -127,6 +132,18 @@ def test_a_folder_that_is_not_there_is_told_from_a_model_that_is_not_fetched(tmp
     assert name in finding.found
 
 
+def test_without_a_limit_every_checkpoint_is_kept(config, monkeypatch):
+    config.write_text(config.read_text().replace("save_total_limit: 2\n", ""))
+    (finding,) = doctor_checks.planned_checkpoints(config)
+    assert finding.level == "note"
+    assert "every checkpoint is kept" in finding.found
+    assert "save_total_limit" in finding.mend
+
+
+def launch_file(name):
+    return yaml.safe_load((ROOT / "launch" / "accelerate" / f"{name}.yaml").read_text())
+
+
 def test_a_checkpoint_costs_what_a_saved_one_weighs(whole, tmp_path):
     """The estimate against a model and optimizer that are written for real."""
     import torch
@@ -136,13 +153,60 @@ def test_a_checkpoint_costs_what_a_saved_one_weighs(whole, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     written = (tmp_path / "saved" / "model.safetensors").stat().st_size
     parameters = sum(each.numel() for each in model.parameters())
-    estimate = doctor_checks.checkpoint_bytes(str(whole), {"optim": "adamw_torch"})
     assert written == pytest.approx(2 * parameters, rel=0.05)
+    adam = {"optim": "adamw_torch"}
+    estimate = doctor_checks.checkpoint_bytes(str(whole), adam, launch_file("node_zero3"))
     # Master copy and two states of Adam, each in fp32, as DeepSpeed writes them.
     assert estimate == pytest.approx(written + 3 * 4 * parameters, rel=0.05)
-    adapter = doctor_checks.checkpoint_bytes(str(whole), {"use_peft": True, "lora_r": 4})
-    assert adapter < 0.5 * estimate
-    assert torch.bfloat16.itemsize == 2
+    optimizer = torch.optim.AdamW(model.parameters())
+    for each in model.parameters():
+        each.grad = torch.zeros_like(each)
+    optimizer.step()
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    alone = doctor_checks.checkpoint_bytes(str(whole), adam, launch_file("gpu"))
+    assert alone == pytest.approx(written + (tmp_path / "optimizer.pt").stat().st_size, rel=0.1)
+    # fp32 shards, the same gathered, two states of Adam in fp32.
+    sharded = doctor_checks.checkpoint_bytes(str(whole), adam, launch_file("node_fsdp2"))
+    assert sharded == pytest.approx(16 * parameters, rel=0.05)
+    lora = doctor_checks.checkpoint_bytes(str(whole), {"use_peft": True, "lora_r": 4}, launch_file("node_zero3"))
+    assert lora < 0.5 * estimate
+
+
+def test_a_launch_file_says_who_writes_the_checkpoints(config):
+    (most,) = doctor_checks.planned_checkpoints(config)
+    (found,) = doctor_checks.planned_checkpoints(config, ROOT / "launch" / "accelerate" / "gpu.yaml")
+    assert "at most" in most.found
+    assert "at most" not in found.found
+
+
+def test_memory_and_time_of_the_presets_are_told():
+    full, adapter = doctor_memory.sft_memory()
+    assert (full.what, adapter.what) == ("SFT by qwen3_8b_full_zero3", "SFT by qwen3_8b_lora_1gpu")
+    for finding in (full, adapter):
+        assert "24,576 tokens" in finding.found
+        assert re.search(r"\d GiB a device .* 33,000 walks, 3 epochs: [\d.]+ hours on \d+ x \w+ at 40%", finding.found)
+    assert scaling.figure("trajectories") == doctor_memory.WALKS
+    assert scaling.figure("walk_tokens") == doctor_memory.WALK_TOKENS
+    hours = float(re.search(r"([\d.]+) hours on 8", full.found)[1])
+    assert hours == pytest.approx(scaling.sft_hours(8)[0], rel=0.02)
+
+
+@pytest.mark.parametrize("date", ["yesterday", "", "Thu, 99 Nov 2026 99:99:99 GMT", "0"])
+def test_a_date_that_is_none_is_noted(monkeypatch, date):
+    body = io.BytesIO(b'{"data": [{"id": "m"}]}')
+    body.headers = {"Date": date}
+    monkeypatch.setattr(doctor_checks.urllib.request, "urlopen", lambda *arguments, **options: body)
+    found = list(doctor_checks.endpoint("http://127.0.0.1:9/v1", ["m"]))
+    assert found[0].level == "ok"
+    assert all(each.level == "note" for each in found[1:])
+
+
+@pytest.mark.parametrize("mark", ['{"host": "x", "time": "noon"}', '{"host": "x", "time": null}', "[1]", '{"host": "x'])
+def test_a_mark_that_is_none_is_of_no_machine(tmp_path, mark):
+    list(doctor_checks.shared_folder(tmp_path))
+    (tmp_path / doctor_checks.MARK / "x.json").write_text(mark)
+    found = list(doctor_checks.shared_folder(tmp_path))
+    assert found[0].found == f"written, locked and renamed in from {doctor_checks.socket.gethostname()}"
 
 
 def test_a_clock_that_is_off(tmp_path, monkeypatch):
@@ -164,6 +228,35 @@ def test_the_folder_tells_which_machines_were_there(tmp_path, monkeypatch):
 def test_a_folder_without_locks_is_said_to_be_so(tmp_path, monkeypatch):
     with RunLock(tmp_path / doctor_checks.MARK / f"{doctor_checks.socket.gethostname()}.lock"):
         (finding,) = doctor_checks.shared_folder(tmp_path)
+    assert finding.level == "mend"
+
+
+def test_others_may_mark_the_folder_and_not_touch_our_mark(tmp_path):
+    list(doctor_checks.shared_folder(tmp_path))
+    assert (tmp_path / doctor_checks.MARK).stat().st_mode & 0o7777 == 0o1777
+
+
+def test_a_link_in_the_place_of_a_lock_empties_nothing(tmp_path):
+    list(doctor_checks.shared_folder(tmp_path))
+    theirs = tmp_path / "theirs"
+    theirs.write_text("precious")
+    lock = tmp_path / doctor_checks.MARK / f"{doctor_checks.socket.gethostname()}.lock"
+    lock.unlink()
+    lock.symlink_to(theirs)
+    (finding,) = doctor_checks.shared_folder(tmp_path)
+    assert theirs.read_text() == "precious"
+    assert finding.level == "mend"
+    assert "symbolic link" in finding.found
+    with pytest.raises(InputError, match="a lock is a file"):
+        RunLock(lock).__enter__()
+
+
+def test_a_link_in_the_place_of_the_folder_of_marks_opens_nothing(tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o700)
+    (tmp_path / doctor_checks.MARK).symlink_to(theirs)
+    (finding,) = doctor_checks.shared_folder(tmp_path)
+    assert theirs.stat().st_mode & 0o7777 == 0o700
     assert finding.level == "mend"
 
 
