@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,10 @@ for group in record.glob(f"step-{step or '*'}/group"):
         pass
 """
 SCONTROL = r"""#!/usr/bin/env bash
-if [[ $1 == show ]]; then echo n1; echo n2; else echo "$*" >>"$RECORD/events"; kill -KILL "$PPID"; fi
+if [[ $1 == show ]]; then echo n1; echo n2; echo n3; else echo "$*" >>"$RECORD/events"; kill -KILL "$PPID"; fi
 """
 CURL = r"""#!/usr/bin/env bash
-echo '{"data":[{"id":"policy"}]}'
+echo '{"data":[{"id":"policy"},{"id":"vision"}]}'
 """
 SERVER = r"""#!/usr/bin/env python3
 import os, pathlib, signal
@@ -85,6 +86,7 @@ def note(*_):
     os._exit(75)
 if not (record / "deaf").exists():
     signal.signal(signal.SIGTERM, note)
+(record / "flags").write_text("\n".join(sys.argv[1:]))
 (record / "training").touch()
 while True:
     signal.pause()
@@ -166,3 +168,14 @@ def test_a_start_forgets_the_step_of_the_one_before(job, tmp_path):
     script = job()
     until((tmp_path / "training").exists, script)
     assert step.read_text() == "7.1\n"
+
+
+def test_the_trainer_is_told_where_both_servers_are(job, tmp_path):
+    script = job(VISION_NODES="1", VISION="vision", SLURM_JOB_NUM_NODES="3", VISION_SERVER=str(tmp_path / "server.sh"))
+    until((tmp_path / "training").exists, script)
+    flags = (tmp_path / "flags").read_text().splitlines()
+    told = dict(pairwise(flags))
+    assert told["--vllm_server_base_url"] == "http://127.0.0.1:8000"
+    assert told["--server_log"] == str(tmp_path / "logs" / "grpo-7" / "policy.log")
+    assert told["--clip_url"] == "http://127.0.0.1:8100/v1"
+    assert told["--clip_model"] == "vision"

@@ -78,6 +78,8 @@ def test_grpo_waits_for_its_vision_server_and_trains(slurm, traces, base, tmp_pa
         tmp_path, "grpo.sbatch", *options, sbatch=("--nodes=2",), CONFIG=str(ROOT / "configs/grpo/tiny_cpu.yaml"),
         LAUNCH=str(ROOT / "launch/accelerate/cpu.yaml"), PORT="29512", TRAINER_NODES="1", POLICY_NODES="0",
         VISION_NODES="1", VISION="stub", VISION_SERVER=str(server), VISION_PORT="8177",
+        # The small world has no videos to ask about.
+        VISION_FLAG="", VISION_NAME_FLAG="",
     )  # fmt: skip
     slurm.finished(job, 600)
     said = next(tmp_path.glob("grpo-*.log")).read_text()
