@@ -42,20 +42,42 @@ class Command:
         return ended(self.start(), seconds)
 
     def survive(self, kills: int, chance: random.Random, begun, seconds: float) -> tuple[int, Ended]:
-        """Kills a run `kills` times, each at a random moment after `begun()` is true and within `seconds`, then runs it
-        to its end. Returns how many were really killed, and the end."""
+        """Kills a run `kills` times, each at a random moment after `begun()` is true, then runs it to its end.
+
+        Args:
+            seconds: What an undisturbed run took. The moments lie before six tenths of it: others may be faster.
+
+        Returns:
+            How many were really killed, at least the first, and the end.
+        """
         killed = 0
         for _ in range(kills):
+            start = time.monotonic()
             child = self.start()
             until(lambda child=child: begun() or child.poll() is not None)
-            moment = time.monotonic() + chance.uniform(0, seconds)
+            moment = max(time.monotonic(), chance.uniform(time.monotonic(), start + 0.6 * seconds))
             while time.monotonic() < moment and child.poll() is None:
                 time.sleep(0.005)
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                killed += 1
-            child.communicate()
+            killed += kill(child)
+        assert killed, "no run was killed: nothing was tested"
         return killed, self.run()
+
+    def killed_when(self, condition) -> str:
+        """Kills a run as soon as `condition()` is true; it must not have ended by then. Returns what it said."""
+        child = self.start()
+        until(lambda: condition() or child.poll() is not None)
+        assert child.poll() is None, f"it ended before it could be killed: {child.communicate()[0]}"
+        os.killpg(child.pid, signal.SIGKILL)
+        return child.communicate()[0]
+
+
+def kill(child: subprocess.Popen) -> bool:
+    """Kills a run and reads what it said; whether it was still there."""
+    alive = child.poll() is None
+    if alive:
+        os.killpg(child.pid, signal.SIGKILL)
+    child.communicate()
+    return alive
 
 
 def ended(child: subprocess.Popen, seconds: float = 1800) -> Ended:

@@ -3,8 +3,9 @@
 import json
 import shutil
 
+import pytest
 from fault_tools import Command, until
-from test_kills import IN_FLIGHT, SEGMENTS, captions, files, sft, teacher
+from test_kills import IN_FLIGHT, SEGMENTS, captions, files, grpo, sft, teacher
 
 FULL = ("No space left", "could not be saved")
 
@@ -82,17 +83,20 @@ def test_dataset(traces, small_disk, tmp_path, count):
     count("full disk", datasets_stopped=1)
 
 
-def test_sft_keeps_its_last_good_checkpoint(traces, base, small_disk, tmp_path, count):
+@pytest.mark.parametrize("stage", [sft, grpo])
+def test_training_keeps_its_last_good_checkpoint(stage, traces, base, small_disk, tmp_path, count):
     calm = tmp_path / "calm"
-    assert sft(traces, base, calm).run().code == 0
+    assert stage(traces, base, calm).run().code == 0
     out = small_disk.folder / "out"
-    weight = sum(path.stat().st_size for path in (calm / "checkpoint-2").rglob("*") if path.is_file())
+    one = next(calm.glob("checkpoint-*"))
+    weight = sum(path.stat().st_size for path in one.rglob("*") if path.is_file())
     small_disk.fill(int(1.5 * weight))  # room for one checkpoint and a half
-    end = sft(traces, base, out).run()
+    end = stage(traces, base, out).run()
     says_full(end)
+    assert "Traceback" not in end.said, end.said
     assert "checkpoint-2" in end.last_words or "last good checkpoint" in end.said, end.said
     small_disk.free()
-    end = sft(traces, base, out).run()
+    end = stage(traces, base, out).run()
     assert end.code == 0, end.said
     assert "resuming from" in end.said
     assert files(out, "model.safetensors") == files(calm, "model.safetensors")

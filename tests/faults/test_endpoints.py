@@ -1,7 +1,11 @@
 """Endpoints that are cut off, come back, answer late or not at all."""
 
+import json
+
 from fault_tools import Stub, until
-from test_kills import IN_FLIGHT, SEGMENTS, captions, files, teacher
+from test_kills import IN_FLIGHT, SEGMENTS, captions, evaluation, files, teacher
+
+from data_gen.durable import EndpointSettings
 
 
 def test_captions_whose_server_is_cut_off_go_on_with_the_next(clips, stub, tmp_path, count):
@@ -50,3 +54,54 @@ def test_answers_that_come_too_late_are_asked_again(corpus, stub, count):
     faults = server.stats()["faults"]
     assert sum(faults.values()) > 0
     count("endpoints", **{f"answered_by_{name}": number for name, number in faults.items()})
+
+
+def walks(out):
+    """Walks by id; an id that is there twice is an error."""
+    rows = [json.loads(line) for line in (out / "trajectories.jsonl").read_text().splitlines()]
+    found = {row["id"]: row for row in rows}
+    assert len(found) == len(rows) == 60
+    return found
+
+
+def test_an_evaluation_whose_endpoint_is_cut_off_goes_on_with_what_it_paid_for(traces, stub, tmp_path, count):
+    """Walks that failed until the endpoint counted as down stay as they are: a reply that never came is a failure."""
+    calm = stub("captions")
+    assert evaluation(traces, calm, tmp_path / "calm").run().code == 0
+    server, out = stub("captions", "--latency", "2"), tmp_path / "out"
+    command = evaluation(traces, server, out)
+    command.arguments += ["--attempts", "1"]
+    child = command.start()
+    until(lambda: server.stats()["answered"] >= 6 or child.poll() is not None)
+    kept = server.stats()["answered"]
+    server.cut()
+    said, _ = child.communicate(timeout=900)
+    assert child.returncode == 1, said
+    assert "Traceback" not in said, said
+    assert "stopped: " in said, said
+    assert "connection failed" in said or "answers in a row failed" in said, said
+    back = Stub("captions", "--port", server.port)
+    try:
+        end = command.run()
+        assert end.code == 0, end.said
+        assert back.stats()["requests"] <= calm.stats()["requests"] - kept + IN_FLIGHT
+    finally:
+        back.cut()
+    undisturbed = walks(tmp_path / "calm")
+    other = [row for name, row in walks(out).items() if row["messages"] != undisturbed[name]["messages"]]
+    assert len(other) < EndpointSettings(server.address, "stub").down_after
+    assert {row["status"] for row in other} <= {"failed"}
+    count("endpoints", evaluations_cut_off=1, evaluation_kept=kept)
+
+
+def test_an_evaluation_with_an_endpoint_that_answers_late_or_not_asks_again(traces, stub, tmp_path, count):
+    assert evaluation(traces, stub("captions"), tmp_path / "calm").run().code == 0
+    server, out = stub("captions", "--faults", "0.1", "--hang", "30"), tmp_path / "out"
+    command = evaluation(traces, server, out)
+    command.arguments += ["--timeout", "2"]
+    end = command.run()
+    assert end.code == 0, end.said
+    assert sum(server.stats()["faults"].values()) > 0
+    undisturbed = walks(tmp_path / "calm")
+    assert all(row["messages"] == undisturbed[name]["messages"] for name, row in walks(out).items())
+    count("endpoints", evaluations_with_faults=1)

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import re
 import time
 
 import pytest
 from fault_tools import ROOT, Command
+
+from trainer.checkpoint import INCOMPLETE
 
 KILLS = 3
 SEGMENTS = 14
@@ -47,6 +48,13 @@ def grpo(traces, base, out):
     )  # fmt: skip
 
 
+def evaluation(traces, server, out):
+    return Command(
+        "clipscout.main", "eval", "--policy", "endpoint", "--url", server.address, "--model", "stub",
+        "--traces", traces, "--out", out, "--in-flight", IN_FLIGHT,
+    )  # fmt: skip
+
+
 def files(folder, pattern):
     return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob(pattern)}
 
@@ -56,6 +64,11 @@ def whole(folder):
     for path in folder.rglob("*.json"):
         if not path.name.startswith("."):
             json.loads(path.read_text())
+
+
+def saved(checkpoint):
+    """Whether a checkpoint is whole: its mark stands from before its first file to after its last."""
+    return (checkpoint / "trainer_state.json").is_file() and not (checkpoint / INCOMPLETE).exists()
 
 
 def timed(command):
@@ -131,12 +144,16 @@ def test_evaluation(traces, tmp_path, chance, count):
 def test_training(stage, command, traces, base, tmp_path, chance, count):
     calm, out = tmp_path / "calm", tmp_path / "out"
     seconds = timed(command(traces, base, calm))
-    # Once before the first checkpoint, then anywhere.
-    begun = (out / "resolved_config.yaml").is_file
-    killed, end = command(traces, base, out).survive(KILLS, chance, begun, seconds)
+    run = command(traces, base, out)
+    run.killed_when((out / "resolved_config.yaml").is_file)
+    said = run.killed_when(lambda: saved(out / "checkpoint-2"))
+    assert "resuming from" not in said, said
+    said = run.killed_when(lambda: saved(out / "checkpoint-4"))
+    assert "resuming from" in said, said
+    killed, end = run.survive(1, chance, lambda: True, seconds / 2)  # two steps are left
     assert end.code == 0, end.said
+    assert "resuming from" in end.said, end.said
     assert files(out, "model.safetensors") == files(calm, "model.safetensors")
-    resumed = len(re.findall("resuming from", end.said))
-    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines() if "loss" in line]
-    assert sorted(set(steps)) == list(range(1, 7))
-    count(stage, kills=killed, ends_that_were_resumed=resumed)
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == list(range(1, 7)), rows
+    count(stage, kills=killed + 3, ends_that_were_resumed=2)

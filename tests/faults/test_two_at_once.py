@@ -1,10 +1,8 @@
 """The same job twice at once: the second is refused with a word about the first, and a dead one refuses nobody."""
 
-import os
-import signal
-
-from fault_tools import Command, until
-from test_kills import captions, sft, teacher
+import pytest
+from fault_tools import Command, kill, until
+from test_kills import captions, evaluation, grpo, sft, teacher
 
 
 def both(first, second_command, begun):
@@ -18,11 +16,6 @@ def refused(end, who):
     assert end.code in (1, 2), end.said
     assert "Traceback" not in end.said
     assert f"held by process {who}" in end.said or "open in another process" in end.said, end.said
-
-
-def kill(child):
-    os.killpg(child.pid, signal.SIGKILL)
-    child.communicate()
 
 
 def test_captions(clips, stub, tmp_path, count):
@@ -46,10 +39,7 @@ def test_traces(corpus, stub, count):
 
 def test_evaluation(traces, tmp_path, stub, count):
     server, out = stub("captions", "--latency", "60"), tmp_path / "out"
-    command = Command(
-        "clipscout.main", "eval", "--policy", "endpoint", "--url", server.address, "--model", "stub",
-        "--traces", traces, "--out", out,
-    )  # fmt: skip
+    command = evaluation(traces, server, out)
     first = command.start()
     refused(both(first, command, lambda: server.stats()["requests"]), first.pid)
     kill(first)
@@ -62,15 +52,16 @@ def test_evaluation(traces, tmp_path, stub, count):
     count("two at once", refused=1, not_held_by_the_dead=1)
 
 
-def test_training(traces, base, tmp_path, count):
+@pytest.mark.parametrize("stage", [sft, grpo])
+def test_training(stage, traces, base, tmp_path, count):
     out = tmp_path / "out"
-    long = sft(traces, base, out)
+    long = stage(traces, base, out)
     long.arguments += ["--max_steps", "100000"]
     first = long.start()
     lock = out / ".lock"
-    refused(both(first, sft(traces, base, out), lambda: lock.is_file() and lock.read_text().strip()), first.pid)
+    refused(both(first, stage(traces, base, out), lambda: lock.is_file() and lock.read_text().strip()), first.pid)
     kill(first)
-    assert sft(traces, base, tmp_path / "other").run().code == 0
+    assert stage(traces, base, tmp_path / "other").run().code == 0
     end = long.start()
     until(lambda: str(end.pid) in lock.read_text() or end.poll() is not None)
     assert end.poll() is None, end.communicate()[0]
