@@ -190,6 +190,8 @@ class Endpoint:
                 raise EndpointDown(self._down, total)
             async with self._slots:
                 await self._wait_for_opening()
+                if self._down:  # it went down while this request waited for its turn
+                    raise EndpointDown(self._down, total)
                 try:
                     outcome = await self._paid(body, max_tokens, accept)
                 except OutOfMoney as error:
