@@ -56,7 +56,8 @@ def test_evaluation(traces, tmp_path, stub, count):
 def test_training(stage, traces, base, tmp_path, count):
     out = tmp_path / "out"
     long = stage(traces, base, out)
-    long.arguments += ["--max_steps", "100000"]
+    # Without logs no alarm rings, which would end a policy that never calls a tool.
+    long.arguments += ["--max_steps", "100000", "--logging_steps", "100000"]
     first = long.start()
     lock = out / ".lock"
     refused(both(first, stage(traces, base, out), lambda: lock.is_file() and lock.read_text().strip()), first.pid)
