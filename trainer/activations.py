@@ -4,10 +4,13 @@ Tensors on torch's meta device have shapes and no data, so the count is of the r
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers.integrations import deepspeed
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 _ATTENTION = "clipscout_counted"
@@ -67,9 +70,20 @@ def kept_bytes(config: PretrainedConfig, dtype: torch.dtype, tokens: int = 256, 
     return KeptBytes(layer, boundary, one / tokens - layer)
 
 
+@contextmanager
+def _not_partitioned() -> Iterator[None]:
+    """Models made inside are whole: under ZeRO-3 transformers divides every model among processes as it is made."""
+    active = deepspeed._hf_deepspeed_config_weak_ref
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = active
+
+
 def meta_model(config: PretrainedConfig, dtype: torch.dtype, adapter: object = None) -> torch.nn.Module:
-    """The model of `config` without data."""
-    with torch.device("meta"):
+    """The model of `config` without data, whole even where training divides it."""
+    with torch.device("meta"), _not_partitioned():
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
         if adapter is not None:
             from peft import get_peft_model

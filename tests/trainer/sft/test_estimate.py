@@ -8,6 +8,7 @@ from peft import LoraConfig, get_peft_model
 from short_runs import flags
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen3ForCausalLM
+from transformers.integrations import HfDeepSpeedConfig, is_deepspeed_zero3_enabled
 from trl.trainer.utils import add_fused_lm_head
 
 from navigation import InputError
@@ -142,3 +143,14 @@ def test_a_dry_run_prints_the_estimate_and_trains_nothing(traces, base, tmp_path
     assert "activations" in out
     assert "hours on 1 x" in out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["resolved_config.yaml"]
+
+
+def test_counts_are_of_the_whole_model_where_training_divides_it():
+    """Under ZeRO-3 transformers partitions every model that is made, and a partitioned one has no shapes to count."""
+    alone = Parameters.of(TINY, LORA)
+    divided = HfDeepSpeedConfig({"zero_optimization": {"stage": 3}, "train_micro_batch_size_per_gpu": 1})
+    assert is_deepspeed_zero3_enabled()
+    assert Parameters.of(TINY, LORA) == alone
+    assert is_deepspeed_zero3_enabled()
+    del divided
+    assert not is_deepspeed_zero3_enabled()
