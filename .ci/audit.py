@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Known vulnerabilities of the locked packages (pip-audit) and secrets in the tree (detect-secrets).
 
-    python .ci/audit.py [--lock requirements.lock] [--folder .audit]
+    python .ci/audit.py [--only packages] [--lock requirements.lock] [--folder .audit]
 
 The tools live in an environment of their own, so that they are no part of what they look at.
 
@@ -105,6 +105,7 @@ def secrets(bin_folder: Path) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lock", type=Path, action="append", help="lock file; default: both")
+    parser.add_argument("--only", choices=["packages", "secrets"], help="one of the two; default: both")
     parser.add_argument("--folder", type=Path, default=ROOT / ".audit", help="environment of the tools")
     options = parser.parse_args()
     try:
@@ -113,8 +114,9 @@ def main() -> int:
         print(f"the tools of the audit could not be installed: {error}. Nothing is known, and no secret was looked for")
         return 3
     locks = options.lock or [ROOT / "requirements.lock", ROOT / "requirements-gpu.lock"]
-    codes = [vulnerabilities(bin_folder, lock) for lock in locks]
-    codes.append(secrets(bin_folder))
+    codes = [vulnerabilities(bin_folder, lock) for lock in locks] if options.only != "secrets" else []
+    if options.only != "packages":
+        codes.append(secrets(bin_folder))
     return 1 if 1 in codes else max(codes)
 
 

@@ -140,11 +140,15 @@ def test_without_the_tools_nothing_is_known(audit, monkeypatch, capsys):
     assert "Nothing is known" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("audited", "code"), [(0, 0), (1, 1), (3, 0)])
-def test_the_summary_is_red_with_a_hole_and_warns_where_nothing_is_known(tmp_path, audited, code):
+@pytest.mark.parametrize(
+    ("secrets", "packages", "code", "tested"),
+    [(0, 0, 0, True), (1, 0, 1, False), (3, 3, 0, True), (0, 1, 0, True)],
+)
+def test_a_secret_ends_the_summary_and_packages_are_warned_of(tmp_path, secrets, packages, code, tested):
     for name, text in {
         ".ci/run": (ROOT / ".ci" / "run").read_text(), "tests/install_system_packages.sh": "exit 0",
-        "bin/make": "exit 0", "bin/python3": f'[[ "$1" == .ci/audit.py ]] && exit {audited}',
+        "bin/make": "echo made $1",
+        "bin/python3": f'[[ "$1 $2 $3" == ".ci/audit.py --only secrets" ]] && exit {secrets}; exit {packages}',
     }.items():  # fmt: skip
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -153,7 +157,9 @@ def test_the_summary_is_red_with_a_hole_and_warns_where_nothing_is_known(tmp_pat
     environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
     done = subprocess.run([tmp_path / ".ci" / "run"], env=environment, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
-    assert ("nothing is known" in done.stderr) == (audited == 3)
+    assert ("warning: the audit of packages" in done.stderr) == (packages != 0)
+    # The tests come last: a run's last words are their summary.
+    assert (done.stdout.splitlines()[-1:] == ["made test"]) == tested
 
 
 def test_excuses_run_out(audit, tmp_path, monkeypatch):

@@ -76,7 +76,8 @@ def test_no_secret_reaches_the_resolved_config(tmp_path):
 
 def test_no_nested_secret_does(tmp_path, monkeypatch):
     monkeypatch.setenv("SOME_API_KEY", "value-of-a-variable")
-    nested = {"token": "hf_x", "revision": "main", "more": [{"api_key": "k", "depth": 2}, "https://me:pass@host/v1"]}
+    address = "https://me:pass@host/v1"  # pragma: allowlist secret
+    nested = {"token": "hf_x", "revision": "main", "more": [{"api_key": "k", "depth": 2}, address]}
     training = SFTConfig(
         output_dir=str(tmp_path), use_cpu=True, bf16=False, model_init_kwargs=nested, run_name="value-of-a-variable"
     )

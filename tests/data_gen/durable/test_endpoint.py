@@ -260,7 +260,7 @@ async def test_a_proxy_of_the_environment_is_asked_and_one_that_cannot_be_used_i
     async with Endpoint(replace(settings, url=settings.url.replace("127.0.0.1", "localhost"))) as endpoint:
         await endpoint.chat(ASK, max_tokens=5)
     assert len(script.requests) == 1
-    monkeypatch.setenv("http_proxy", "socks5://user:word@127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "socks5://user:word@127.0.0.1:9")  # pragma: allowlist secret
     with pytest.raises(InputError, match="HTTP proxy") as caught:
         Endpoint(EndpointSettings("http://model.invalid/v1", "stub"))
     assert "word" not in str(caught.value)

@@ -42,7 +42,7 @@ def checkpoint(base, tmp_path):
     (folder / "checkpoint-40").mkdir()
     torch.save({}, folder / "checkpoint-40" / "optimizer.pt")
     shutil.copyfile(folder / "model.safetensors", folder / "checkpoint-40" / "model.safetensors")
-    (folder / ".env").write_text("HF_TOKEN=hf_aVeryRealLookingToken00")
+    (folder / ".env").write_text("HF_TOKEN=hf_aVeryRealLookingToken00")  # pragma: allowlist secret
     return folder
 
 
@@ -92,7 +92,7 @@ def test_a_dry_run_lists_exactly_what_would_go_up_and_sends_nothing(checkpoint, 
     ("secret", "kind"),
     [
         ("hf_" + "a1B2" * 6, "Hugging Face token"),
-        ("https://me:pass@host/x", "password"),
+        ("https://me:pass@host/x", "password"),  # pragma: allowlist secret
         ("s3cret-value-here", "MY_KEY"),
     ],
 )
@@ -205,7 +205,7 @@ def test_the_scan_knows_the_process_s_own_secrets_and_no_plain_words():
     environment = [("HF_TOKEN", "abcdefghijklmnop"), ("KEY", "short"), ("PATH", "/usr/local/binaries")]
     assert secret_in("x abcdefghijklmnop y", environment) == "the value of HF_TOKEN"
     assert secret_in("short and /usr/local/binaries", environment) is None
-    assert secret_in("-----BEGIN RSA PRIVATE KEY-----", ()) == "a private key"
+    assert secret_in("-----BEGIN RSA PRIVATE KEY-----", ()) == "a private key"  # pragma: allowlist secret
     assert secret_in("max_tokens: 12, pad_token: <|endoftext|>", ()) is None
 
 
