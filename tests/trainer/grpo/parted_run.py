@@ -4,11 +4,11 @@ accelerate launch … parted_run.py MODEL TRACES OUT STEPS EPISODES
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from trl import GRPOConfig, ModelConfig
 
 from navigation import EnvironmentFactory
@@ -48,7 +48,7 @@ def main() -> None:
     functions, weights = RewardMix.from_config(None).trl_functions(turns=5, tokens=192)
     options = GRPOConfig(
         output_dir=out, use_cpu=True, bf16=False, report_to="none", num_generations=4, max_steps=steps, seed=3,
-        per_device_train_batch_size=episodes // PartialState().num_processes, max_completion_length=192,
+        per_device_train_batch_size=episodes // int(os.environ.get("WORLD_SIZE", "1")), max_completion_length=192,
         max_tool_calling_iterations=4, learning_rate=1e-3, lr_scheduler_type="constant", logging_steps=1,
         disable_tqdm=True, loss_type="dr_grpo", scale_rewards="none", beta=0.0, gradient_checkpointing=False,
         save_strategy="no", reward_weights=weights, max_grad_norm=1.0,
