@@ -23,16 +23,26 @@ def traces(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def base(traces, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("base")
-    tokenizer = train_tokenizer(corpus_texts(traces))
-    torch.manual_seed(0)
-    ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokenizer), **ends, **MODEL))
-    model.generation_config.update(do_sample=True, temperature=1.0, top_k=0, top_p=1.0)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+def make_base(traces, tmp_path_factory):
+    """Makes a random model of `MODEL` with changes, and its tokenizer; returns their folder."""
+
+    def make(**changes):
+        folder = tmp_path_factory.mktemp("base")
+        tokenizer = train_tokenizer(corpus_texts(traces))
+        torch.manual_seed(0)
+        ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+        model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokenizer), **ends, **(MODEL | changes)))
+        model.generation_config.update(do_sample=True, temperature=1.0, top_k=0, top_p=1.0)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def base(make_base):
+    return make_base()
 
 
 @pytest.fixture

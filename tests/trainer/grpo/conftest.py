@@ -16,8 +16,17 @@ TURNS, TOKENS = 5, 256
 
 
 @pytest.fixture(scope="session")
-def walker(base, traces, tmp_path_factory):
-    """The random base after a few steps on the expert's walks: it calls tools, and mostly the wrong ones."""
+def walker(base, make_walker):
+    return make_walker(base)
+
+
+@pytest.fixture(scope="session")
+def make_walker(traces, tmp_path_factory):
+    """A random base after a few steps on the expert's walks: it calls tools, and mostly the wrong ones."""
+    return lambda base: _taught(base, traces, tmp_path_factory.mktemp("walker"))
+
+
+def _taught(base, traces, folder):
     tokenizer = load_tokenizer(str(base))
     model = load_model(ModelConfig(model_name_or_path=str(base), dtype="float32"))
     with open(traces / "trajectories.jsonl", encoding="utf-8") as lines:
@@ -40,7 +49,6 @@ def walker(base, traces, tmp_path_factory):
         model(input_ids=ids, labels=labels).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-    folder = tmp_path_factory.mktemp("walker")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
