@@ -49,14 +49,14 @@ def random_base(traces: Path, output: str) -> int:
 
 
 def script(tokenizer: Any, tool_turns: int, length: int) -> list[list[int]]:
-    """Token ids of an episode's turns: calls padded with thoughts to `length` tokens each, then the answer."""
+    """Token ids of an episode's turns: calls, then the answer, padded with thoughts to `length` tokens if shorter."""
     turns = []
     for turn in range(tool_turns + 1):
         call = f'<tool_call>\n{{"name": "get_caption", "arguments": {{"segment": [{turn % 4 + 1}, 2]}}}}\n</tool_call>'
         said = call if turn < tool_turns else "<answer>A</answer>"
-        tail = tokenizer(f"</think>\n\n{said}<|im_end|>", add_special_tokens=False)["input_ids"]
+        tail = tokenizer(f"\n</think>\n\n{said}<|im_end|>", add_special_tokens=False)["input_ids"]
         thought = tokenizer("<think>\n" + " the" * length, add_special_tokens=False)["input_ids"]
-        turns.append(thought[: length - len(tail)] + tail)
+        turns.append(thought[: max(0, length - len(tail))] + tail)
     return turns
 
 

@@ -14,6 +14,8 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
+from trainer import grouped_attention
+
 Sampler = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 """`(logits [n, vocabulary], row numbers [n], how many tokens the turn has so far) -> token ids [n]`."""
 
@@ -77,10 +79,10 @@ SHRINK_BELOW = 0.6
 def masked_attention(model: PreTrainedModel) -> Iterator[None]:
     """Attention that reads a 4-D mask, for the time: FlashAttention takes such a mask for one of padding."""
     trained = model.config._attn_implementation
-    if trained in ("sdpa", "eager"):
+    if trained == "eager":
         yield
         return
-    model.set_attn_implementation("sdpa")
+    model.set_attn_implementation(grouped_attention.NAME)
     try:
         yield
     finally:

@@ -5,8 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from trainer.cached_generation import CachedGenerator
+from trainer.grouped_attention import NAME, grouped_attention
 
 EOS = (1, 2, 3)
 TOKENS = st.lists(st.integers(4, 39), min_size=1, max_size=12)
@@ -130,7 +132,7 @@ def test_a_model_trained_with_flash_attention_plays_with_one_that_reads_the_mask
         model, "set_attn_implementation", lambda name: setattr(model.config, "_attn_implementation_internal", name)
     )
     turns = Watched(model, EOS).generate([[5, 6, 7]], [4], greedy)
-    assert set(used) == {"sdpa"}
+    assert set(used) == {NAME}
     assert model.config._attn_implementation == "flash_attention_2"
 
     def broken(*args):
@@ -141,3 +143,17 @@ def test_a_model_trained_with_flash_attention_plays_with_one_that_reads_the_mask
     assert model.config._attn_implementation == "flash_attention_2"
     monkeypatch.undo()
     assert turns == [from_nothing(model, [5, 6, 7], 4)]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_heads_that_share_keys_attend_as_if_each_had_a_copy(count):
+    torch.manual_seed(0)
+    module = torch.nn.Module()
+    module.num_key_value_groups = 3
+    query, key, value = torch.randn(4, 6, count, 8), torch.randn(4, 2, 11, 8), torch.randn(4, 2, 11, 8)
+    mask = torch.rand(4, 1, count, 11) < 0.6
+    mask[..., 0] = True
+    found, _ = grouped_attention(module, query, key, value, mask, scaling=0.3)
+    wanted, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
+    assert found.shape == wanted.shape == (4, count, 6, 8)
+    assert torch.allclose(found, wanted, atol=1e-6)
