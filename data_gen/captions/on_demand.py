@@ -113,8 +113,17 @@ class OnDemandCaptions:
         return await asyncio.shield(task)
 
     async def captions_of(self, paths: Iterable[Path]) -> list[str]:
-        """Several at once, in order; `tree.grid.paths(1)` are the ones an episode begins with."""
-        return await asyncio.gather(*map(self.caption, paths))
+        """Several at once, in order; `tree.grid.paths(1)` are the ones an episode begins with.
+
+        Raises:
+            InputError, EndpointFailed, EndpointDown, OutOfMoney: the first of `paths` that failed, when all have ended:
+                none goes on being asked for, and paid for, behind the caller's back.
+        """
+        captions = await asyncio.gather(*map(self.caption, paths), return_exceptions=True)
+        for caption in captions:
+            if isinstance(caption, BaseException):
+                raise caption
+        return captions
 
     async def frames(self, path: Path, recipe: FrameRecipe | None = None) -> SegmentFrames:
         """A segment's frames: those its caption is written from, or by another recipe (thumbnails, say)."""

@@ -212,7 +212,8 @@ class Endpoint:
                     wait = backoff_seconds(attempt, self.settings.first_wait, self.settings.longest_wait, self._chance)
                 await asyncio.sleep(wait)
         self._failed_in_row += 1
-        if self._failed_in_row >= self.settings.down_after:
+        # What was in flight when it went down fails later, and does not change what is said of it.
+        if self._failed_in_row >= self.settings.down_after and not self._down:
             self._down = f"{self._failed_in_row} answers in a row failed, the last one by: {outcome.reason}"
         raise EndpointFailed(outcome.reason, self.settings.attempts, total)
 
