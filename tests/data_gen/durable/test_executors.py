@@ -72,7 +72,7 @@ def test_datatrove_markers_do_not_skip_work(tmp_path):
     json.dumps(str(executor.logging_dir.path))
 
 
-WORKERS = """
+WORKERS = r"""
 import sys, time
 import multiprocess
 from data_gen.durable import stop_when_orphaned
@@ -80,7 +80,7 @@ from data_gen.durable import stop_when_orphaned
 def work(number):
     stop_when_orphaned()
     import os
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\n" % os.getpid())  # one write: print() may make two, and two workers share the pipe
     time.sleep(60)
 
 if __name__ == "__main__":
