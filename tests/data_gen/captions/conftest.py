@@ -40,7 +40,7 @@ async def stubs():
 def job_for(clips, tmp_path):
     """A small caption job over the clips."""
 
-    def make(address, settings=SMALL, videos=clips, out=tmp_path / "out", in_flight=4, attempts=8, timeout=5.0, **more):
+    def make(address, settings=SMALL, videos=clips, out=tmp_path / "out", in_flight=4, attempts=8, timeout=60, **more):
         waits = {"first_wait": 0.01, "longest_wait": 0.05}
         endpoint = EndpointSettings(address, settings.model or "stub", in_flight, attempts, timeout, **waits)
         return CaptionJob(videos, out, settings, endpoint, Pace(in_flight), **more)

@@ -173,7 +173,7 @@ async def test_a_refused_video_that_can_be_read_again_goes_on(stubs, job_for, mo
 @pytest.mark.parametrize("kind", FAULTS)
 async def test_each_fault_is_asked_again(stubs, job_for, kind):
     server, address = await stubs(faults=0.3, kinds=[kind], hang=2.0)
-    job = job_for(address, timeout=1.5 if kind == "timeout" else 5.0)
+    job = job_for(address, timeout=1.5 if kind == "timeout" else 60.0)
     report = await run(job)
     assert report.complete, report.lines()
     assert server.stats["faults"][kind] > 0
