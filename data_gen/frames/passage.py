@@ -95,7 +95,9 @@ class Passage:
         self.index, self.needed, self.shape, self.quality = index, needed, shape, quality
         self.accept_damaged = accept_damaged
         self.asks = iter(asks)
-        self.next: Ask | None = next(self.asks, None)
+        self.next: Ask | None = None
+        self.target = -1
+        self._advance()
         self.open: dict[Path, SegmentFrames] = {}
         self.makers: dict[int, JpegMaker] = {}
         self.last: tuple[int, av.VideoFrame] | None = None
@@ -126,14 +128,17 @@ class Passage:
 
     def _answer(self, position: int) -> Iterator[SegmentFrames]:
         """Answers from the last frame all asks whose frame stands at `position` or before."""
-        while self.next is not None and (target := self._target(self.next)) <= position:
-            done = self._give(self.next, replaced=target != self.last[0])
-            self.next = next(self.asks, None)
+        while self.next is not None and self.target <= position:
+            done = self._give(self.next, replaced=self.target != self.last[0])
+            self._advance()
             if done is not None:
                 yield done
 
-    def _target(self, ask: Ask) -> int:
-        return int(self.index.shown_at(np.float64(ask.time)))
+    def _advance(self) -> None:
+        """Goes to the next ask, and finds the frame that it wants once: it is compared with every frame until then."""
+        self.next = next(self.asks, None)
+        if self.next is not None:
+            self.target = int(self.index.shown_at(np.float64(self.next.time)))
 
     def _give(self, ask: Ask, replaced: bool) -> SegmentFrames | None:
         count, side = self.shape(ask.path)
@@ -163,7 +168,7 @@ class Passage:
             if self.index.reliable:
                 if frame.pts is None:
                     continue
-                position = int(np.searchsorted(pts, frame.pts))
+                position = int(pts.searchsorted(frame.pts))
                 if position == len(pts) or pts[position] != frame.pts:
                     continue
             else:
@@ -249,7 +254,7 @@ class _GroupSkipper:
         return self.skipping and not before
 
     def wants(self, pts: int) -> bool:
-        position = int(np.searchsorted(self.pts, pts))
+        position = int(self.pts.searchsorted(pts))
         return position < len(self.pts) and bool(self.needed[position])
 
 

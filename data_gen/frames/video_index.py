@@ -63,7 +63,7 @@ class VideoIndex:
 
     def shown_at(self, seconds: np.ndarray) -> np.ndarray:
         """Positions of the frames on screen: the last one whose pts is not later than the time, or else the first."""
-        return np.maximum(np.searchsorted(self.pts, self.ticks(seconds), side="right") - 1, 0)
+        return np.maximum(self.pts.searchsorted(self.ticks(seconds), side="right") - 1, 0)
 
     def seconds(self, position: int) -> float:
         """When the frame at a position appears."""
