@@ -2,23 +2,20 @@
 
 import hashlib
 import json
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 
+from clipscout.demo_stages import CONSOLE, Stages, stage_seconds
 from clipscout.tables import policy_table
-from navigation import InputError, Question, Trajectory, TreeStore, read_questions, write_atomic, write_json
+from navigation import InputError, Question, Trajectory, TreeStore, read_questions, write_json
 from navigation.split import held_out
 
 CONFIGS = Path("configs")
 READ = ("demo.yaml", "model/tiny.yaml", "sft/tiny_cpu.yaml", "grpo/tiny_cpu.yaml")
-CONSOLE = Console()
 PLAYERS: dict[str, dict[str, Any]] = {
     "expert": {"policy": "expert"},
     "exhaustive": {"policy": "exhaustive"},
@@ -35,7 +32,7 @@ def run_demo(out: Path, seed: int) -> None:
     """Walks, base, SFT, GRPO, evaluation of every player on the same held-out questions, summary and report.
 
     A stage that finished is not run again; a training stage that was killed goes on from its last checkpoint, an
-    evaluation from its last episode.
+    evaluation from its last episode. Evaluations that need no training yet to come are played beside it.
 
     Raises:
         InputError: `out` holds a run of another seed or of other configs, or a stage failed.
@@ -48,25 +45,31 @@ def run_demo(out: Path, seed: int) -> None:
     begun = time.monotonic()
     traces, share = out / "traces", str(_demo("held_out_share"))
     clipscout = [sys.executable, "-m", "clipscout.main"]
-    stages: list[tuple[str, list[str]]] = [
-        ("walks", [*clipscout, "traces", "--corpus", "small_world", "--out", str(traces), "--seed", str(seed),
-                   "--wander", str(_demo("wander")),
-                   *(["--limit", str(_demo("corpus_questions"))] if _demo("corpus_questions") else [])]),
-        ("base", [sys.executable, "-m", "trainer.tiny_base", "--config", str(CONFIGS / "model/tiny.yaml"),
-                  "--data", str(traces), "--output_dir", str(out / "base"), "--seed", str(seed)]),
-        ("sft", _training("sft", traces, out / "base", out / "sft", seed, share)),
-        ("grpo", _training("grpo", traces, out / "sft", out / "grpo", seed, share)),
-    ]  # fmt: skip
-    for name, player in PLAYERS.items():
-        options = [f"--{key}={out / value if key == 'checkpoint' else value}" for key, value in player.items()]
-        stages.append((
-            f"evaluate {name}",
-            [*clipscout, "eval", "--traces", str(traces), "--held-out-share", share, "--seed", str(seed),
-             "--limit", str(_demo("questions")), "--out", str(out / "eval" / name), *options],
-        ))  # fmt: skip
-    for number, (name, command) in enumerate(stages, 1):
-        _stage(out, f"{number}/{len(stages) + 1} {name}", name, command)
-    CONSOLE.rule(f"{len(stages) + 1}/{len(stages) + 1} report")
+    limit = ["--limit", str(_demo("corpus_questions"))] if _demo("corpus_questions") else []
+    walks = ["--corpus", "small_world", "--out", str(traces), "--seed", str(seed), "--wander", str(_demo("wander"))]
+    base = ["--config", str(CONFIGS / "model/tiny.yaml"), "--data", str(traces), "--output_dir", str(out / "base")]
+
+    def played(name: str) -> tuple[str, list[str]]:
+        options = [f"--{key}={out / value if key == 'checkpoint' else value}" for key, value in PLAYERS[name].items()]
+        return f"evaluate {name}", [
+            *clipscout, "eval", "--traces", str(traces), "--held-out-share", share, "--seed", str(seed),
+            "--limit", str(_demo("questions")), "--out", str(out / "eval" / name), *options,
+        ]  # fmt: skip
+
+    count = 5 + len(PLAYERS)
+    with Stages(out, count) as stages:
+        stages.run("walks", [*clipscout, "traces", *walks, *limit])
+        stages.run("base", [sys.executable, "-m", "trainer.tiny_base", *base, "--seed", str(seed)])
+        # Training is on one core; whoever can play already does so on the other.
+        for name in PLAYERS:
+            if name not in ("sft", "grpo"):
+                stages.beside(*played(name))
+        stages.run("sft", _training("sft", traces, out / "base", out / "sft", seed, share))
+        stages.beside(*played("sft"))
+        stages.run("grpo", _training("grpo", traces, out / "sft", out / "grpo", seed, share))
+        stages.run(*played("grpo"))
+        stages.join()
+    CONSOLE.rule(f"{count}/{count} report")
     summary = _summary(out, seed)
     write_json(out / "summary.json", summary)
     path = write_demo_report(out)
@@ -144,37 +147,14 @@ def _training(stage: str, traces: Path, start: Path, output: Path, seed: int, sh
     ]  # fmt: skip
 
 
-def _stage(out: Path, title: str, name: str, command: Sequence[str]) -> None:
-    """Runs a stage unless its marker says that this very command finished."""
-    marker = out / "done" / f"{name.replace(' ', '_')}.json"
-    if marker.is_file() and json.loads(marker.read_text())["command"] == list(command[1:]):
-        CONSOLE.print(f"{title}: done before", highlight=False)
-        return
-    CONSOLE.rule(title)
-    # Time before a kill is not known: a stage that was begun more than once is said to be so.
-    begins = marker.with_suffix(".begins")
-    times = int(begins.read_text(encoding="utf-8")) if begins.is_file() else 0
-    write_atomic(begins, f"{times + 1}\n")
-    begun = time.monotonic()
-    code = subprocess.run(command, check=False).returncode
-    if code:
-        raise InputError(
-            "demo", name, f"exit code {code}", "see its last words above; run the demo again to go on from here"
-        )
-    seconds = round(time.monotonic() - begun, 1)
-    write_json(marker, {"command": list(command[1:]), "seconds": seconds, "restarts": times})
-
-
 def _summary(out: Path, seed: int) -> dict[str, Any]:
     policies = {}
     for name in PLAYERS:
         summary = json.loads((out / "eval" / name / "summary.json").read_text(encoding="utf-8"))
         (policies[name],) = summary["policies"].values()
-    done = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "done").glob("*.json"))}
-    stages = {name: each["seconds"] for name, each in done.items()}
+    seconds, stages, restarted = stage_seconds(out)
     return {
-        "policies": policies, "seconds": round(sum(stages.values()), 1), "seed": seed, "stage_seconds": stages,
-        "restarted": sorted(name for name, each in done.items() if each.get("restarts")),
+        "policies": policies, "seconds": seconds, "seed": seed, "stage_seconds": stages, "restarted": restarted,
     }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_killed_in_training_and_in_evaluation_it_goes_on_to_a_whole_summary(plac
     run = place / "run"
     killed_when(place, run / "sft" / "checkpoint-2" / "trainer_state.json")
     walks = (run / "traces" / "trajectories.jsonl").stat().st_mtime_ns
-    killed_when(place, run / "eval" / "retrieval" / "settings.json")
+    killed_when(place, run / "eval" / "grpo" / "settings.json")
     trained = (run / "grpo" / "model.safetensors").stat().st_mtime_ns
     process = started(place)
     said = process.communicate(timeout=900)[0].decode()
@@ -81,7 +81,7 @@ def test_killed_in_training_and_in_evaluation_it_goes_on_to_a_whole_summary(plac
 
 @pytest.mark.parametrize("name", demo.READ)
 def test_a_changed_config_is_refused(place, name, monkeypatch):
-    monkeypatch.setattr(demo, "_stage", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(demo.Stages, "run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         demo.run_demo(place / "run", 0)
     with pytest.raises(KeyboardInterrupt):
