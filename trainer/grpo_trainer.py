@@ -21,6 +21,7 @@ from trainer.episode_masks import EpisodeMasks
 from trainer.episode_metrics import accuracy_per_visit, equal_groups, kept_fraction, share_of_video_qa
 from trainer.recorder import RolloutRecorder, record
 from trainer.sample_order import Orders, RepeatEpoch
+from trainer.shared_prompts import SharedPrompts
 from trainer.tool_loop import ConcurrentTools
 
 
@@ -39,7 +40,7 @@ class Played:
     """Whether an episode's whole group has one reward, [episodes]."""
 
 
-class NavigationGRPOTrainer(CachedRollouts, ConcurrentTools, DurableCheckpoints, GRPOTrainer):
+class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, DurableCheckpoints, GRPOTrainer):
     """GRPO on navigation episodes.
 
     Args:
