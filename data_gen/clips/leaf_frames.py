@@ -12,9 +12,9 @@ def leaf_frames(
 ) -> SegmentFrames:
     """`count` JPEGs from the middles of equal parts of `[start, end)`, the frames on screen at those times.
 
-    The same frames as of a pass over the whole video, and by the same code: the container is sought to the group of
-    pictures before the first wanted frame's (open groups refer back to it), or read from its beginning where seeking
-    fails or leads past that. A frame that cannot be decoded is replaced by the one before it.
+    The same frames as of a pass over the whole video, and by the same code: the container is sought to the first wanted
+    frame's group of pictures (if that is open, to the one before, to which it refers), or read from its beginning where
+    seeking fails or leads past that. A frame that cannot be decoded is replaced by the one before it.
 
     Args:
         index: Of the video.

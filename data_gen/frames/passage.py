@@ -51,8 +51,9 @@ def segment_frames(
     whole video, 9 bytes a frame.
 
     H.264 frames that nobody asked for and that no other frame refers to are not decoded. Groups of pictures in which
-    nothing is wanted are left out, the ones before and after a wanted one apart (open groups refer back, and send their
-    predecessor's last frames behind their keyframe); those before the first wanted one are not even read.
+    nothing is wanted are left out. The one before a wanted group is decoded unless that is closed (open groups refer
+    back), and so is the one after it (open groups send their predecessor's last frames behind their keyframe); groups
+    before the first that is decoded are not even read.
 
     A frame that cannot be decoded is replaced by the last one before it.
 
@@ -108,7 +109,7 @@ class Passage:
     def run(self) -> Iterator[SegmentFrames]:
         if self.next is None:
             return
-        for position, frame in self._frames():
+        for position, frame in self._frames_from_the_first():
             if self.last is not None:
                 # What frames that never came should have shown, the one before them shows.
                 yield from self._answer(position - 1)
@@ -161,6 +162,27 @@ class Passage:
                 raise InputError(self.index.path, f"{self.last[1]}", str(error), mend) from None
         return self.jpegs[side]
 
+    def _frames_from_the_first(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Frames from the first wanted one on, or from the one before it if that cannot be decoded."""
+        for position, frame in self._frames():
+            if self.last is None and position > self.target and self._want_the_group_before():
+                break
+            yield position, frame
+        else:
+            if self.last is not None or not self._want_the_group_before():
+                return
+        yield from self._frames()
+
+    def _want_the_group_before(self) -> bool:
+        """Asks for the last frame before the group of the first wanted one; false where there is none."""
+        heads = self.index.pts.searchsorted(self.index.keyframes)
+        group = int(heads.searchsorted(np.argmax(self.needed), side="right")) - 1
+        if group < 1:
+            return False
+        self.needed = self.needed.copy()
+        self.needed[heads[group] - 1] = True
+        return True
+
     def _frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Decoded frames with their positions in display order, positions strictly ascending."""
         pts, newest = self.index.pts, -1
@@ -177,7 +199,7 @@ class Passage:
                 newest = position
                 yield position, frame
 
-    def _decoded(self, seek: bool = True) -> Iterator[av.VideoFrame]:
+    def _decoded(self, attempt: int = 0) -> Iterator[av.VideoFrame]:
         with open_video(self.index.path) as container:
             stream = container.streams[self.index.stream]
             context = stream.codec_context
@@ -187,7 +209,7 @@ class Passage:
             self.pixel_aspect = float(aspect) if aspect and 0.1 < aspect < 10 else 1.0
             selective = self.index.reliable and context.name == "h264"
             skip = _GroupSkipper(self.index, self.needed) if self.index.reliable else None
-            sought = skip.seek(container, stream) if skip is not None and seek else None
+            sought = skip.seek(container, stream, attempt) if skip is not None and attempt < 2 else None
             late = False
             try:
                 for packet in demuxed(container, stream):
@@ -214,8 +236,9 @@ class Passage:
             except av.error.FFmpegError:
                 pass
         if late or sought is not None:
-            # The file's own index led past the wanted frames, or to no keyframe: without it, from the beginning.
-            yield from self._decoded(seek=False)
+            # The file's own index led past the wanted frames, or to no keyframe: it is aimed a group earlier, and then
+            # not used at all.
+            yield from self._decoded(attempt + 1)
 
 
 class _GroupSkipper:
@@ -224,14 +247,18 @@ class _GroupSkipper:
     def __init__(self, index: VideoIndex, needed: np.ndarray) -> None:
         self.pts, self.needed = index.pts, needed
         self.heads = np.append(np.searchsorted(index.pts, index.keyframes), [len(needed), len(needed)])
+        self.closed = np.append(index.closed, [True, True])
         self.skipping = False
 
-    def seek(self, container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> int | None:
-        """Goes to the group before the first wanted one; returns its keyframe's pts, None where nothing is left out.
+    def seek(
+        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream, earlier: int
+    ) -> int | None:
+        """Goes to the first group to decode, or `earlier` groups before; returns its keyframe's pts.
 
-        Packets are skipped until a keyframe comes. It may be an earlier one.
+        None where nothing is left out. Packets are skipped until a keyframe comes. It may be an earlier one.
         """
-        group = int(np.searchsorted(self.heads[:-2], np.argmax(self.needed), side="right")) - 2
+        group = int(np.searchsorted(self.heads[:-2], np.argmax(self.needed), side="right")) - 1
+        group -= earlier + (not self.closed[group])
         if group < 1:
             return None
         keyframe = int(self.pts[self.heads[group]])
@@ -245,12 +272,14 @@ class _GroupSkipper:
     def begins(self, keyframe_pts: int) -> bool:
         """Takes note of a keyframe; true if skipping begins with it.
 
-        The last frames of the group before may come after the keyframe, where groups are open.
+        Where a group is open, the last frames of the one before come after its keyframe, and its first refer to that.
         """
-        before = self.skipping
-        group = int(np.searchsorted(self.heads, np.searchsorted(self.pts, keyframe_pts)))
-        after_next = self.heads[min(group + 2, len(self.heads) - 1)]
-        self.skipping = not self.needed[self.heads[min(max(group - 1, 0), len(self.heads) - 1)] : after_next].any()
+        before, last = self.skipping, len(self.heads) - 1
+        group = min(int(np.searchsorted(self.heads, np.searchsorted(self.pts, keyframe_pts))), last)
+        begin = group if self.closed[group] else max(group - 1, 0)
+        end = min(group + 1, last)
+        end = end if self.closed[end] else min(group + 2, last)
+        self.skipping = not self.needed[self.heads[begin] : self.heads[end]].any()
         return self.skipping and not before
 
     def wants(self, pts: int) -> bool:

@@ -40,6 +40,7 @@ class VideoIndex:
         stream: Index of its video stream.
         pts: int64 [frames], ascending, in ticks of `time_base`: when each frame appears.
         keyframes: int64, ascending: those of them at which decoding can begin.
+        closed: bool [keyframes]: whether it is known that frames before and after it do not refer to each other.
         time_base: Seconds a tick.
         origin: Tick of time 0.
         duration: Seconds from time 0 until the last frame goes.
@@ -51,6 +52,7 @@ class VideoIndex:
     stream: int
     pts: np.ndarray = field(repr=False)
     keyframes: np.ndarray = field(repr=False)
+    closed: np.ndarray = field(repr=False)
     time_base: Fraction
     origin: int
     duration: float
@@ -111,6 +113,7 @@ class _Packets:
 
     pts: array = field(default_factory=lambda: array("q"))
     keyframes: array = field(default_factory=lambda: array("q"))
+    closing: array = field(default_factory=lambda: array("q"))
     count: int = 0
     newest: int | None = None
     newest_ticks: int = 0
@@ -141,13 +144,16 @@ def index_video(path: str | Path, accept_damaged: bool = False) -> VideoIndex:
         if np.any(stamps[1:] == stamps[:-1]):
             stamps, reliable = np.unique(stamps), False
         keyframes = np.unique(np.frombuffer(packets.keyframes, dtype=np.int64))
+        closed = np.isin(keyframes, np.frombuffer(packets.closing, dtype=np.int64))
         origin, duration = _span(container, stream, stamps, packets.newest_ticks)
         if not 0 < duration <= _LONGEST_DAYS * 86400:
             raise InputError(
                 path, "time stamps", duration, f"remux the video: it should last 0 to {_LONGEST_DAYS} days"
             )
         warnings = tuple(_warnings(path, container, stream, packets, duration, accept_damaged))
-        return VideoIndex(path, stream.index, stamps, keyframes, stream.time_base, origin, duration, reliable, warnings)
+        return VideoIndex(
+            path, stream.index, stamps, keyframes, closed, stream.time_base, origin, duration, reliable, warnings
+        )
 
 
 def _read_packets(container, stream) -> _Packets:
@@ -167,6 +173,8 @@ def _read_packets(container, stream) -> _Packets:
             read.pts.append(stamp)
             if packet.is_keyframe:
                 read.keyframes.append(stamp)
+                if is_idr(packet):
+                    read.closing.append(stamp)
     except av.error.FFmpegError as error:
         read.ended_by = error.strerror
     if not read.pts and read.count:
@@ -176,6 +184,31 @@ def _read_packets(container, stream) -> _Packets:
         read.pts.extend(number * read.newest_ticks for number in range(read.count))
         read.all_stamped = False
     return read
+
+
+def is_idr(packet: av.Packet) -> bool:
+    """Whether an H.264 packet holds an IDR picture: what is before it and what is after it do not refer to each other.
+
+    By the type of the packet's first slice (ITU-T H.264, table 7-1), behind start codes or lengths (ISO 14496-15).
+    """
+    context = packet.stream.codec_context
+    if context.name != "h264":
+        return False
+    data, header = bytes(packet), context.extradata or b""
+    size = (header[4] & 3) + 1 if len(header) > 4 and header[0] == 1 else 0
+    at = 0
+    while at + size < len(data):
+        if size:
+            begin, at = at + size, at + size + int.from_bytes(data[at : at + size])
+        else:
+            begin = data.find(b"\0\0\1", at) + 3
+            at = begin
+            if begin < 3 or begin == len(data):
+                return False
+        kind = data[begin] & 31
+        if 1 <= kind <= 5:
+            return kind == 5
+    return False
 
 
 def _span(container, stream, stamps: np.ndarray, last_ticks: int) -> tuple[int, float]:

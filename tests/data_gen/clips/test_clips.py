@@ -106,6 +106,51 @@ def test_more_frames_than_the_span_has_repeat_the_one_on_screen(videos):
     assert list(map(read_number, clip.jpegs)) == [100, 100, 100, 101, 101, 101, 102, 102]
 
 
+def test_a_leaf_is_read_from_its_own_keyframe_where_groups_are_closed(tmp_path, monkeypatch):
+    read, real = [], passage.demuxed
+
+    def noting(container, stream):
+        for packet in real(container, stream):
+            read.append(packet.pts)
+            yield packet
+
+    monkeypatch.setattr(passage, "demuxed", noting)
+    ticks = [40 * number for number in range(400)]
+    for name, options, before in (("closed", {"bf": "3"}, 0), ("open", {"x264-params": "open-gop=1:bframes=3"}, 1)):
+        path = tmp_path / f"{name}.mp4"
+        write_numbered_clip(path, ticks, options={"g": "25", "sc_threshold": "0", **options})
+        index, read[:] = index_video(path), []
+        leaf_frames(index, 8.0, 8.5, 3, 160)
+        own = index.keyframes.searchsorted(read[0])
+        assert own == index.keyframes.searchsorted(index.ticks(np.array(8.0)), side="right") - 1 - before
+
+
+@pytest.mark.parametrize(
+    ("parts", "number", "broken", "shown"), [(10, 6, 200, 7.96), (15, 8, 175, 6.96)],
+    ids=["first of its group", "in the middle of its group"],
+)  # fmt: skip
+def test_where_a_leaf_s_first_group_is_broken_it_shows_what_the_whole_pass_shows(
+    tmp_path, parts, number, broken, shown
+):
+    path = tmp_path / "a.mp4"
+    ticks = [40 * number for number in range(400)]
+    write_numbered_clip(path, ticks, options={"g": "25", "bf": "0", "sc_threshold": "0"})
+    with av.open(str(path)) as container:
+        spans = [(each.pos, each.size) for each in container.demux(video=0) if each.size]
+    data = bytearray(path.read_bytes())
+    noise = np.random.default_rng(0)
+    for position, size in spans[broken : broken + 25]:
+        data[position : position + size] = noise.integers(0, 256, size, dtype=np.uint8).tobytes()
+    path.write_bytes(data)
+    index = index_video(path)
+    grid, recipe = TimeGrid(index.duration, parts, 1), FrameRecipe((5,), (160,), 75)
+    whole = {each.path: each for each in segment_frames(index, grid, recipe, accept_damaged=True)}
+    own = leaf_frames(index, *grid.interval((number,)), 5, 160, 75, (number,))
+    assert own.shown == whole[(number,)].shown
+    assert digests(own) == digests(whole[(number,)])
+    assert own.shown[0] == shown
+
+
 async def test_a_value_is_made_once_for_all_who_ask():
     cache, made = SharedCache(100, len), []
 

@@ -119,7 +119,7 @@ def test_where_seeking_leads_astray_it_is_read_from_the_beginning(tmp_path, monk
 
     monkeypatch.setattr(passage, "open_video", opening)
     assert list(segment_frames(index, grid, SMALL, {(3, 1)})) == [whole[(3, 1)]]
-    assert len(opened) == (1 if seek is refusing else 2)
+    assert len(opened) == (1 if seek is refusing else 3)
 
 
 def test_one_encoding_serves_all_times_of_a_frame(tmp_path):

@@ -36,6 +36,24 @@ def test_durations_and_frames(clip):
     assert index.shown_at(np.array([0.0, 0.039, 0.04, 7.99, 100.0])).tolist() == [0, 0, 1, 199, 199]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".flv"])
+@pytest.mark.parametrize(("options", "closed"), [({"bf": "3"}, True), ({"x264-params": "open-gop=1:bframes=3"}, False)])
+def test_a_group_is_closed_where_its_keyframe_is_an_idr_picture(tmp_path, suffix, options, closed):
+    path = tmp_path / f"a{suffix}"
+    write_numbered_clip(path, [40 * number for number in range(150)], options={"sc_threshold": "0", **options})
+    index = index_video(path)
+    assert index.closed.tolist() == [True, closed, closed]
+
+
+def test_a_group_of_another_codec_is_not_known_to_be_closed(tmp_path):
+    path = tmp_path / "a.mpg"
+    ticks = range(100)
+    write_numbered_clip(path, ticks, time_base=Fraction(1, 25), codec="mpeg2video")
+    index = index_video(path)
+    assert len(index.closed) == len(index.keyframes) > 1
+    assert not index.closed.any()
+
+
 def test_a_wrong_duration_in_the_header_is_not_believed(clip, tmp_path):
     data = bytearray(clip.read_bytes())
     place = data.index(b"mvhd") + 4 + 16
