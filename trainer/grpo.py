@@ -150,7 +150,7 @@ def _sync_trainer(
     )
     return NavigationGRPOTrainer(
         model=load_model(model), eval_dataset=held_out, reward_funcs=functions, keep_cache=data.cached_rollouts,
-        tool_threads=data.tool_threads, **shared,
+        share_prompts=data.shared_prompts, tool_threads=data.tool_threads, **shared,
     )  # fmt: skip
 
 

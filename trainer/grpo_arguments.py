@@ -39,6 +39,10 @@ class GRPOArguments(DataArguments):
     cached_rollouts: bool = field(
         default=True, metadata={"help": "Keep the key-value cache between turns where transformers generates."}
     )
+    shared_prompts: bool = field(
+        default=True,
+        metadata={"help": "Run a prompt once for its whole group in the loss, in one process without checkpointing."},
+    )
     server_log: str | None = field(
         default=None,
         metadata={"help": "engine async: the file of the vLLM server's output; its last lines are shown when it dies."},

@@ -48,6 +48,7 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         masks: Which statuses carry no loss.
         recorder: Keeps the training rollouts; None keeps none.
         keep_cache: Whether rollouts on transformers keep their key-value cache.
+        share_prompts: Whether the loss runs a prompt once for its group.
         tool_threads: Most episodes whose tool calls run at the same time.
     """
 
@@ -58,6 +59,7 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         masks: EpisodeMasks | None = None,
         recorder: RolloutRecorder | None = None,
         keep_cache: bool = True,
+        share_prompts: bool = True,
         tool_threads: int = 64,
         **kwargs: Any,
     ) -> None:
@@ -65,6 +67,7 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         self.masks = masks or EpisodeMasks()
         self.recorder = recorder
         self.keep_cache = keep_cache
+        self.share_prompts = share_prompts
         self.tool_threads = tool_threads
         self.world_errors: dict[int, str] = {}
         self._played: Played | None = None
@@ -106,6 +109,10 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         totals = (rewards * self.reward_weights.to(rewards.device)).nansum(1).masked_fill(everyone, torch.nan)
         size = self.num_generations if self.model.training else self.num_generations_eval
         equal = equal_groups(totals, size)
+        if self.multi_objective_aggregation == "normalize_then_sum":
+            # Parts that cancel each other out in the sum teach all the same.
+            for part in rewards.T:
+                equal = equal * equal_groups(part, size).nan_to_num(nan=1.0)
         if not equal.isnan().all():
             # The part functions see their process's episodes alone; a group may be spread over several.
             self._pending_metrics["equal_groups"] = [equal.nanmean().item()]

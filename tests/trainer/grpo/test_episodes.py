@@ -78,6 +78,30 @@ def test_scaled_advantages(make_trainer):
     assert output["advantages"].tolist() == pytest.approx(expected, abs=1e-5)
 
 
+def test_advantages_of_normalised_parts(make_trainer):
+    reward = ANSWER_ONLY | {"format": {"weight": 0.5}}
+    output, _ = batch(make_trainer(reward=reward, multi_objective_aggregation="normalize_then_sum"), "+--0----")
+    # Answers (1, 0, 0, 0) and formats (0, 0, 0, -1) have a spread of 1/2 over n - 1: (1.5, -0.5, -0.5, -0.5) and
+    # (0.5, 0.5, 0.5, -1.5). Summed by weight: (1.75, -0.25, -0.25, -1.25), a spread of sqrt(4.75 / 7) in the batch.
+    expected = [each / (4.75 / 7) ** 0.5 for each in (1.75, -0.25, -0.25, -1.25, 0, 0, 0, 0)]
+    assert output["advantages"].tolist() == pytest.approx(expected, abs=1e-3)
+    assert output["advantages"].tolist()[4:] == [0.0] * 4
+
+
+@pytest.mark.parametrize(("aggregation", "taught"), [("sum_then_normalize", 0), ("normalize_then_sum", 4)])
+def test_parts_that_cancel_in_the_sum_teach_where_they_are_normalised(make_trainer, aggregation, taught):
+    reward = ANSWER_ONLY | {"visit_cost": {"weight": 0.5, "budget": 0.0}}
+    trainer = make_trainer(reward=reward, multi_objective_aggregation=aggregation)
+    rows = next(iter(trainer.get_train_dataloader()))
+    said = turns_for(rows, "+-------")
+    # A visit and its repetition cost a right answer all that it is worth.
+    said[0] = [CALL.replace("<|im_end|>", "\n") + CALL, said[0][0]]
+    output, _ = play(trainer, said, rows)
+    assert (output["advantages"] != 0).sum().item() == taught
+    assert trainer._metrics["train"]["rewards/visit_cost/mean"] == [2.0]
+    assert trainer._metrics["train"]["equal_groups"] == [1.0 if taught == 0 else 0.5]
+
+
 @pytest.mark.parametrize("scale", ["none", "group", "batch"])
 def test_groups_without_spread_give_no_gradient_at_all(make_trainer, scale):
     # Each adds to 1.0 by parts that are no binary fractions: rounded means leave them a little off.

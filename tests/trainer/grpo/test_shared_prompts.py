@@ -65,8 +65,10 @@ def test_log_probabilities_entropies_and_gradients_are_trl_s(make_trainer, adapt
 def test_a_step_learns_what_trl_s_learns(make_trainer, tmp_path):
     weights = []
     for share in (True, False):
-        trainer = make_trainer(output_dir=tmp_path / str(share), num_generations=4, per_device_train_batch_size=8)
-        trainer.share_prompts = share
+        trainer = make_trainer(
+            output_dir=tmp_path / str(share), num_generations=4, per_device_train_batch_size=8,
+            trainer={"share_prompts": share},
+        )  # fmt: skip
         trainer.train()
         weights.append({name: each.detach() for name, each in trainer.model.named_parameters()})
         assert trainer._may_share is share
