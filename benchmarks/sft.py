@@ -95,8 +95,8 @@ def one_pass_against_turns(name: str, walks: Sequence[list[dict[str, Any]]]) -> 
     return turns / whole
 
 
-def time_training(walks: Sequence[list[dict[str, Any]]], folder: str) -> dict[str, tuple[int, float]]:
-    """Tokens computed, padding included, and CPU-seconds of an epoch over the same walks, by way of batching."""
+def time_training(walks: Sequence[list[dict[str, Any]]], folder: str) -> dict[str, tuple[int, float, float]]:
+    """Tokens computed, the share of them that is padding, and CPU-seconds of an epoch over the same walks, by way."""
     tokenizer = tokenizer_of(walks)
     whole, *_ = rows_of(walks, tokenizer)
     turns, *_ = rows_of([sample for walk in walks for sample in turn_samples(walk)], tokenizer)
@@ -116,7 +116,8 @@ def time_training(walks: Sequence[list[dict[str, Any]]], folder: str) -> dict[st
         tokens = sum(batch["input_ids"].numel() for batch in trainer.get_train_dataloader())
         begun = time.process_time()
         trainer.train()
-        figures[name] = tokens, time.process_time() - begun
+        seconds = time.process_time() - begun
+        figures[name] = tokens, 1 - sum(map(len, rows["input_ids"])) / tokens, seconds
     return figures
 
 
@@ -253,10 +254,11 @@ def main() -> None:
     for turns, walks in long.items():
         one_pass_against_turns(f"{turns} turns, captions of {WORDS} words", walks)
     short = [made_walk(3 + seed % 5, 40, seed) for seed in range(options.count)]
-    print(f"  {'training on ' + str(len(short)) + ' walks of 3 to 7 turns':<44}{'tokens':>12}{'CPU-seconds':>13}")
+    name = f"training on {len(short)} walks of 3 to 7 turns"
+    print(f"  {name:<44}{'tokens':>12}{'padding':>10}{'CPU-seconds':>13}")
     with tempfile.TemporaryDirectory() as folder:
-        for name, (tokens, seconds) in time_training(short, folder).items():
-            print(f"  {name:<44}{tokens:>12,}{seconds:>13.1f}")
+        for name, (tokens, share, seconds) in time_training(short, folder).items():
+            print(f"  {name:<44}{tokens:>12,}{share:>10.2%}{seconds:>13.1f}")
     packed, padded = padding([made_walk(3 + seed % 13, WORDS, seed) for seed in range(1000)])
     print(f"  empty room, walks of 3 to 15 turns: packed {packed:.2%}, padded in batches of 8 {padded:.2%}")
     print(f"  {'memory of a step':<44}{'estimate':>12}{'measured':>13}{'ratio':>8}")
