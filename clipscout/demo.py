@@ -60,7 +60,7 @@ def run_demo(out: Path, seed: int) -> None:
     with Stages(out, count) as stages:
         stages.run("walks", [*clipscout, "traces", *walks, *limit])
         stages.run("base", [sys.executable, "-m", "trainer.tiny_base", *base, "--seed", str(seed)])
-        # Training is on one core; whoever can play already does so on the other.
+        # Whoever can play already does so beside the training, which takes what of two cores is left.
         for name in PLAYERS:
             if name not in ("sft", "grpo"):
                 stages.beside(*played(name))
@@ -100,9 +100,9 @@ def write_demo_report(out: Path) -> Path:
         "walks": f"{stats['walks']['trajectories']} by the scripted expert, "
         f"{stats['walks']['mean_visits']} visits each",
         "model": f"Qwen3 of {base['parameters']:,} parameters, vocabulary {base['vocabulary']}",
-        "SFT": f"{sft['max_steps']} steps of {sft['per_device_train_batch_size']} walks, "
+        "SFT": f"{sft['max_steps']} steps of {_step(sft)} walks, "
         f"learning rate {sft['learning_rate']}",
-        "GRPO": f"{grpo['max_steps']} steps of {grpo['per_device_train_batch_size']} episodes, "
+        "GRPO": f"{grpo['max_steps']} steps of {_step(grpo)} episodes, "
         f"{grpo['num_generations']} a question, learning rate {grpo['learning_rate']}",
         "evaluation": f"{summary['policies']['grpo']['n']} questions of held-out videos, "
         "one sample each, temperature 1",
@@ -113,6 +113,10 @@ def write_demo_report(out: Path) -> Path:
         path, summary, curves, _walks(played, questions), questions, TreeStore(out / "traces" / "trees"), facts
     )
     return path
+
+
+def _step(config: dict[str, Any]) -> int:
+    return config["per_device_train_batch_size"] * config["gradient_accumulation_steps"]
 
 
 def _walks(played: dict[str, dict[str, Trajectory]], questions: dict[str, Question]) -> list[tuple[str, Trajectory]]:
