@@ -60,7 +60,7 @@ def run_demo(out: Path, seed: int) -> None:
     with Stages(out, count) as stages:
         stages.run("walks", [*clipscout, "traces", *walks, *limit])
         stages.run("base", [sys.executable, "-m", "trainer.tiny_base", *base, "--seed", str(seed)])
-        # Whoever can play already does so beside the training, which takes what of two cores is left.
+        # Training is on one core; whoever can play already does so on the other.
         for name in PLAYERS:
             if name not in ("sft", "grpo"):
                 stages.beside(*played(name))

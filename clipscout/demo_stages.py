@@ -90,10 +90,8 @@ class Stages:
         times = int(begins.read_text(encoding="utf-8")) if begins.is_file() else 0
         write_atomic(begins, f"{times + 1}\n")
         begun = time.monotonic()
-        # Threads that wait must not spin: what runs beside takes one of the two cores. Their number is not left to the
-        # environment, since sums of floats depend on it.
-        threads = {"OMP_NUM_THREADS": "1" if beside else "2", "OMP_WAIT_POLICY": "passive"}
-        environment = {**os.environ, **threads}
+        # Two processes share two cores; and sums of floats depend on the number of threads.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         if beside:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("wb") as file:
