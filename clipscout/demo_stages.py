@@ -29,6 +29,8 @@ class Stages:
 
     def __init__(self, out: Path, count: int) -> None:
         self.out, self.count, self._numbers = out, count, itertools.count(1)
+        # One thread a process: two of these share two cores, and sums of floats depend on the number of threads.
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._pool = ThreadPoolExecutor(1, "stage beside")
         self._beside: list[Future[None]] = []
         self._child: subprocess.Popen[bytes] | None = None
@@ -90,14 +92,12 @@ class Stages:
         times = int(begins.read_text(encoding="utf-8")) if begins.is_file() else 0
         write_atomic(begins, f"{times + 1}\n")
         begun = time.monotonic()
-        # Two processes share two cores; and sums of floats depend on the number of threads.
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         if beside:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("wb") as file:
-                code = self._call(command, file, environment)
+                code = self._call(command, file)
         else:
-            code = subprocess.run(command, check=False, env=environment).returncode
+            code = subprocess.run(command, check=False, env=self._environment).returncode
         if code:
             where = f"see {log}" if beside else "see its last words above"
             raise InputError("demo", name, f"exit code {code}", f"{where}; run the demo again to go on from here")
@@ -106,8 +106,8 @@ class Stages:
             CONSOLE.print(f"{name}: done in {seconds:.0f} s, beside the others", highlight=False)
         write_json(marker, {"command": list(command[1:]), "seconds": seconds, "restarts": times, "beside": beside})
 
-    def _call(self, command: Sequence[str], file: IO[bytes], environment: dict[str, str]) -> int:
-        with subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment) as self._child:
+    def _call(self, command: Sequence[str], file: IO[bytes]) -> int:
+        with subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=self._environment) as self._child:
             code = self._child.wait()
         self._child = None
         return code

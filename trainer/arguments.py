@@ -46,10 +46,6 @@ class SFTArguments(DataArguments):
     longest_first: bool = field(
         default=True, metadata={"help": "Begin the first two steps with the longest samples: too little memory shows."}
     )
-    sort_steps: bool = field(
-        default=False,
-        metadata={"help": "Sort the samples of a step by length: with gradient_accumulation_steps, less padding."},
-    )
     navigation_questions: int = field(
         default=0, metadata={"help": "Held-out questions that the model plays at each evaluation; 0 plays none."}
     )

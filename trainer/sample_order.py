@@ -56,12 +56,10 @@ class RowOrder(Sampler[int]):
         lengths: Tokens of each row.
         longest: How many of the longest rows come first.
         orders: Gives the seed.
-        sorted_step: Rows a step, if those of a step are to stand by length, so that the batches that it is split into
-            are padded less; 0 leaves them as they came.
     """
 
-    def __init__(self, lengths: Sequence[int], longest: int, orders: Orders, sorted_step: int = 0) -> None:
-        self.count, self.orders, self.lengths, self.sorted_step = len(lengths), orders, lengths, sorted_step
+    def __init__(self, lengths: Sequence[int], longest: int, orders: Orders) -> None:
+        self.count, self.orders = len(lengths), orders
         self.longest = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))[:longest]
 
     def __len__(self) -> int:
@@ -70,11 +68,7 @@ class RowOrder(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         moved = set(self.longest)
         order = torch.randperm(self.count, generator=torch.Generator().manual_seed(self.orders.current())).tolist()
-        order = [*self.longest, *[row for row in order if row not in moved]]
-        size = self.sorted_step or self.count
-        for first in range(0, self.count, size):
-            step = order[first : first + size]
-            yield from sorted(step, key=lambda row: -self.lengths[row]) if self.sorted_step else step
+        yield from [*self.longest, *[row for row in order if row not in moved]]
 
 
 class RepeatEpoch(RepeatSampler):

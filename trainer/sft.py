@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model=load_model(model_args), args=training_args, train_dataset=training,
         eval_dataset=evaluation if held.samples else None, processing_class=tokenizer,
         peft_config=get_peft_config(model_args), callbacks=callbacks, navigation=navigation,
-        longest_first=data_args.longest_first, sort_steps=data_args.sort_steps,
+        longest_first=data_args.longest_first,
     )  # fmt: skip
     record: dict[str, Any] = {"stage": "sft", "base": model_args.model_name_or_path, "data": facts}
     trainer.record = record

@@ -23,18 +23,12 @@ class WalkTrainer(DurableCheckpoints, SFTTrainer):
             may be `metric_for_best_model`.
         longest_first: Begin every epoch with two steps of the longest rows. The second step of all is the one that
             holds weights, gradients, optimizer states and activations at once: what fits there fits to the end.
-        sort_steps: Put the rows of each step in the order of their lengths.
     """
 
     def __init__(
-        self,
-        *args: Any,
-        navigation: NavigationEvaluation | None = None,
-        longest_first: bool = False,
-        sort_steps: bool = False,
-        **kwargs: Any,
+        self, *args: Any, navigation: NavigationEvaluation | None = None, longest_first: bool = False, **kwargs: Any
     ) -> None:
-        self.navigation, self.longest_first, self.sort_steps = navigation, longest_first, sort_steps
+        self.navigation, self.longest_first = navigation, longest_first
         super().__init__(*args, **kwargs)
         self.orders = self._orders()
         self.add_callback(self.orders)
@@ -81,8 +75,7 @@ class WalkTrainer(DurableCheckpoints, SFTTrainer):
         if self.args.train_sampling_strategy != "random":
             return super()._get_train_sampler(train_dataset)
         step = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
-        lengths = [len(ids) for ids in dataset["input_ids"]]
-        return RowOrder(lengths, 2 * step * self.longest_first, self.orders, step * self.sort_steps)
+        return RowOrder([len(ids) for ids in dataset["input_ids"]], 2 * step * self.longest_first, self.orders)
 
     def _orders(self) -> Orders:
         seed = self.args.data_seed

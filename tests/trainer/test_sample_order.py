@@ -33,17 +33,6 @@ def test_the_longest_rows_come_first_and_the_rest_in_the_order_of_the_draw():
     assert list(RowOrder([1, 3, 2], 4, Orders(0))) == [1, 2, 0]
 
 
-@pytest.mark.parametrize("longest", [0, 3])
-def test_sorted_steps_hold_the_rows_that_they_would_hold(longest):
-    plain = list(RowOrder(LENGTHS, longest, Orders(4)))
-    ordered = list(RowOrder(LENGTHS, longest, Orders(4), sorted_step=3))
-    assert ordered != plain
-    for first in (0, 3, 6):
-        assert sorted(ordered[first : first + 3]) == sorted(plain[first : first + 3])
-        lengths = [LENGTHS[row] for row in ordered[first : first + 3]]
-        assert lengths == sorted(lengths, reverse=True)
-
-
 @pytest.mark.parametrize("seed", [None, 7])
 def test_a_resumed_epoch_has_the_order_that_it_had(seed):
     torch.manual_seed(1)

@@ -41,14 +41,6 @@ def dialogues():
     return Dataset.from_list(rows, on_mixed_types="use_json")
 
 
-def test_sorting_a_step_changes_no_step(traces, base, tmp_path):
-    options = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "max_steps": 3}
-    plain = sft(traces, base, tmp_path / "plain", **options)
-    ordered = sft(traces, base, tmp_path / "ordered", sort_steps=True, **options)
-    assert losses(ordered) == pytest.approx(losses(plain), abs=1e-4)
-    assert len(losses(plain)) == 3
-
-
 def test_a_packed_row_s_loss_and_gradient_are_those_of_its_documents(tiny_model, tmp_path):
     tokenizer = golden_tokenizer()
     rows, counts = supervise(dialogues(), tokenizer)
