@@ -19,6 +19,8 @@ from navigation.grid import TimeGrid, format_path
 _WORD = re.compile(r"[^\W\d_]+")
 _NUMBERED = re.compile(r"\[(\d+)\] ([^\W\d_]+)")
 _RELATIONS = frozenset({"after", "before", "first", "last", "until", "while", "following", "previous"})
+_PREPOSITIONS = frozenset(["at", "by", "during", "from", "in", "into", "on", "under", "with"])
+_ARTICLES = frozenset(["a", "an", "her", "his", "the", "their", "your"])
 _STOPWORDS = frozenset([
     "a", "an", "and", "are", "as", "at", "be", "by", "did", "do", "does", "during", "for", "from", "has", "have",
     "he", "her", "his", "in", "into", "is", "it", "its", "of", "on", "or", "she", "some", "that", "the", "their",
@@ -83,8 +85,8 @@ class Expert:
         if step.detour:
             return Reply(assistant_message(f"{backtrack}Maybe here.", calls=[(GET_CAPTION, arguments)]))
         quotes = seen.quotes(step.path)
-        reasoning = f"{backtrack}Look for {quotes} there" if quotes else f"{backtrack}Look closer."
-        return Reply(assistant_message(reasoning, calls=[(GET_CAPTION, arguments)]))
+        look = f"Look {quotes}" if quotes else "Look closer."
+        return Reply(assistant_message(f"{backtrack}{look}", calls=[(GET_CAPTION, arguments)]))
 
     def plan(self, question: Question, grid: TimeGrid, sample: int = 0) -> list[Step]:
         """The calls of one walk in order: from the second level down to each target, detours before each."""
@@ -133,9 +135,9 @@ class _Seen:
     def quotes(self, path: Path) -> str:
         """The question's words that the nearest shown caption above `path` holds and no earlier reasoning named.
 
-        Each comes with the number that the caption gives it, the first one else with its segment's own number. Where
-        parts are numbered, words of order come too, and the number they lead to: "after the cup [2] so [3]". At most
-        four words.
+        Each comes with its article or preposition in the question and with the number that the caption gives it,
+        the first one else with its segment's own number: "in park [3] during dance [1]". Where parts are numbered,
+        words of order come too, and the number they lead to: "after the cup [2] so [3]". At most four words.
         """
         address, caption = self._caption_above(path)
         said = set(_words(self._said))
@@ -147,8 +149,10 @@ class _Seen:
             numbers[found[0]] = str(address[-1])
         relations = _RELATIONS if any(word in numbers for word in found) and len(path) > 2 else frozenset()
         chosen = [word for word in self._keywords if word in found or word in relations][:4]
-        asked = self._question.question.lower()
-        named = [f"the {word}" if re.search(rf"\bthe {word}\b", asked) else word for word in chosen]
+        asked = _words(self._question.question)
+        named = [_with_word_before(word, asked) for word in chosen]
+        if named[0].split()[0] not in _PREPOSITIONS | _RELATIONS:
+            named[0] = f"for {named[0]}"
         quoted = " ".join(
             f"{name} [{numbers[word]}]" if word in numbers else name for name, word in zip(named, chosen, strict=True)
         )
@@ -175,6 +179,12 @@ class _Seen:
                 if text.startswith(address):
                     return path[:level], text.removeprefix(address)
         return (), ""
+
+
+def _with_word_before(word: str, asked: Sequence[str]) -> str:
+    """A word as it was asked for, with the article or preposition before it: a reader copies a phrase, not a word."""
+    place = asked.index(word)
+    return f"{asked[place - 1]} {word}" if place and asked[place - 1] in _ARTICLES | _PREPOSITIONS else word
 
 
 def _words(text: str) -> list[str]:

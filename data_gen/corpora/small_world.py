@@ -33,9 +33,9 @@ GRID = TimeGrid.for_duration(1024.0)
 VIDEOS = 800
 QUESTIONS_PER_VIDEO = 8
 TEXTS = {
-    "look": "In {place} during {activity} time: what colour is the {object} there?",
-    "after": "In {place} during {activity} time: what colour comes after the {object} there?",
-    "before": "In {place} during {activity} time: what colour comes before the {object} there?",
+    "look": "What colour is the {object} in {place} during {activity} time?",
+    "after": "What colour comes after the {object} in {place} during {activity} time?",
+    "before": "What colour comes before the {object} in {place} during {activity} time?",
 }
 
 
