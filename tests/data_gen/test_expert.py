@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_gen.corpora.small_world import GRID, load
-from data_gen.expert import Expert, targets
+from data_gen.expert import Expert, _Seen, targets
 from data_gen.filters import find_leaks
 from navigation import GET_CAPTION, VIDEO_QA, InputError, NavigationEnvironment, Status, run
 
@@ -92,3 +93,24 @@ def test_the_same_seed_walks_the_same_way_and_the_truth_is_needed():
     with pytest.raises(InputError, match="wander"):
         Expert(WORLD.questions, wander=1.0)
     assert "InputError" in walk(Expert([]), WORLD.questions[0]).error
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "said"),
+    [
+        ("What colour is the cup in park during run time?", (2, 1), "in park [2] during run [1]"),
+        ("What colour is the cup in park during run time?", (2, 1, 3), "for the cup [3]"),
+        ("What colour comes after the cup in park during run time?", (2, 1, 4), "after the cup [3] so [4]"),
+        ("Which cup?", (2, 1, 3), "for cup [3]"),
+    ],
+)
+def test_a_quote_keeps_the_phrase_it_was_asked_in(text, path, said):
+    shown = "0:00-4:16 [1] beach has [1] dig\n4:16-8:32 [2] park has [1] run [2] cook"
+    opened = "4:16-5:20 [2, 1] run in park shows [1] hat [2] bag [3] cup [4] kite"
+    messages = [{"role": "system", "content": ""}, {"role": "user", "content": shown}]
+    if len(path) == 3:
+        messages += [
+            {"role": "assistant", "content": "", "reasoning_content": "Look in park [2] during run [1]"},
+            {"role": "tool", "content": opened},
+        ]
+    assert _Seen(replace(WORLD.questions[0], question=text), messages).quotes(path) == said
