@@ -16,7 +16,7 @@ RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation dataset bench-traces bench-grpo bench-sft push merge test-faults audit bench-eval bench-scale
+.PHONY: help setup demo test test-all lint questions traces sft rl eval report doctor clean captions bench-rewards bench-captions bench-navigation dataset bench-traces bench-grpo bench-sft bench-gpu push merge test-faults audit bench-eval bench-scale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ bench-grpo: setup ## CPU-seconds of a GRPO step, ours beside plain trl
 
 bench-sft: setup ## tokens and CPU-seconds of walks in one pass against one sample a turn
 	$(BIN)/python -m benchmarks.sft $(ARGS)
+
+bench-gpu: setup ## on one GPU: SFT and GRPO steps of Qwen3-8B with random weights, memory, rounding
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 clean: ## delete the demo run and caches, keep the virtual environment
 	rm -rf runs/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

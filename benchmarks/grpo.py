@@ -11,6 +11,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,26 +99,31 @@ def force(trainer: GRPOTrainer, turns: list[list[int]]) -> None:
 
 
 class Clock(TrainerCallback):
-    """CPU-seconds of each step, and of its rollouts."""
+    """Seconds of each step, and of its rollouts.
 
-    def __init__(self) -> None:
+    Args:
+        now: Whose seconds; default: this process's on a CPU.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.process_time) -> None:
+        self.now = now
         self.steps: list[float] = []
         self.rollouts: list[float] = []
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._begun = time.process_time()
+        self._begun = self.now()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.steps.append(time.process_time() - self._begun)
+        self.steps.append(self.now() - self._begun)
 
     def watch(self, trainer: GRPOTrainer) -> None:
         """Times the rollouts, which trl makes within the step."""
         generate = trainer._generate
 
         def timed(prompts: Any) -> Any:
-            begun = time.process_time()
+            begun = self.now()
             result = generate(prompts)
-            self.rollouts.append(time.process_time() - begun)
+            self.rollouts.append(self.now() - begun)
             return result
 
         trainer._generate = timed

@@ -2,7 +2,6 @@
 
     make bench-sft                                     # a million parameters on CPU, a few minutes
     make bench-sft ARGS="--walks runs/goalstep/traces" # the same on walks of your own
-    python -m benchmarks.sft --gpu                     # Qwen3-8B, random weights: tokens/s, MFU, peak memory
 
 One sample a turn is the released LongVideo-R1 way: every assistant turn is a sample of its own, the conversation up to
 it is its prompt. Both ways learn the same tokens. Times are CPU-seconds of this process, in one run.
@@ -10,7 +9,6 @@ it is its prompt. Both ways learn the same tokens. Times are CPU-seconds of this
 
 import argparse
 import random
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +17,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, get_peft_model
 from torch.distributed._tools.mem_tracker import MemTracker
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
@@ -27,8 +24,8 @@ from trl.trainer.utils import add_fused_lm_head
 
 from navigation import TOOLS, answer_message, assistant_message
 from trainer.data import TracesFolder
-from trainer.estimate import GIB, Setup, memory, peak_flops, step_flops
-from trainer.estimate_setup import config_of, model_config
+from trainer.estimate import Setup, memory
+from trainer.estimate_setup import config_of
 from trainer.packing import packed_lengths, waste
 from trainer.progress import quiet_unless_watched
 from trainer.supervision import IGNORED, encode, supervise
@@ -42,7 +39,6 @@ WORDS = 400
 """Words of a caption, as vision models write them."""
 ROOM = 24_576
 """Tokens of a packed row, as published."""
-QWEN3_8B = str(Path(__file__).parents[1] / "configs/model/qwen3_8b_random.yaml")
 
 
 def made_walk(turns: int, words: int, seed: int) -> list[dict[str, Any]]:
@@ -141,19 +137,14 @@ def one_step(model: Any, optimizer: torch.optim.Optimizer, ids: torch.Tensor) ->
     optimizer.zero_grad()
 
 
-def built(config: PretrainedConfig, setup: Setup, device: str) -> tuple[Any, torch.optim.Optimizer]:
+def built(config: PretrainedConfig, setup: Setup) -> tuple[Any, torch.optim.Optimizer]:
     """A random model of `config` as a run of `setup` has it, and its optimizer."""
     torch.manual_seed(0)
-    with torch.device(device):
-        model = AutoModelForCausalLM.from_config(config, dtype=setup.dtype, attn_implementation="sdpa")
+    model = AutoModelForCausalLM.from_config(config, dtype=setup.dtype, attn_implementation="sdpa")
     add_fused_lm_head(model)
     if setup.checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    if setup.adapter is not None:
-        model.enable_input_require_grads()
-        model = get_peft_model(model, setup.adapter, autocast_adapter_dtype=False)
-    trained = [each for each in model.parameters() if each.requires_grad]
-    return model.train(), torch.optim.AdamW(trained, lr=1e-5, fused=device != "cpu")
+    return model.train(), torch.optim.AdamW(model.parameters(), lr=1e-5)
 
 
 def measured_bytes(config: PretrainedConfig, setup: Setup, length: int) -> tuple[float, float]:
@@ -162,7 +153,7 @@ def measured_bytes(config: PretrainedConfig, setup: Setup, length: int) -> tuple
     Returns:
         Of a step whose loss is a plain sum of the last hidden states, and of a step with trl's loss.
     """
-    model, optimizer = built(config, setup, "cpu")
+    model, optimizer = built(config, setup)
     ids = torch.randint(0, config.vocab_size, (setup.tokens // length, length))
     one_step(model, optimizer, ids)
     found = []
@@ -195,32 +186,6 @@ def memory_table() -> Iterator[tuple[str, float, float]]:
         yield f"{name}, the loss", estimate.loss, whole - without
 
 
-def on_gpu(lengths: Sequence[int], full: bool, steps: int) -> None:
-    """Tokens a second, MFU and peak memory of Qwen3-8B with random weights, one row of each length at a time."""
-    config = model_config(QWEN3_8B)
-    lora = LoraConfig(r=64, target_modules="all-linear", task_type="CAUSAL_LM")
-    card, peak = peak_flops()
-    print(f"Qwen3-8B, random weights, {'full' if full else 'LoRA'}, {torch.cuda.get_device_name()}, peak of {card}")
-    print(f"{'tokens':>8}{'tokens/s':>12}{'MFU':>8}{'GiB':>8}{'estimate':>10}")
-    for length in lengths:
-        setup = Setup(length, adapter=None if full else lora)
-        model, optimizer = built(config, setup, "cuda")
-        ids = torch.randint(0, config.vocab_size, (1, length), device="cuda")
-        torch.cuda.reset_peak_memory_stats()
-        seconds = []
-        for _ in range(steps + 1):
-            begun = time.perf_counter()
-            one_step(model, optimizer, ids)
-            torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - begun)
-        took = statistics.median(seconds[1:])
-        share = step_flops(config, length, length, setup.adapter) / took / peak
-        most = torch.cuda.max_memory_allocated() / GIB
-        print(f"{length:>8,}{length / took:>12,.0f}{share:>8.1%}{most:>8.1f}{memory(config, setup).total / GIB:>10.1f}")
-        del model, optimizer
-        torch.cuda.empty_cache()
-
-
 def walks_of(folder: Path | None, turns: int, most: int) -> list[list[dict[str, Any]]]:
     """Walks of `turns` turns of a traces folder; of the small world's expert, where none is given."""
     with tempfile.TemporaryDirectory() as aside:
@@ -237,15 +202,8 @@ def main() -> None:
     parser.add_argument("--walks", type=Path, help="traces folder; default: the small world, made anew")
     parser.add_argument("--turns", type=int, default=6, help="assistant turns of a walk")
     parser.add_argument("--count", type=int, default=24, help="walks to train on")
-    parser.add_argument("--gpu", action="store_true", help="Qwen3-8B with random weights on this GPU instead")
-    parser.add_argument("--full", action="store_true", help="with --gpu: train all weights, not an adapter")
-    parser.add_argument("--lengths", type=int, nargs="+", default=[8192, 16384, 24576])
-    parser.add_argument("--steps", type=int, default=3)
     options = parser.parse_args()
     quiet_unless_watched()
-    if options.gpu:
-        on_gpu(options.lengths, options.full, options.steps)
-        return
     long = {turns: [made_walk(turns, WORDS, seed) for seed in range(8)] for turns in (3, 6, 7, 10, 15, 30)}
     real = walks_of(options.walks, options.turns, options.count)
     print(f"  {'tokens of the same walks':<44}{'one pass':>12}{'by turn':>13}{'times':>8}")
