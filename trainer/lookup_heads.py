@@ -23,14 +23,16 @@ SLOW_FROM = 32
 SHARP = 1.25
 """Gain of the query and key norms: with heads of size 128 it separates 1 from 0 by 18 in the exponent.
 
-That finds one place among thousands. A sharper head finds it no better and learns worse: at 2.0 the gradients of SFT's
-first steps throw it off (docs/demo.md).
+That finds one place among thousands. A sharper head finds it no better, and training moves it all or nothing.
 """
+
+SURE = 2.0
+"""Gain of the last norm. Embeddings this small leave every wrong token some chance, which sampling finds."""
 
 
 @torch.no_grad()
 def set_lookup_heads(model: Qwen3ForCausalLM, generator: torch.Generator) -> None:
-    """Rewrites the embeddings, head 0 of the first layer, and heads 0 and 1 of the second.
+    """Rewrites the embeddings, the last norm, head 0 of the first layer, and heads 0 and 1 of the second.
 
     The first half of the residual stream holds what a token is, the second half what stood before it.
 
@@ -53,6 +55,7 @@ def set_lookup_heads(model: Qwen3ForCausalLM, generator: torch.Generator) -> Non
     for layer in model.model.layers:  # what is random stays quieter than what is set
         layer.self_attn.o_proj.weight *= 0.2
         layer.mlp.down_proj.weight *= 0.2
+    model.model.norm.weight.fill_(SURE)
     before, match = (model.model.layers[index].self_attn for index in (0, 1))
     for attention, heads in ((before, 1), (match, 2)):
         attention.q_norm.weight.fill_(SHARP)
