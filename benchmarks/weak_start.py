@@ -1,6 +1,7 @@
 """GRPO from a policy whose SFT is weak, over several seeds: how much more is right on held-out questions.
 
-    make demo ARGS="--seed 2 --out runs/demo-2"
+    make demo
+    make sft SFT_CONFIG=configs/sft/tiny_weak_cpu.yaml
     python -m benchmarks.weak_start
 
 Every stage is the command a user would type: `trainer.grpo` on `configs/grpo/tiny_weak_cpu.yaml`, once a seed, and
@@ -97,8 +98,8 @@ def figure(runs: Mapping[int, Path], start: Mapping[str, Any], ends: Mapping[int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--traces", type=Path, default=Path("runs/demo-2/traces"))
-    parser.add_argument("--start", type=Path, default=Path("runs/demo-2/sft/checkpoint-225"))
+    parser.add_argument("--traces", type=Path, default=Path("runs/demo/traces"))
+    parser.add_argument("--start", type=Path, default=Path("runs/weak_sft"))
     parser.add_argument("--out", type=Path, default=Path("runs/weak_start"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--figure", type=Path, help="where to save the picture; default: in --out")
