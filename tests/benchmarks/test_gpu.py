@@ -10,6 +10,7 @@ from benchmarks import gpu
 from benchmarks.results import Report
 
 
+@pytest.mark.slow
 def test_every_part_finds_its_figures(tmp_path, capsys):
     gpu.main(["--tiny", "--out", str(tmp_path / "runs" / "gpu.json")])
     results = json.loads((tmp_path / "runs" / "gpu.json").read_text())
