@@ -317,11 +317,14 @@ def grpo(report: Report, sizes: Sizes, world: World) -> None:
     report.attempt("grpo", "rollouts without a kept cache", without_cache)
 
 
+PARTS = {"sft": sft, "parity": parity, "grpo": grpo, "liger": liger}
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file of the results")
     parser.add_argument("--tiny", action="store_true", help="a tiny model on a CPU, to check this file")
-    parser.add_argument("--parts", nargs="+", choices=SECONDS, default=["sft", "parity", "grpo"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["sft", "parity", "grpo"])
     options = parser.parse_args(arguments)
     if not options.tiny and not torch.cuda.is_available():
         parser.error("no GPU is here; --tiny runs on a CPU")
@@ -337,7 +340,7 @@ def main(arguments: list[str] | None = None) -> None:
         for part in options.parts:
             deadline += SECONDS[part]
             with report.within(part, deadline):
-                globals()[part](report, sizes, world)
+                PARTS[part](report, sizes, world)
 
 
 if __name__ == "__main__":
