@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from navigation import GET_CAPTION, VIDEO_QA, Path, Question, Reply, Task, answer_message, assistant_message
+from navigation import GET_CAPTION, VIDEO_QA, Question, Reply, SegmentPath, Task, answer_message, assistant_message
 from navigation.errors import InputError
 from navigation.grid import TimeGrid, format_path
 
@@ -35,11 +35,11 @@ class Step:
     """One planned call. `detour` marks a segment that the clue does not need."""
 
     tool: str
-    path: Path
+    path: SegmentPath
     detour: bool = False
 
 
-def targets(question: Question, grid: TimeGrid) -> list[Path]:
+def targets(question: Question, grid: TimeGrid) -> list[SegmentPath]:
     """The leaves that settle a question: the one in the middle of each clue interval, at most three, in time order."""
     middles = [(begin + end) / 2 for begin, end in question.clue_intervals]
     return list(dict.fromkeys(grid.path_at(min(middle, grid.duration)) for middle in middles))[:MOST_TARGETS]
@@ -93,7 +93,7 @@ class Expert:
         digest = hashlib.sha256(f"{self._seed}/{question.id}/{sample}".encode()).digest()
         rng = random.Random(digest)
         steps: list[Step] = []
-        opened: set[Path] = set()
+        opened: set[SegmentPath] = set()
         for target in targets(question, grid):
             for level in range(min(2, grid.depth), grid.depth + 1):
                 path = target[:level]
@@ -108,7 +108,9 @@ class Expert:
             steps.append(Step(VIDEO_QA, steps[-1].path))
         return steps
 
-    def _detours(self, path: Path, grid: TimeGrid, opened: set[Path], rng: random.Random) -> list[Path]:
+    def _detours(
+        self, path: SegmentPath, grid: TimeGrid, opened: set[SegmentPath], rng: random.Random
+    ) -> list[SegmentPath]:
         count = 0
         while count < 3 and rng.random() < self._wander:
             count += 1
@@ -132,7 +134,7 @@ class _Seen:
             word for word in dict.fromkeys(_words(question.question)) if word not in _STOPWORDS or word in _RELATIONS
         ]
 
-    def quotes(self, path: Path) -> str:
+    def quotes(self, path: SegmentPath) -> str:
         """The question's words that the nearest shown caption above `path` holds and no earlier reasoning named.
 
         Each comes with its article or preposition in the question and with the number that the caption gives it,
@@ -169,7 +171,7 @@ class _Seen:
             return f"It is {option}\n{self._question.answer}."
         return "That settles it."
 
-    def _caption_above(self, path: Path) -> tuple[Path, str]:
+    def _caption_above(self, path: SegmentPath) -> tuple[SegmentPath, str]:
         """The nearest shown ancestor of `path` and its caption."""
         shown = self._prompt.splitlines() + [line for reply in self._replies for line in reply.splitlines()]
         for level in range(len(path) - 1, 0, -1):

@@ -7,11 +7,11 @@ level a list of `{segment_id, level, caption, frame_time, frame_ids}`, ids from 
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from data_gen.frames import sample_times
-from navigation import CaptionTree, InputError, Path, TimeGrid, write_atomic
+from navigation import CaptionTree, InputError, SegmentPath, TimeGrid, write_atomic
 
 LEVELS = ("high", "medium", "low")
 _TAGGED = re.compile(r"<caption>(.*?)</caption>", re.DOTALL)
@@ -19,7 +19,7 @@ _OURS = "clipscout"
 
 
 def from_released(
-    record: Mapping[str, Any], source: str | FilePath = "released captions", duration: float | None = None
+    record: Mapping[str, Any], source: str | Path = "released captions", duration: float | None = None
 ) -> CaptionTree:
     """A released caption file as a caption tree.
 
@@ -50,7 +50,7 @@ def from_released(
         duration, made_by["duration_estimated"] = _estimated_duration(levels, source), True
     others = {key: value for key, value in record.items() if key != "captions"}
     made_by["released"] = {"file": others, "segments": kept}
-    return CaptionTree(FilePath(name).stem, TimeGrid(duration, width, len(LEVELS)), captions, made_by)
+    return CaptionTree(Path(name).stem, TimeGrid(duration, width, len(LEVELS)), captions, made_by)
 
 
 def to_released(tree: CaptionTree, fps: float | None = None) -> dict[str, Any]:
@@ -87,16 +87,16 @@ def to_released(tree: CaptionTree, fps: float | None = None) -> dict[str, Any]:
     return {**record, _OURS: rest}
 
 
-def import_released(path: str | FilePath, duration: float | None = None) -> CaptionTree:
+def import_released(path: str | Path, duration: float | None = None) -> CaptionTree:
     """Reads a released caption file."""
     try:
-        record = json.loads(FilePath(path).read_text(encoding="utf-8"))
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(path, "file", str(error), "make this file again: it is not complete JSON") from None
     return from_released(record, path, duration)
 
 
-def export_released(tree: CaptionTree, path: str | FilePath, fps: float | None = None) -> None:
+def export_released(tree: CaptionTree, path: str | Path, fps: float | None = None) -> None:
     """Writes a released caption file, as their code formats it."""
     write_atomic(path, json.dumps(to_released(tree, fps)))
 
@@ -106,12 +106,12 @@ def text_of(tree: CaptionTree, level: int, item: Mapping[str, Any]) -> str:
     return tree.captions[tree.grid.path(item["segment_id"] - 1, level)]
 
 
-def _captions(levels: list, width: object, source: str | FilePath) -> tuple[dict[Path, str], list[list[dict]]]:
+def _captions(levels: list, width: object, source: str | Path) -> tuple[dict[SegmentPath, str], list[list[dict]]]:
     """Captions by path, and per level the items without their captions (with them, where tags were taken off)."""
     if not isinstance(width, int) or width < 2 or len(levels) != len(LEVELS):
         raise InputError(source, "width", width, "give a width of at least 2 and three levels of captions")
     grid = TimeGrid(1.0, width, len(LEVELS))
-    captions: dict[Path, str] = {}
+    captions: dict[SegmentPath, str] = {}
     kept: list[list[dict]] = []
     for level, items in enumerate(levels, 1):
         name = LEVELS[level - 1]
@@ -142,7 +142,7 @@ def _restored(item: Mapping[str, Any], text: str) -> dict[str, Any]:
     return {**item, "caption": raw if raw is not None and _untagged(raw) == text else text}
 
 
-def _item(tree: CaptionTree, path: Path, fps: float | None) -> dict[str, Any]:
+def _item(tree: CaptionTree, path: SegmentPath, fps: float | None) -> dict[str, Any]:
     start, end = tree.grid.interval(path)
     recipe = tree.made_by.get("frames")
     counts = recipe["frames"] if isinstance(recipe, Mapping) else [1]
@@ -154,7 +154,7 @@ def _item(tree: CaptionTree, path: Path, fps: float | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _estimated_duration(levels: list, source: str | FilePath) -> float:
+def _estimated_duration(levels: list, source: str | Path) -> float:
     last = levels[-1][-1]
     times, numbers = last.get("frame_time") or [], last.get("frame_ids") or []
     if not times or not times[-1] > 0:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from navigation import GET_CAPTION, Path, TimeGrid, Visit
+from navigation import GET_CAPTION, SegmentPath, TimeGrid, Visit
 
 MOST = 5
 """Spans that count: CG-Bench ignores intervals beyond five."""
@@ -35,7 +35,7 @@ def evidence(messages: Sequence[Mapping[str, Any]], visits: Sequence[Visit], gri
     return _runs(opened, grid)[:MOST] if opened else []
 
 
-def _runs(opened: Sequence[Path], grid: TimeGrid) -> list[Span]:
+def _runs(opened: Sequence[SegmentPath], grid: TimeGrid) -> list[Span]:
     """Runs of neighbouring opened segments of the deepest level reached; the run opened last comes first."""
     deepest = max(map(len, opened))
     last = {grid.index(path): place for place, path in enumerate(opened) if len(path) == deepest}

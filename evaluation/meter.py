@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.cost_model import CHARACTERS_A_TOKEN, CostModel
-from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Path, Trajectory, TreeStore
+from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, SegmentPath, Trajectory, TreeStore
 from navigation.prompt import describe
 
 MEANS = (
@@ -72,7 +72,9 @@ class Meter:
         }  # fmt: skip
 
 
-def needed(opened: Iterable[Path], tree: CaptionTree, index_captions: int, reads_overview: bool) -> set[Path]:
+def needed(
+    opened: Iterable[SegmentPath], tree: CaptionTree, index_captions: int, reads_overview: bool
+) -> set[SegmentPath]:
     """Segments whose captions an episode cannot do without."""
     paths = set(opened)
     if index_captions:
@@ -82,7 +84,7 @@ def needed(opened: Iterable[Path], tree: CaptionTree, index_captions: int, reads
     return paths
 
 
-def caption_frames(paths: Iterable[Path], tree: CaptionTree, costs: CostModel) -> int:
+def caption_frames(paths: Iterable[SegmentPath], tree: CaptionTree, costs: CostModel) -> int:
     """Frames that a captioner looks at to caption these segments."""
     levels = Counter(map(len, paths))
     depth = tree.grid.depth
@@ -97,7 +99,7 @@ def build_cost(
     Returns:
         `{"on_demand": {"captions", "frames", "usd", "seconds"}, "full_index": {…}}`.
     """
-    opened: dict[str, set[Path]] = {}
+    opened: dict[str, set[SegmentPath]] = {}
     for trajectory in trajectories:
         visited = opened.setdefault(trajectory.video_id, set())
         visited.update(visit.path for visit in trajectory.visits if visit.tool == GET_CAPTION)
@@ -135,7 +137,7 @@ def _characters(message: Mapping[str, Any]) -> int:
     return count
 
 
-def _union(opened: set[Path], tree: CaptionTree) -> float:
+def _union(opened: set[SegmentPath], tree: CaptionTree) -> float:
     """Seconds of the union of segments: those inside another opened one add nothing."""
     total = 0.0
     for path in sorted(opened):

@@ -37,7 +37,7 @@ from navigation import (
     write_json,
 )
 from navigation import (
-    Path as Segment,
+    SegmentPath as Segment,
 )
 from navigation.grid import clock
 

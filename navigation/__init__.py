@@ -6,7 +6,7 @@ from navigation.environment import EnvironmentFactory, NavigationEnvironment, re
 from navigation.episode import Limits, run
 from navigation.errors import InputError
 from navigation.files import write_atomic, write_json, write_jsonl
-from navigation.grid import Path, TimeGrid, default_width
+from navigation.grid import SegmentPath, TimeGrid, default_width
 from navigation.markup import without_markup
 from navigation.policy import Policy, Reply, Task, answer_message, assistant_message
 from navigation.prompt import initial_messages
@@ -18,9 +18,43 @@ from navigation.tree_store import TreeStore
 from navigation.video_qa import ClipAnswerer, LineAnswerer
 
 __all__ = [
-    "GET_CAPTION", "LETTERS", "TOOLS", "VIDEO_QA", "CaptionTree", "ClipAnswerer", "EnvironmentFactory", "InputError",
-    "Limits", "Line", "LineAnswerer", "NavigationEnvironment", "Path", "Policy", "PublicQuestion", "Question", "Reply",
-    "SkippedRow", "Status", "Task", "TimeGrid", "Trajectory", "TreeStore", "Visit", "answer_message",
-    "assistant_message", "default_width", "initial_messages", "read_answer", "read_outcome", "read_questions",
-    "refusals_of", "repeats", "run", "visits_of", "without_markup", "write_atomic", "write_json", "write_jsonl",
+    "GET_CAPTION",
+    "LETTERS",
+    "TOOLS",
+    "VIDEO_QA",
+    "CaptionTree",
+    "ClipAnswerer",
+    "EnvironmentFactory",
+    "InputError",
+    "Limits",
+    "Line",
+    "LineAnswerer",
+    "NavigationEnvironment",
+    "Policy",
+    "PublicQuestion",
+    "Question",
+    "Reply",
+    "SegmentPath",
+    "SkippedRow",
+    "Status",
+    "Task",
+    "TimeGrid",
+    "Trajectory",
+    "TreeStore",
+    "Visit",
+    "answer_message",
+    "assistant_message",
+    "default_width",
+    "initial_messages",
+    "read_answer",
+    "read_outcome",
+    "read_questions",
+    "refusals_of",
+    "repeats",
+    "run",
+    "visits_of",
+    "without_markup",
+    "write_atomic",
+    "write_json",
+    "write_jsonl",
 ]  # fmt: skip

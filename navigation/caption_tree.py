@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from navigation.errors import InputError, is_number
-from navigation.grid import Path, TimeGrid
+from navigation.grid import SegmentPath, TimeGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class CaptionTree:
 
     video_id: str
     grid: TimeGrid
-    captions: Mapping[Path, str]
+    captions: Mapping[SegmentPath, str]
     made_by: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any], source: str | FilePath = "caption tree") -> "CaptionTree":
+    def from_dict(cls, record: Mapping[str, Any], source: str | Path = "caption tree") -> "CaptionTree":
         """Reads the JSON record of DESIGN: `{video_id, duration, width, depth, segments: [{path, caption, …}]}`.
 
         Raises:
@@ -61,7 +61,7 @@ class CaptionTree:
             grid = TimeGrid(record["duration"], record["width"], record["depth"])
         except InputError as error:
             raise InputError(source, error.field, error.value, error.mend) from None
-        captions: dict[Path, str] = {}
+        captions: dict[SegmentPath, str] = {}
         for number, segment in enumerate(record["segments"]):
             if not isinstance(segment, Mapping) or not isinstance(segment.get("path"), list):
                 raise InputError(source, f"segments[{number}]", segment, "give an object with path and caption")
@@ -76,7 +76,7 @@ class CaptionTree:
         return cls(record["video_id"], grid, captions, dict(made_by or {}), _read_lines(record.get("lines"), source))
 
     @classmethod
-    def load(cls, path: str | FilePath) -> "CaptionTree":
+    def load(cls, path: str | Path) -> "CaptionTree":
         """Reads one tree file; a file that is no JSON is an InputError that names it."""
         try:
             with open(path, encoding="utf-8") as file:
@@ -99,21 +99,21 @@ class CaptionTree:
             record["lines"] = [{"start": line.start, "end": line.end, "text": line.text} for line in self.lines]
         return record
 
-    def missing(self) -> list[Path]:
+    def missing(self) -> list[SegmentPath]:
         """Segments without a caption, in time order, top level first."""
         return [path for path in self.grid.paths() if path not in self.captions]
 
-    def lines_in(self, path: Path) -> list[Line]:
+    def lines_in(self, path: SegmentPath) -> list[Line]:
         """Lines that share time with a segment, in time order."""
         start, end = self.grid.interval(path)
         return [line for line in self.lines if (line.start < end and line.end > start) or start <= line.start < end]
 
     @cached_property
-    def top_level(self) -> tuple[Path, ...]:
+    def top_level(self) -> tuple[SegmentPath, ...]:
         return tuple(self.grid.paths(1))
 
 
-def _read_lines(lines: object, source: str | FilePath) -> tuple[Line, ...]:
+def _read_lines(lines: object, source: str | Path) -> tuple[Line, ...]:
     if lines is None:
         return ()
     if not isinstance(lines, list):

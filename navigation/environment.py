@@ -5,7 +5,7 @@ from typing import Any
 
 from navigation.caption_tree import CaptionTree
 from navigation.errors import InputError
-from navigation.grid import Path, format_path
+from navigation.grid import SegmentPath, format_path
 from navigation.markup import without_markup
 from navigation.prompt import caption_line, describe
 from navigation.tools import GET_CAPTION, VIDEO_QA, parse_path
@@ -32,7 +32,7 @@ class NavigationEnvironment:
         self._tree: CaptionTree | None = None
         self._visits: list[Visit] = []
         self._refusals: list[str] = []
-        self._read: set[Path] = set()
+        self._read: set[SegmentPath] = set()
 
     def reset(self, **question_row: Any) -> str:
         """Begins an episode on the row's `video_id`; returns the tree's shape and top-level captions.
@@ -96,7 +96,7 @@ class NavigationEnvironment:
             raise RuntimeError("call reset() before any tool")
         return self._tree
 
-    def _address(self, segment: object) -> tuple[Path | None, str]:
+    def _address(self, segment: object) -> tuple[SegmentPath | None, str]:
         grid = self._current.grid
         path = parse_path(segment)
         example = format_path((1,) * min(2, grid.depth))
@@ -135,5 +135,5 @@ def refusals_of(environment: NavigationEnvironment) -> list[str]:
     return list(environment._refusals)
 
 
-def _short(path: Path) -> str:
+def _short(path: SegmentPath) -> str:
     return format_path(path) if all(-10_000 < child < 10_000 for child in path) else "with such large numbers"

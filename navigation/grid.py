@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from navigation.errors import InputError, is_number
 
-Path: TypeAlias = tuple[int, ...]
+SegmentPath: TypeAlias = tuple[int, ...]
 """Address of a segment: 1-based child numbers from the top level down."""
 
 LEAF_SECONDS = 16.0
@@ -33,7 +33,7 @@ def auto_depth(duration: float, width: int) -> int:
     return depth
 
 
-def format_path(path: Path) -> str:
+def format_path(path: SegmentPath) -> str:
     """`(2, 5)` as `[2, 5]`, the way tools and captions write it."""
     return "[" + ", ".join(map(str, path)) + "]"
 
@@ -86,14 +86,14 @@ class TimeGrid:
         """Length of a leaf in seconds."""
         return self.duration / self.width**self.depth
 
-    def contains(self, path: Path) -> bool:
+    def contains(self, path: SegmentPath) -> bool:
         """Whether `path` addresses a segment of this grid."""
         return 1 <= len(path) <= self.depth and all(1 <= child <= self.width for child in path)
 
-    def is_leaf(self, path: Path) -> bool:
+    def is_leaf(self, path: SegmentPath) -> bool:
         return len(path) == self.depth
 
-    def index(self, path: Path) -> int:
+    def index(self, path: SegmentPath) -> int:
         """0-based position of a segment among those of its level.
 
         Raises:
@@ -108,7 +108,7 @@ class TimeGrid:
             index = index * self.width + child - 1
         return index
 
-    def path(self, index: int, level: int) -> Path:
+    def path(self, index: int, level: int) -> SegmentPath:
         """Inverse of `index`: the segment at 0-based position `index` of 1-based `level`.
 
         Raises:
@@ -124,7 +124,7 @@ class TimeGrid:
             digits.append(digit + 1)
         return tuple(reversed(digits))
 
-    def interval(self, path: Path) -> tuple[float, float]:
+    def interval(self, path: SegmentPath) -> tuple[float, float]:
         """Begin and end of a segment in seconds. Children partition their parent exactly."""
         # Every boundary is `duration * (whole number / width ** depth)`, computed one way: a parent's end, its last
         # child's end and its next sibling's begin are the same float.
@@ -135,7 +135,7 @@ class TimeGrid:
     def boundary(self, cell: int, cells: int) -> float:
         return self.duration if cell == cells else self.duration * (cell / cells)
 
-    def path_at(self, time: float, level: int | None = None) -> Path:
+    def path_at(self, time: float, level: int | None = None) -> SegmentPath:
         """The segment of `level` (default: leaf) that holds `time`; the duration itself falls in the last one.
 
         Times before 0 or after the end are refused.
@@ -155,7 +155,7 @@ class TimeGrid:
                 last = middle - 1
         return self.path(first, level)
 
-    def overlapping(self, begin: float, end: float, level: int | None = None) -> list[Path]:
+    def overlapping(self, begin: float, end: float, level: int | None = None) -> list[SegmentPath]:
         """Segments of `level` (default: leaf) that share time with `[begin, end]`; a point has the one holding it."""
         level = self.depth if level is None else level
         begin, end = max(0.0, begin), min(self.duration, end)
@@ -167,7 +167,7 @@ class TimeGrid:
             last -= 1
         return [self.path(index, level) for index in range(first, last + 1)]
 
-    def paths(self, level: int | None = None) -> Iterator[Path]:
+    def paths(self, level: int | None = None) -> Iterator[SegmentPath]:
         """All segments of one level in time order, or of every level from the top down."""
         for each in [level] if level is not None else range(1, self.depth + 1):
             for index in range(self.width**each):

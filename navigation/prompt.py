@@ -3,7 +3,7 @@
 from typing import Any
 
 from navigation.caption_tree import CaptionTree
-from navigation.grid import Path, TimeGrid, clock, format_path
+from navigation.grid import SegmentPath, TimeGrid, clock, format_path
 from navigation.markup import without_markup
 from navigation.question import LETTERS, PublicQuestion, Question
 
@@ -32,7 +32,7 @@ def describe(tree: CaptionTree) -> str:
     return f"\nThe video lasts {clock(grid.duration)}. {shape}\n" + "\n".join(lines)
 
 
-def caption_line(grid: TimeGrid, path: Path, caption: str) -> str:
+def caption_line(grid: TimeGrid, path: SegmentPath, caption: str) -> str:
     """One segment as policies read it: `3:12-4:16 [2, 5] caption`."""
     start, end = grid.interval(path)
     return without_markup(f"{clock(start)}-{clock(end)} {format_path(path)} {caption}")

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from navigation.grid import Path
+from navigation.grid import SegmentPath
 
 GET_CAPTION = "get_caption"
 VIDEO_QA = "video_qa"
@@ -11,7 +11,7 @@ VIDEO_QA = "video_qa"
 _WRITTEN_PATH = re.compile(r"\s*[\[(]?\s*(\d{1,4}(?:\s*,\s*\d{1,4}){0,31})\s*,?\s*[\])]?\s*", re.ASCII)
 
 
-def parse_path(segment: object) -> Path | None:
+def parse_path(segment: object) -> SegmentPath | None:
     """A segment address from a tool's argument: a list of whole numbers, or the same written as a text; else None.
 
     `[2, 5]`, `(2, 5)`, `"[2, 5]"` and `3` are read; floats, booleans, nested lists and negative numbers are not.

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from navigation.errors import InputError
-from navigation.grid import Path
+from navigation.grid import SegmentPath
 from navigation.status import Status
 
 
@@ -15,7 +15,7 @@ class Visit:
     """One executed tool call that opened a segment. `video_qa` visits carry their query."""
 
     tool: str
-    path: Path
+    path: SegmentPath
     query: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -25,7 +25,7 @@ class Visit:
         return record
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any], source: str | FilePath = "visit") -> "Visit":
+    def from_dict(cls, record: Mapping[str, Any], source: str | Path = "visit") -> "Visit":
         """Reads one record.
 
         Raises:
@@ -74,7 +74,7 @@ class Trajectory:
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any], source: str | FilePath = "trajectory") -> "Trajectory":
+    def from_dict(cls, record: Mapping[str, Any], source: str | Path = "trajectory") -> "Trajectory":
         """Reads one record; keys of other programs are left out.
 
         Raises:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from navigation.caption_tree import CaptionTree
-from navigation.grid import Path
+from navigation.grid import SegmentPath
 
 
 class ClipAnswerer(Protocol):
@@ -12,7 +12,7 @@ class ClipAnswerer(Protocol):
     What it raises (an endpoint that gave up, say) reaches whoever runs the episode; the call is no visit then.
     """
 
-    def answer(self, tree: CaptionTree, path: Path, query: str) -> str: ...
+    def answer(self, tree: CaptionTree, path: SegmentPath, query: str) -> str: ...
 
 
 class LineAnswerer:
@@ -27,7 +27,7 @@ class LineAnswerer:
     def __init__(self, count: int = 3) -> None:
         self.count = count
 
-    def answer(self, tree: CaptionTree, path: Path, query: str) -> str:
+    def answer(self, tree: CaptionTree, path: SegmentPath, query: str) -> str:
         texts = [line.text for line in tree.lines_in(path)]
         if not texts:
             return tree.captions.get(path) or "Nothing is known about this clip."

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from navigation import Path, TimeGrid
+from navigation import SegmentPath, TimeGrid
 
 
 def merge(intervals: Sequence[Sequence[float]], duration: float) -> tuple[tuple[float, float], ...]:
@@ -36,10 +36,10 @@ class Place(NamedTuple):
     start: float
     stop: float
     fineness: float
-    above: tuple[Path, ...]
+    above: tuple[SegmentPath, ...]
 
 
-class Places(dict[Path, Place]):
+class Places(dict[SegmentPath, Place]):
     """Places of a grid's segments, each worked out when it is first asked for.
 
     Raises:
@@ -49,7 +49,7 @@ class Places(dict[Path, Place]):
     def __init__(self, grid: TimeGrid) -> None:
         self.grid = grid
 
-    def __missing__(self, path: Path) -> Place:
+    def __missing__(self, path: SegmentPath) -> Place:
         start, stop = self.grid.interval(path)
         above = tuple(path[:level] for level in range(len(path) - 1, 0, -1))
         place = self[path] = Place(start, stop, float(self.grid.width) ** (len(path) - self.grid.depth), above)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence, Set
 
-from navigation import GET_CAPTION, Path, Visit
+from navigation import GET_CAPTION, SegmentPath, Visit
 from rewards.clues import ClueTime
 from rewards.walk import Walk, walk
 
@@ -11,7 +11,7 @@ MEASURES = ("navigation_f1", "interval_f1", "official")
 _FREE = dict.fromkeys(("get_caption", "video_qa"), 0.0)
 
 
-def opened_paths(visits: Iterable[Visit]) -> set[Path]:
+def opened_paths(visits: Iterable[Visit]) -> set[SegmentPath]:
     """Segments whose caption was read. `video_qa` needs the caption first and opens nothing more."""
     return {visit.path for visit in visits if visit.tool == GET_CAPTION}
 
@@ -58,7 +58,7 @@ def interval_f1(visits: Sequence[Visit], clues: ClueTime) -> float | None:
     return f1_of_segments(opened_paths(visits), clues)
 
 
-def f1_of_segments(opened: Set[Path], clues: ClueTime) -> float | None:
+def f1_of_segments(opened: Set[SegmentPath], clues: ClueTime) -> float | None:
     """`interval_f1` of a set of segments."""
     if clues.total == 0.0:
         return None

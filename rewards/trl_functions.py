@@ -13,8 +13,8 @@ from navigation import (
     CaptionTree,
     InputError,
     NavigationEnvironment,
-    Path,
     Question,
+    SegmentPath,
     Status,
     TreeStore,
     read_outcome,
@@ -197,7 +197,7 @@ def _is_engine_error(message: Mapping[str, Any]) -> bool:
 class _Silent:
     """Stands in for the vision model in a replay, which only asks what was opened."""
 
-    def answer(self, tree: CaptionTree, path: Path, query: str) -> str:
+    def answer(self, tree: CaptionTree, path: SegmentPath, query: str) -> str:
         return ""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from navigation import GET_CAPTION, InputError, Path, Visit
+from navigation import GET_CAPTION, InputError, SegmentPath, Visit
 from rewards.clues import ClueTime
 
 
@@ -47,7 +47,7 @@ class Walk(NamedTuple):
     captions: int
     useful: int
     earned: float
-    fresh: tuple[Path, ...]
+    fresh: tuple[SegmentPath, ...]
     steps: tuple[Step, ...] = ()
 
 
@@ -70,10 +70,10 @@ def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], 
     """
     cost = wasted_cost = earned = 0.0
     wasted_visits = captions = useful = 0
-    opened: set[Path] = set()  # opened segments and every segment above one
+    opened: set[SegmentPath] = set()  # opened segments and every segment above one
     asked: set[Visit] = set()
-    fineness: dict[Path, float] = {}  # of useful visits
-    fresh: list[Path] = []
+    fineness: dict[SegmentPath, float] = {}  # of useful visits
+    fresh: list[SegmentPath] = []
     steps: list[Step] = []
     total, places, within = clues.total, clues.places, clues.within
     for visit in visits:

@@ -7,7 +7,7 @@ from typing import Any
 
 from clipscout.ask.subject import Subject
 from data_gen.durable import Usage
-from navigation import LETTERS, VIDEO_QA, Path, Question, Status, Trajectory
+from navigation import LETTERS, VIDEO_QA, Question, SegmentPath, Status, Trajectory
 from rewards import RewardMix
 
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
@@ -20,7 +20,7 @@ _TOKEN_CHARACTERS = 4
 class Evidence:
     """One segment that was read: its time span in seconds, its caption, and what was asked about it."""
 
-    path: Path
+    path: SegmentPath
     start: float
     end: float
     caption: str
@@ -78,7 +78,7 @@ def answer_of(
     question: Question,
     trajectory: Trajectory,
     policy: str,
-    asked: Sequence[tuple[Path, str, str]],
+    asked: Sequence[tuple[SegmentPath, str, str]],
     vision: Usage,
     captions_made: int,
 ) -> Answer:
@@ -118,9 +118,11 @@ def _last_words(trajectory: Trajectory) -> str | None:
     return (tags[-1] if tags else content).strip() or None
 
 
-def _evidence(subject: Subject, trajectory: Trajectory, asked: Sequence[tuple[Path, str, str]]) -> list[Evidence]:
+def _evidence(
+    subject: Subject, trajectory: Trajectory, asked: Sequence[tuple[SegmentPath, str, str]]
+) -> list[Evidence]:
     """Segments in the order in which they were first opened."""
-    questions_of: dict[Path, list[tuple[str, str]]] = {visit.path: [] for visit in trajectory.visits}
+    questions_of: dict[SegmentPath, list[tuple[str, str]]] = {visit.path: [] for visit in trajectory.visits}
     for path, query, reply in asked:
         questions_of[path].append((query, reply))
     grid = subject.tree.grid

@@ -7,7 +7,7 @@ from typing import Any
 from evaluation.policies import reader
 from evaluation.policies.notes import Note, notes_read
 from evaluation.policies.statements import WordWeights, statements_by_level, words_of
-from navigation import GET_CAPTION, VIDEO_QA, Path, Reply, Task, assistant_message
+from navigation import GET_CAPTION, VIDEO_QA, Reply, SegmentPath, Task, assistant_message
 from navigation.grid import clock, format_path
 
 _OF_OPTIONS = 0.25
@@ -81,7 +81,7 @@ class Quoting:
         return quote(task, notes_read(task, messages))
 
 
-def fits(task: Task, notes: Sequence[Note]) -> dict[Path, float]:
+def fits(task: Task, notes: Sequence[Note]) -> dict[SegmentPath, float]:
     """How well each segment read so far fits the question and its options, in [0, 1]."""
     statements = [each for level in statements_by_level(notes).values() for each in level]
     weights = WordWeights(statements)
@@ -89,7 +89,7 @@ def fits(task: Task, notes: Sequence[Note]) -> dict[Path, float]:
     said = frozenset(word for statement in statements for word in statement.words)
     named = words_of(task.question.question) & said
     offered = words_of(" ".join(task.question.options)) & said
-    scores: dict[Path, float] = {}
+    scores: dict[SegmentPath, float] = {}
     for note in notes:
         words = words_of(note.text)
         score = (1 - _OF_OPTIONS) * _share(weights, named, words) + _OF_OPTIONS * _share(weights, offered, words)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from clipscout.ask.parts import CAPTION_START, STUB_START, Parts
@@ -16,7 +16,7 @@ from data_gen.clips.service import accept_text
 from data_gen.durable import Usage
 from data_gen.frames import VIDEO_SUFFIXES, FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
 from data_gen.released_captions import import_released
-from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, Path
+from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, SegmentPath
 
 THUMBNAIL = FrameRecipe((4,), (256,), 70)
 """Frames shown of a segment, whatever its level."""
@@ -33,12 +33,12 @@ class Subject:
         notes: What is missing and how to get it, in words.
     """
 
-    source: FilePath
+    source: Path
     tree: CaptionTree
     answerer: ClipAnswerer
     notes: list[str] = field(default_factory=list)
     on_demand: OnDemandCaptions | None = None
-    video: FilePath | None = None
+    video: Path | None = None
     clip_usage: Usage = field(default_factory=Usage)
     captions_cost: bool = False
     _index: VideoIndex | None = None
@@ -62,12 +62,12 @@ class Subject:
                     error = error.exceptions[0]
                 raise error from None
 
-    def known(self, path: Path) -> str | None:
+    def known(self, path: SegmentPath) -> str | None:
         """A caption that is there already; nothing is made."""
         # `get` would make the caption of an on-demand tree.
         return self.tree.captions[path] if path in self.tree.captions else None  # noqa: SIM401
 
-    async def thumbnails(self, path: Path, recipe: FrameRecipe = THUMBNAIL) -> SegmentFrames | None:
+    async def thumbnails(self, path: SegmentPath, recipe: FrameRecipe = THUMBNAIL) -> SegmentFrames | None:
         """Frames of a segment, decoded anew; None without a video.
 
         Raises:
@@ -81,7 +81,7 @@ class Subject:
                 self._index = await asyncio.to_thread(index_video, self.video)
             return await asyncio.to_thread(self._decode, path, recipe)
 
-    def _decode(self, path: Path, recipe: FrameRecipe) -> SegmentFrames:
+    def _decode(self, path: SegmentPath, recipe: FrameRecipe) -> SegmentFrames:
         assert self._index is not None
         (found,) = segment_frames(self._index, self.tree.grid, recipe, {path})
         return found
@@ -114,7 +114,7 @@ class OneTree(Mapping[str, CaptionTree]):
         return 1
 
 
-async def open_subject(source: FilePath, parts: Parts, video: FilePath | None = None) -> Subject:
+async def open_subject(source: Path, parts: Parts, video: Path | None = None) -> Subject:
     """Opens a video, an SRT or VTT file, a caption tree or a released caption file.
 
     Args:
@@ -125,7 +125,7 @@ async def open_subject(source: FilePath, parts: Parts, video: FilePath | None = 
     Raises:
         InputError: what is missing and how to start it, or what is wrong with the file.
     """
-    source = FilePath(source)
+    source = Path(source)
     if not source.is_file():
         raise InputError("ask", "video", str(source), "give a video, an SRT or VTT file, or a caption tree that exists")
     suffix = source.suffix.lower()
@@ -144,7 +144,7 @@ async def open_subject(source: FilePath, parts: Parts, video: FilePath | None = 
     return subject
 
 
-async def _of_tree(source: FilePath, video: FilePath | None) -> Subject:
+async def _of_tree(source: Path, video: Path | None) -> Subject:
     tree = await asyncio.to_thread(_load, source)
     if video is None:
         beside = (source.with_suffix(suffix) for suffix in sorted(VIDEO_SUFFIXES))
@@ -160,12 +160,12 @@ async def _of_tree(source: FilePath, video: FilePath | None) -> Subject:
     return subject
 
 
-def _named_after(tree: CaptionTree, video: FilePath) -> CaptionTree:
+def _named_after(tree: CaptionTree, video: Path) -> CaptionTree:
     """The tree under the name by which clips are found."""
     return replace(tree, video_id=video.stem)
 
 
-def _load(source: FilePath) -> CaptionTree:
+def _load(source: Path) -> CaptionTree:
     try:
         return CaptionTree.load(source)
     except InputError as error:
@@ -174,7 +174,7 @@ def _load(source: FilePath) -> CaptionTree:
     return import_released(source)
 
 
-async def _on_demand(source: FilePath, parts: Parts) -> Subject:
+async def _on_demand(source: Path, parts: Parts) -> Subject:
     settings = parts.caption_settings()
     closers = contextlib.AsyncExitStack()
     if settings.captioner == "endpoint":

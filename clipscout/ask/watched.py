@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from data_gen.durable import OutOfMoney
-from navigation import GET_CAPTION, VIDEO_QA, NavigationEnvironment, Path, Policy, Reply, Task, visits_of
+from navigation import GET_CAPTION, VIDEO_QA, NavigationEnvironment, Policy, Reply, SegmentPath, Task, visits_of
 from navigation.tools import parse_path
 
 Tell = Callable[[dict[str, Any]], None]
@@ -51,7 +51,7 @@ class WatchedEnvironment(NavigationEnvironment):
     def __init__(self, *arguments: Any, tell: Tell) -> None:
         super().__init__(*arguments)
         self._tell = tell
-        self.asked: list[tuple[Path, str, str]] = []
+        self.asked: list[tuple[SegmentPath, str, str]] = []
 
     def reset(self, **question_row: Any) -> str:
         self.asked = []

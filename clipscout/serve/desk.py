@@ -15,7 +15,7 @@ from clipscout.serve.library import Entry
 from data_gen.clips import SharedCache
 from data_gen.frames import SegmentFrames
 from evaluation.policies.endpoint import EndpointPolicy
-from navigation import InputError, Limits, Path, Policy
+from navigation import InputError, Limits, Policy, SegmentPath
 
 _KEPT = 48
 _FRAME_BYTES = 48_000_000
@@ -115,7 +115,7 @@ class Desk:
         finally:
             self.walking -= 1
 
-    async def frames(self, entry: Entry, path: Path) -> SegmentFrames | None:
+    async def frames(self, entry: Entry, path: SegmentPath) -> SegmentFrames | None:
         """Thumbnails of a segment, decoded once while they are kept; None without a video."""
         async with self.open(entry) as subject:
             if subject.video is None:

@@ -14,7 +14,7 @@ from clipscout.serve.events import event, kept_alive
 from clipscout.serve.library import Entry, Library
 from clipscout.serve.requests import json_body, json_reply, read_options, text_of
 from clipscout.web.shown import all_shown
-from navigation import InputError, Path
+from navigation import InputError, SegmentPath
 
 LISTED = 200
 _ADDRESS = re.compile(r"[1-9]\d{0,3}(?:-[1-9]\d{0,3}){0,31}", re.ASCII)
@@ -105,7 +105,7 @@ class PageApi:
     def _entry(self, request: Request) -> Entry:
         return self.library.get(request.path_params["key"])
 
-    def _path(self, request: Request) -> Path:
+    def _path(self, request: Request) -> SegmentPath:
         address = request.path_params["address"]
         if not _ADDRESS.fullmatch(address):
             raise InputError("serve", "segment", address[:80], "give numbers with - between, for example 2-5-1")

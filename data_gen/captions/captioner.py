@@ -6,7 +6,7 @@ from typing import Protocol
 
 from data_gen.durable import Usage
 from data_gen.frames import SegmentFrames
-from navigation import Line, Path, TimeGrid
+from navigation import Line, SegmentPath, TimeGrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Segment:
     """
 
     grid: TimeGrid
-    path: Path
+    path: SegmentPath
     lines: Sequence[Line] = ()
     frames: SegmentFrames | None = None
     children: Sequence[str] | None = None

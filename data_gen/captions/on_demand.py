@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from data_gen.captions.captioner import Caption, Captioner, Segment
@@ -14,7 +14,7 @@ from data_gen.captions.subtitles import SUFFIXES, find_subtitles, read_subtitles
 from data_gen.captions.video_job import provenance
 from data_gen.durable import Usage, settings_hash
 from data_gen.frames import FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
-from navigation import CaptionTree, InputError, Line, Path, write_json
+from navigation import CaptionTree, InputError, Line, SegmentPath, write_json
 
 FOLDER = ".clipscout"
 """The cache beside a video."""
@@ -37,12 +37,12 @@ class OnDemandCaptions:
 
     def __init__(
         self,
-        source: FilePath,
+        source: Path,
         captioner: Captioner,
         settings: CaptionSettings,
         lines: Sequence[Line],
         index: VideoIndex | None,
-        cache: FilePath | None,
+        cache: Path | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.source, self.captioner, self.settings, self.index = source, captioner, settings, index
@@ -55,7 +55,7 @@ class OnDemandCaptions:
         self.tree = CaptionTree(source.stem, grid, self.captions, made_by, tuple(lines))
         self.usage = Usage()
         """What this object has asked for; captions found in the cache cost nothing."""
-        self._underway: dict[Path, asyncio.Task[str]] = {}
+        self._underway: dict[SegmentPath, asyncio.Task[str]] = {}
         # Threads of its own: the loop's may all be taken by tools that wait for captions.
         self._threads = ThreadPoolExecutor(2, "caption on demand")
         if not (self.folder / "made_by.json").is_file():
@@ -64,11 +64,11 @@ class OnDemandCaptions:
     @classmethod
     async def open(
         cls,
-        source: str | FilePath,
+        source: str | Path,
         captioner: Captioner,
         settings: CaptionSettings,
         lines: Sequence[Line] | None = None,
-        cache: str | FilePath | None = None,
+        cache: str | Path | None = None,
     ) -> "OnDemandCaptions":
         """Reads the video's time stamps (1 % of the cost of decoding it) and its subtitles.
 
@@ -81,21 +81,21 @@ class OnDemandCaptions:
         Raises:
             InputError: no usable video or subtitle file; a captioner that needs frames for a subtitle file.
         """
-        source = FilePath(source)
+        source = Path(source)
         loop = asyncio.get_running_loop()
 
         def make() -> OnDemandCaptions:
             if source.suffix.lower() in SUFFIXES:
                 timed = list(read_subtitles(source) if lines is None else lines)
-                return cls(source, captioner, settings, timed, None, cache and FilePath(cache), loop)
+                return cls(source, captioner, settings, timed, None, cache and Path(cache), loop)
             found = find_subtitles(source) if lines is None and source.is_file() else None
             timed = list(lines or ()) if found is None else read_subtitles(found)
             index = index_video(source, settings.accept_damaged)
-            return cls(source, captioner, settings, timed, index, cache and FilePath(cache), loop)
+            return cls(source, captioner, settings, timed, index, cache and Path(cache), loop)
 
         return await asyncio.to_thread(make)
 
-    async def caption(self, path: Path) -> str:
+    async def caption(self, path: SegmentPath) -> str:
         """The caption of a segment, from memory, from the cache, or from the captioner.
 
         Raises:
@@ -112,7 +112,7 @@ class OnDemandCaptions:
             self._underway[path] = task
         return await asyncio.shield(task)
 
-    async def captions_of(self, paths: Iterable[Path]) -> list[str]:
+    async def captions_of(self, paths: Iterable[SegmentPath]) -> list[str]:
         """Several at once, in order; `tree.grid.paths(1)` are the ones an episode begins with.
 
         Raises:
@@ -125,7 +125,7 @@ class OnDemandCaptions:
                 raise caption
         return captions
 
-    async def frames(self, path: Path, recipe: FrameRecipe | None = None) -> SegmentFrames:
+    async def frames(self, path: SegmentPath, recipe: FrameRecipe | None = None) -> SegmentFrames:
         """A segment's frames: those its caption is written from, or by another recipe (thumbnails, say)."""
         if self.index is None:
             raise InputError(self.source, "frames", None, "give the video itself")
@@ -135,11 +135,11 @@ class OnDemandCaptions:
         """Lets the threads go; what is being decoded is finished and dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _decode(self, path: Path, recipe: FrameRecipe) -> SegmentFrames:
+    def _decode(self, path: SegmentPath, recipe: FrameRecipe) -> SegmentFrames:
         (found,) = segment_frames(self.index, self.tree.grid, recipe, {path}, self.settings.accept_damaged)
         return found
 
-    async def _find_or_make(self, path: Path) -> str:
+    async def _find_or_make(self, path: SegmentPath) -> str:
         try:
             file = self._file(path)
             text = await self._in_thread(_read, file)
@@ -153,7 +153,7 @@ class OnDemandCaptions:
         finally:
             del self._underway[path]
 
-    async def _make(self, path: Path) -> Caption:
+    async def _make(self, path: SegmentPath) -> Caption:
         grid, level = self.tree.grid, len(path)
         frames = children = None
         if self.captioner.needs_frames(level, grid.depth):
@@ -171,12 +171,12 @@ class OnDemandCaptions:
     async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _file(self, path: Path) -> FilePath:
+    def _file(self, path: SegmentPath) -> Path:
         self.tree.grid.index(path)
         return self.folder / ("-".join(map(str, path)) + ".json")
 
 
-class _OpenedCaptions(Mapping[Path, str]):
+class _OpenedCaptions(Mapping[SegmentPath, str]):
     """What has been opened; looking up another segment of the video makes its caption and waits for it.
 
     Only from threads other than the event loop's, as tools run: the loop itself awaits `OnDemandCaptions.caption`. An
@@ -185,10 +185,10 @@ class _OpenedCaptions(Mapping[Path, str]):
     """
 
     def __init__(self, owner: OnDemandCaptions, loop: asyncio.AbstractEventLoop) -> None:
-        self.known: dict[Path, str] = {}
+        self.known: dict[SegmentPath, str] = {}
         self._owner, self._loop = owner, loop
 
-    def __getitem__(self, path: Path) -> str:
+    def __getitem__(self, path: SegmentPath) -> str:
         if path in self.known:
             return self.known[path]
         if not self._owner.tree.grid.contains(path):
@@ -204,14 +204,14 @@ class _OpenedCaptions(Mapping[Path, str]):
     def __contains__(self, path: object) -> bool:
         return path in self.known
 
-    def __iter__(self) -> Iterator[Path]:
+    def __iter__(self) -> Iterator[SegmentPath]:
         return iter(dict(self.known))
 
     def __len__(self) -> int:
         return len(self.known)
 
 
-def _read(file: FilePath) -> str | None:
+def _read(file: Path) -> str | None:
     """The caption in a cache file; None if it is not there or was damaged by somebody else."""
     try:
         record: Any = json.loads(file.read_text(encoding="utf-8"))
@@ -221,9 +221,9 @@ def _read(file: FilePath) -> str | None:
     return text if isinstance(text, str) and text else None
 
 
-def _cache_beside(source: FilePath) -> FilePath:
+def _cache_beside(source: Path) -> Path:
     beside = source.absolute().parent / FOLDER
     if os.access(beside if beside.is_dir() else beside.parent, os.W_OK):
         return beside
-    base = os.environ.get("XDG_CACHE_HOME") or FilePath.home() / ".cache"
-    return FilePath(base) / "clipscout" / "captions"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "clipscout" / "captions"

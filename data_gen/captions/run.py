@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import TextIO
 
 from data_gen.captions.byte_gate import ByteGate, Closed
@@ -17,7 +17,7 @@ from data_gen.captions.video_files import VideoFile
 from data_gen.captions.video_job import VideoJob
 from data_gen.durable import EndpointDown, EndpointFailed, OutOfMoney, Progress, Usage
 from data_gen.frames import SegmentFrames, segment_frames
-from navigation import InputError, Line, Path
+from navigation import InputError, Line, SegmentPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,14 @@ class CaptionRun:
 
     def __init__(
         self,
-        out: str | FilePath,
+        out: str | Path,
         captioner: Captioner,
         settings: CaptionSettings,
         pace: Pace | None = None,
         lines_of: Callable[[VideoFile], Sequence[Line]] = lambda video: (),
         stream: TextIO | None = None,
     ) -> None:
-        self.out, self.captioner, self.settings = FilePath(out), captioner, settings
+        self.out, self.captioner, self.settings = Path(out), captioner, settings
         self.pace = pace or Pace()
         self.lines_of = lines_of
         self.gate = ByteGate(self.pace.frame_bytes)
@@ -177,7 +177,7 @@ class CaptionRun:
         except Closed:
             return
 
-    def _enqueue(self, each: _Underway, path: Path, frames: SegmentFrames | None) -> None:
+    def _enqueue(self, each: _Underway, path: SegmentPath, frames: SegmentFrames | None) -> None:
         # Those without frames go first: they hold no memory and end a video.
         self._queue.put_nowait((frames is not None, next(self._order), each, path, frames))
 
@@ -196,7 +196,7 @@ class CaptionRun:
             del frames
             self.gate.release(held)
 
-    async def _caption(self, each: _Underway, path: Path, frames: SegmentFrames | None) -> None:
+    async def _caption(self, each: _Underway, path: SegmentPath, frames: SegmentFrames | None) -> None:
         job = each.job
         try:
             caption = await self.captioner.caption(job.segment(path, frames))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from data_gen.captions.captioner import Caption, Captioner, Segment
@@ -12,7 +12,7 @@ from data_gen.captions.spent import journal_path
 from data_gen.captions.video_files import VideoFile
 from data_gen.durable import Journal, Usage, differences, file_identity, settings_hash
 from data_gen.frames import SegmentFrames, VideoIndex, index_video, segment_frames
-from navigation import CaptionTree, InputError, Line, Path, TimeGrid, TreeStore
+from navigation import CaptionTree, InputError, Line, SegmentPath, TimeGrid, TreeStore
 from navigation.grid import format_path
 
 _TOTAL, _REFUSED = "total", "refused"
@@ -31,7 +31,7 @@ class VideoJob:
     def __init__(
         self,
         video: VideoFile,
-        out: FilePath,
+        out: Path,
         captioner: Captioner,
         settings: CaptionSettings,
         lines: Sequence[Line] = (),
@@ -42,8 +42,8 @@ class VideoJob:
         self.report = VideoReport(video.id, "incomplete")
         self.index: VideoIndex | None = None
         self.grid: TimeGrid | None = None
-        self.captions: dict[Path, str] = {}
-        self.failed: dict[Path, str] = {}
+        self.captions: dict[SegmentPath, str] = {}
+        self.failed: dict[SegmentPath, str] = {}
         self.abandoned = False
         self._journal_path = journal_path(out, video.id)
         self._journal: Journal | None = None
@@ -103,24 +103,24 @@ class VideoJob:
         asked = len(self.captions) + len(self.failed)
         return self.abandoned or self.report.state == "complete" or asked == self.report.segments
 
-    def frames_wanted(self) -> set[Path]:
+    def frames_wanted(self) -> set[SegmentPath]:
         """Segments without a caption that are captioned from frames."""
         if self._tree is None:
             return set()
         return {path for path in self._tree.missing() if self.captioner.needs_frames(len(path), self.grid.depth)}
 
-    def ready(self) -> list[Path]:
+    def ready(self) -> list[SegmentPath]:
         """Segments without a caption that can be asked now, without frames."""
         return [path for path in self._tree.missing() if self._is_ready(path)] if self._tree is not None else []
 
-    def segment(self, path: Path, frames: SegmentFrames | None = None) -> Segment:
+    def segment(self, path: SegmentPath, frames: SegmentFrames | None = None) -> Segment:
         """What the captioner is given."""
         children = None
         if self.captioner.needs_children(len(path), self.grid.depth):
             children = [self.captions[(*path, child)] for child in range(1, self.grid.width + 1)]
         return Segment(self.grid, path, self._tree.lines_in(path), frames, children)
 
-    def record(self, path: Path, caption: Caption) -> list[Path]:
+    def record(self, path: SegmentPath, caption: Caption) -> list[SegmentPath]:
         """Keeps a caption; returns the segments that can be asked now because of it."""
         usage = caption.usage + self._spent(path)
         self._journal.append(_key(path), {"caption": caption.text, "usage": usage.to_dict()})
@@ -129,7 +129,7 @@ class VideoJob:
         self.report.usage += caption.usage
         return [path[:-1]] if len(path) > 1 and self._is_ready(path[:-1]) else []
 
-    def record_failure(self, path: Path, reason: str, usage: Usage) -> None:
+    def record_failure(self, path: SegmentPath, reason: str, usage: Usage) -> None:
         """Lists a segment as failed, and with it the segments that would be written from its caption."""
         self.record_cost(path, usage, reason)
         self.failed[path] = reason
@@ -139,7 +139,7 @@ class VideoJob:
             self.failed[parent] = f"the caption of {format_path(path)} is missing"
             path = parent
 
-    def record_cost(self, path: Path, usage: Usage, reason: str) -> None:
+    def record_cost(self, path: SegmentPath, usage: Usage, reason: str) -> None:
         """Keeps what a segment cost that has no caption yet. It is asked again by the next run."""
         if usage.requests:
             total = usage + self._spent(path)
@@ -166,22 +166,22 @@ class VideoJob:
         if self._journal is not None and isinstance(error, InputError) and not self._journal.get(_REFUSED):
             self._journal.append(_REFUSED, str(error))
 
-    def _is_ready(self, path: Path) -> bool:
+    def _is_ready(self, path: SegmentPath) -> bool:
         if path in self.captions or path in self.failed or self.captioner.needs_frames(len(path), self.grid.depth):
             return False
         if not self.captioner.needs_children(len(path), self.grid.depth):
             return True
         return all((*path, child) in self.captions for child in range(1, self.grid.width + 1))
 
-    def _recorded(self, path: Path) -> Any:
+    def _recorded(self, path: SegmentPath) -> Any:
         return self._journal.get(_key(path))
 
-    def _spent(self, path: Path) -> Usage:
+    def _spent(self, path: SegmentPath) -> Usage:
         value = self._recorded(path)
         return Usage.from_dict(value["usage"]) if value is not None else Usage()
 
 
-def provenance(settings: CaptionSettings, video: FilePath, lines: Sequence[Line]) -> dict[str, Any]:
+def provenance(settings: CaptionSettings, video: Path, lines: Sequence[Line]) -> dict[str, Any]:
     """All that decides a tree's captions, as `made_by` has it: equal records, equal captions."""
     record = {**settings.to_dict(), "video": file_identity(video)}
     if lines:
@@ -189,5 +189,5 @@ def provenance(settings: CaptionSettings, video: FilePath, lines: Sequence[Line]
     return record
 
 
-def _key(path: Path) -> str:
+def _key(path: SegmentPath) -> str:
     return ",".join(map(str, path))

@@ -4,14 +4,14 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from data_gen.captions.video_files import find_videos
 from data_gen.clips.leaf_frames import leaf_frames
 from data_gen.clips.shared_cache import SharedCache
 from data_gen.frames import FrameRecipe, SegmentFrames, VideoIndex, index_video
-from navigation import CaptionTree, InputError, Path
+from navigation import CaptionTree, InputError, SegmentPath
 from navigation.grid import clock
 
 CLIP_RECIPE = FrameRecipe((16,), (1024,), 75)
@@ -48,14 +48,14 @@ class ClipEndpointAnswerer:
 
     def __init__(
         self,
-        videos: str | FilePath,
+        videos: str | Path,
         ask: Ask,
         loop: asyncio.AbstractEventLoop,
         recipe: FrameRecipe = CLIP_RECIPE,
         cache_bytes: int = 64_000_000,
         decoding: int = 2,
     ) -> None:
-        self.videos = FilePath(videos)
+        self.videos = Path(videos)
         self.recipe = recipe
         self._files = {video.id: video.path for video in find_videos(self.videos)[0]}
         self._ask, self._loop = ask, loop
@@ -70,7 +70,7 @@ class ClipEndpointAnswerer:
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def answer(self, tree: CaptionTree, path: Path, query: str) -> str:
+    def answer(self, tree: CaptionTree, path: SegmentPath, query: str) -> str:
         """The model's answer.
 
         Raises:
@@ -78,7 +78,7 @@ class ClipEndpointAnswerer:
         """
         return asyncio.run_coroutine_threadsafe(self._answer(tree, path, query), self._loop).result()
 
-    async def _answer(self, tree: CaptionTree, path: Path, query: str) -> str:
+    async def _answer(self, tree: CaptionTree, path: SegmentPath, query: str) -> str:
         # The key holds the span, so that another tree of the same video does not share answers with this one.
         start, end = tree.grid.interval(path)
         digest = hashlib.sha256(query.encode("utf-8", "surrogatepass")).hexdigest()[:24]

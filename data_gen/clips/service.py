@@ -3,12 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from data_gen.clips.endpoint_answerer import ClipEndpointAnswerer
 from data_gen.durable import Completion, Endpoint, EndpointSettings, Unacceptable
-from navigation import CaptionTree, Path
+from navigation import CaptionTree, SegmentPath
 
 
 class ClipService:
@@ -20,8 +20,8 @@ class ClipService:
         max_tokens: Of an answer.
     """
 
-    def __init__(self, videos: str | FilePath, endpoint: EndpointSettings, max_tokens: int = 256) -> None:
-        self.videos, self.endpoint, self.max_tokens = FilePath(videos), endpoint, max_tokens
+    def __init__(self, videos: str | Path, endpoint: EndpointSettings, max_tokens: int = 256) -> None:
+        self.videos, self.endpoint, self.max_tokens = Path(videos), endpoint, max_tokens
         self._lock = threading.Lock()
         self._answerer: ClipEndpointAnswerer | None = None
 
@@ -31,7 +31,7 @@ class ClipService:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)
 
-    def answer(self, tree: CaptionTree, path: Path, query: str) -> str:
+    def answer(self, tree: CaptionTree, path: SegmentPath, query: str) -> str:
         """The model's answer. Raises EndpointFailed or EndpointDown if there is none."""
         with self._lock:
             if self._answerer is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from data_gen.corpora.actions import Action, AnnotatedVideo
 from data_gen.corpora.wording import sentence, word_count
-from navigation import CaptionTree, Path, TimeGrid
+from navigation import CaptionTree, SegmentPath, TimeGrid
 
 NOTHING = "No annotated action."
 
@@ -23,7 +23,7 @@ RECIPE = "texts of the actions in the segment, in time order: with parts at the 
 def compose(video: AnnotatedVideo, made_by: str, grid: TimeGrid | None = None) -> CaptionTree:
     """The caption tree of an annotated video; `grid` is by default the published shape for its duration."""
     grid = grid or TimeGrid.for_duration(video.duration)
-    captions: dict[Path, str] = {}
+    captions: dict[SegmentPath, str] = {}
     for level in range(1, grid.depth + 1):
         steps = _by_segment(video.steps, grid, level)
         parts = _by_segment([part for step in video.steps for part in step.parts], grid, level)
@@ -33,7 +33,7 @@ def compose(video: AnnotatedVideo, made_by: str, grid: TimeGrid | None = None) -
 
 
 def _caption(
-    video: AnnotatedVideo, grid: TimeGrid, path: Path, steps: Sequence[Action], parts: Sequence[Action]
+    video: AnnotatedVideo, grid: TimeGrid, path: SegmentPath, steps: Sequence[Action], parts: Sequence[Action]
 ) -> str:
     start, end = grid.interval(path)
     above = grid.depth - len(path)
@@ -108,9 +108,9 @@ def _phrase(step: Action, span: tuple[float, float], detail: str) -> str:
     return sentence(f"{text}: {detail}" if detail else text)
 
 
-def _by_segment(actions: Iterable[Action], grid: TimeGrid, level: int) -> Mapping[Path, list[Action]]:
+def _by_segment(actions: Iterable[Action], grid: TimeGrid, level: int) -> Mapping[SegmentPath, list[Action]]:
     """The actions of each segment of a level, by start."""
-    found: dict[Path, list[Action]] = {}
+    found: dict[SegmentPath, list[Action]] = {}
     for action in sorted(actions, key=lambda each: (each.start, each.end)):
         for path in grid.overlapping(action.start, action.end, level):
             start, end = grid.interval(path)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from data_gen.corpora.wording import sentence, stems, word_count
-from navigation import CaptionTree, Line, Path, TimeGrid
+from navigation import CaptionTree, Line, SegmentPath, TimeGrid
 
 NOTHING = "No caption."
 HIGH, MEDIUM, LEAF = 120, 90, 60
@@ -65,7 +65,7 @@ def extract(video_id: str, duration: float, seconds: Mapping[int, str], made_by:
     told = {second: _sentences(text) for second, text in sorted(seconds.items())}
     words = {second: frozenset().union(*(each.stems for each in found)) for second, found in told.items()}
     rarity = _rarity(words.values())
-    kept: dict[Path, list[_Sentence]] = {}
+    kept: dict[SegmentPath, list[_Sentence]] = {}
     for level in range(grid.depth, 0, -1):
         above = grid.depth - level
         for path in grid.paths(level):
@@ -84,7 +84,7 @@ def extract(video_id: str, duration: float, seconds: Mapping[int, str], made_by:
     return CaptionTree(video_id, grid, captions, {"captioner": made_by, "recipe": RECIPE}, lines)
 
 
-def _seconds_of(grid: TimeGrid, path: Path, told: Mapping[int, object]) -> list[int]:
+def _seconds_of(grid: TimeGrid, path: SegmentPath, told: Mapping[int, object]) -> list[int]:
     """Captioned seconds whose middle lies in a segment; where none does, the second that holds the segment's centre."""
     start, end = grid.interval(path)
     found = [second for second in range(math.ceil(start - 0.5), math.ceil(end - 0.5)) if second in told]
@@ -92,7 +92,7 @@ def _seconds_of(grid: TimeGrid, path: Path, told: Mapping[int, object]) -> list[
     return found or [second for second in (centre,) if second in told]
 
 
-def _central(grid: TimeGrid, path: Path, inside: Sequence[int]) -> int:
+def _central(grid: TimeGrid, path: SegmentPath, inside: Sequence[int]) -> int:
     start, end = grid.interval(path)
     return min(inside, key=lambda second: abs(second + 0.5 - (start + end) / 2))
 

@@ -16,10 +16,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
-from pathlib import Path as FilePath
+from pathlib import Path
 
 from data_gen.corpora.corpus import Corpus
-from navigation import CaptionTree, Line, Path, Question, TimeGrid
+from navigation import CaptionTree, Line, Question, SegmentPath, TimeGrid
 from navigation.errors import InputError
 
 PLACES = ("park", "beach", "street", "office", "garden", "market", "museum", "forest")
@@ -50,7 +50,7 @@ class Video:
     colours: tuple[tuple[tuple[str, ...], ...], ...]
 
     def tree(self) -> CaptionTree:
-        captions: dict[Path, str] = {}
+        captions: dict[SegmentPath, str] = {}
         lines = []
         for path in GRID.paths():
             high, rest = path[0] - 1, [child - 1 for child in path[1:]]
@@ -111,7 +111,7 @@ class _Trees:
         return (video.tree() for video in self.videos)
 
 
-def load(data: FilePath | str | None = None, seed: int = 0, limit: int | None = None, videos: int = VIDEOS) -> Corpus:
+def load(data: Path | str | None = None, seed: int = 0, limit: int | None = None, videos: int = VIDEOS) -> Corpus:
     """Generates the world. `data` is not looked at; `limit` caps the questions.
 
     Raises:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_gen.filters.leak_patterns import PATTERNS
-from navigation import Path
+from navigation import SegmentPath
 from navigation.tools import parse_path
 
 _ADDRESS = re.compile(r"[\[(]\s*(\d{1,4}(?:\s*,\s*\d{1,4}){1,31})\s*,?\s*[\])]", re.ASCII)
@@ -43,8 +43,8 @@ def find_leaks(messages: Sequence[Mapping[str, Any]]) -> list[Leak]:
     characters of a turn is not looked at.
     """
     found: list[Leak] = []
-    opened: set[Path] = set()
-    shown: set[Path] = set()
+    opened: set[SegmentPath] = set()
+    shown: set[SegmentPath] = set()
     turn = -1
     for message in messages:
         content = message.get("content") or ""
@@ -66,7 +66,7 @@ def find_leaks(messages: Sequence[Mapping[str, Any]]) -> list[Leak]:
     return found
 
 
-def _known(path: Path, opened: set[Path], shown: set[Path]) -> bool:
+def _known(path: SegmentPath, opened: set[SegmentPath], shown: set[SegmentPath]) -> bool:
     # The prompt shows the top level, so its parts are known too.
     if len(path) <= 2 or path in shown or path in opened or path[:-1] in opened or path[:-1] in shown:
         return True
@@ -74,7 +74,7 @@ def _known(path: Path, opened: set[Path], shown: set[Path]) -> bool:
     return any(len(other) == len(path) and _adjoin(other, path) for other in opened)
 
 
-def _adjoin(one: Path, other: Path) -> bool:
+def _adjoin(one: SegmentPath, other: SegmentPath) -> bool:
     """Whether two addresses of one level can be neighbours in time, for whatever width of the tree."""
     first, second = sorted((one, other))
     place = next(index for index, (a, b) in enumerate(zip(first, second, strict=True)) if a != b)
@@ -84,10 +84,10 @@ def _adjoin(one: Path, other: Path) -> bool:
     return all(digit == 1 for digit in second[place + 1 :]) and len(set(first[place + 1 :])) <= 1
 
 
-def _addresses(text: str) -> list[Path]:
+def _addresses(text: str) -> list[SegmentPath]:
     return [tuple(int(number) for number in match.group(1).split(",")) for match in _ADDRESS.finditer(text)]
 
 
-def _called(call: Mapping[str, Any]) -> Path | None:
+def _called(call: Mapping[str, Any]) -> SegmentPath | None:
     arguments = (call.get("function") or {}).get("arguments")
     return parse_path(arguments.get("segment")) if isinstance(arguments, Mapping) else None

@@ -10,7 +10,7 @@ from data_gen.frames.jpeg import JpegMaker
 from data_gen.frames.plan import Ask, asks, sample_times
 from data_gen.frames.recipe import FrameRecipe
 from data_gen.frames.video_index import VideoIndex, demuxed, open_video
-from navigation import InputError, Path, TimeGrid
+from navigation import InputError, SegmentPath, TimeGrid
 
 _MOST_REPLACED = 0.05
 
@@ -26,7 +26,7 @@ class SegmentFrames:
         jpegs: One a time. Times that fall on one frame share one object.
     """
 
-    path: Path
+    path: SegmentPath
     asked: list[float] = field(default_factory=list)
     shown: list[float] = field(default_factory=list)
     jpegs: list[bytes] = field(default_factory=list, repr=False)
@@ -40,7 +40,7 @@ def segment_frames(
     index: VideoIndex,
     grid: TimeGrid,
     recipe: FrameRecipe | None = None,
-    wanted: Collection[Path] | None = None,
+    wanted: Collection[SegmentPath] | None = None,
     accept_damaged: bool = False,
 ) -> Iterator[SegmentFrames]:
     """Decodes once and yields the wanted segments, in the order in which their spans end.
@@ -63,7 +63,7 @@ def segment_frames(
     """
     recipe = recipe or FrameRecipe()
 
-    def shape(path: Path) -> tuple[int, int]:
+    def shape(path: SegmentPath) -> tuple[int, int]:
         return recipe.count(len(path), grid.depth), recipe.side(len(path), grid.depth)
 
     passage = Passage(
@@ -89,7 +89,7 @@ class Passage:
         index: VideoIndex,
         asks: Iterable[Ask],
         needed: np.ndarray,
-        shape: Callable[[Path], tuple[int, int]],
+        shape: Callable[[SegmentPath], tuple[int, int]],
         quality: int,
         accept_damaged: bool = False,
     ) -> None:
@@ -99,7 +99,7 @@ class Passage:
         self.next: Ask | None = None
         self.target = -1
         self._advance()
-        self.open: dict[Path, SegmentFrames] = {}
+        self.open: dict[SegmentPath, SegmentFrames] = {}
         self.makers: dict[int, JpegMaker] = {}
         self.last: tuple[int, av.VideoFrame] | None = None
         self.jpegs: dict[int, bytes] = {}
@@ -287,7 +287,9 @@ class _GroupSkipper:
         return position < len(self.pts) and bool(self.needed[position])
 
 
-def _needed(index: VideoIndex, grid: TimeGrid, recipe: FrameRecipe, wanted: Collection[Path] | None) -> np.ndarray:
+def _needed(
+    index: VideoIndex, grid: TimeGrid, recipe: FrameRecipe, wanted: Collection[SegmentPath] | None
+) -> np.ndarray:
     """bool [frames]: whether anyone asks for the frame at each position."""
     needed = np.zeros(len(index.pts), dtype=bool)
     for path in grid.paths():

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from data_gen.frames.recipe import FrameRecipe
-from navigation import Path, TimeGrid
+from navigation import SegmentPath, TimeGrid
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -19,7 +19,7 @@ class Ask:
     """
 
     time: float
-    path: Path
+    path: SegmentPath
     position: int
 
 
@@ -29,7 +29,7 @@ def sample_times(start: float, end: float, count: int) -> list[float]:
     return [start + (index + 0.5) * step for index in range(count)]
 
 
-def asks(grid: TimeGrid, recipe: FrameRecipe, wanted: Collection[Path] | None = None) -> Iterator[Ask]:
+def asks(grid: TimeGrid, recipe: FrameRecipe, wanted: Collection[SegmentPath] | None = None) -> Iterator[Ask]:
     """All asks in time order, made one by one: memory does not grow with the video.
 
     Args:
@@ -38,7 +38,9 @@ def asks(grid: TimeGrid, recipe: FrameRecipe, wanted: Collection[Path] | None = 
     return heapq.merge(*(_level_asks(grid, recipe, level, wanted) for level in range(1, grid.depth + 1)))
 
 
-def _level_asks(grid: TimeGrid, recipe: FrameRecipe, level: int, wanted: Collection[Path] | None) -> Iterator[Ask]:
+def _level_asks(
+    grid: TimeGrid, recipe: FrameRecipe, level: int, wanted: Collection[SegmentPath] | None
+) -> Iterator[Ask]:
     count = recipe.count(level, grid.depth)
     for path in grid.paths(level):
         if wanted is None or path in wanted:

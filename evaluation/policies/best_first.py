@@ -16,7 +16,7 @@ from typing import Any
 
 from evaluation.policies.reader import Verdict
 from evaluation.policies.search import Look, SearchPolicy
-from navigation import Path
+from navigation import SegmentPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class BestFirstPolicy(SearchPolicy):
     def settings(self) -> dict[str, Any]:
         return {**super().settings, "movement": self.movement}
 
-    async def step(self, look: Look) -> tuple[Sequence[Path], str] | Verdict:
+    async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
         if look.tried:
             verdict = await self.mind.verdict(look.task, look.notes)
             if verdict.confidence >= self.sure:
@@ -54,7 +54,7 @@ class BestFirstPolicy(SearchPolicy):
         return [best], f"The nearest unopened segment costs {cost:.2f} by my estimate."
 
 
-def _edges(start: Path, end: Path) -> int:
+def _edges(start: SegmentPath, end: SegmentPath) -> int:
     """Edges of the way through the tree from one segment to another; from outside it, down from the root."""
     shared = 0
     while shared < min(len(start), len(end)) and start[shared] == end[shared]:

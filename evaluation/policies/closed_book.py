@@ -7,7 +7,7 @@ from typing import Any
 from evaluation.policies.notes import overview
 from evaluation.policies.planned import PlannedPolicy
 from evaluation.policies.reader import Verdict
-from navigation import Path, Task
+from navigation import SegmentPath, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class ClosedBookPolicy(PlannedPolicy):
     def reads_overview(self) -> bool:
         return self.overview
 
-    def plan(self, task: Task) -> Sequence[Path]:
+    def plan(self, task: Task) -> Sequence[SegmentPath]:
         return ()
 
     async def verdict(self, task: Task, messages: list[dict[str, Any]]) -> Verdict:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from evaluation.policies.reader import Verdict
 from evaluation.policies.search import Look, SearchPolicy
-from navigation import Path
+from navigation import SegmentPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class CoarseToFinePolicy(SearchPolicy):
 
     name = "coarse_to_fine"
 
-    async def step(self, look: Look) -> tuple[Sequence[Path], str] | Verdict:
+    async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
         grid = look.task.grid
         promises = await self.mind.promise(look.task, look.notes)
         memory = dict(zip((note.path for note in look.notes), promises, strict=True))

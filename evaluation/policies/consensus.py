@@ -20,7 +20,7 @@ from typing import Any
 from evaluation.policies.leaf_index import LeafIndex
 from evaluation.policies.reader import Verdict
 from evaluation.policies.search import Look, SearchPolicy
-from navigation import Path, TreeStore
+from navigation import SegmentPath, TreeStore
 
 _KEPT = 64
 
@@ -42,7 +42,7 @@ class ConsensusPolicy(SearchPolicy):
         """How many captions the rankings of a video need: one for every leaf."""
         return self._index(video_id).size
 
-    async def step(self, look: Look) -> tuple[Sequence[Path], str] | Verdict:
+    async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
         semantic, spread = self._rankings(look)
         if not look.tried:
             return _agreed(semantic, spread)[: max(1, self.visits // 2)], "Both rankings point here."
@@ -53,10 +53,10 @@ class ConsensusPolicy(SearchPolicy):
         waiting = [path for path in _agreed(semantic, spread) if path not in set(look.tried)]
         return waiting[: look.left], "The two rankings lead to different answers: I read on."
 
-    async def _from(self, look: Look, paths: set[Path]) -> Verdict:
+    async def _from(self, look: Look, paths: set[SegmentPath]) -> Verdict:
         return await self.mind.verdict(look.task, [note for note in look.notes if note.path in paths])
 
-    def _rankings(self, look: Look) -> tuple[list[Path], list[Path]]:
+    def _rankings(self, look: Look) -> tuple[list[SegmentPath], list[SegmentPath]]:
         """Leaves by both branches, best first."""
         question = look.task.question
         index = self._index(question.video_id)
@@ -90,7 +90,7 @@ class ConsensusPolicy(SearchPolicy):
         return {**super().settings}
 
 
-def _agreed(first: Sequence[Path], second: Sequence[Path]) -> list[Path]:
+def _agreed(first: Sequence[SegmentPath], second: Sequence[SegmentPath]) -> list[SegmentPath]:
     """By the worse of its two ranks, then by the sum: what both rank high comes first."""
     other = {path: rank for rank, path in enumerate(second)}
     ranks = [(max(rank, other[path]), rank + other[path], path) for rank, path in enumerate(first)]

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from navigation import CaptionTree, InputError, Path
+from navigation import CaptionTree, InputError, SegmentPath
 
 Encoder = Callable[[list[str]], np.ndarray]
 """Texts to `(texts, dimensions)`."""
@@ -20,7 +20,9 @@ class EmbeddingIndex:
     """
 
     def __init__(self, tree: CaptionTree, encode: Encoder) -> None:
-        self.leaves: Sequence[Path] = [path for path in tree.grid.paths(tree.grid.depth) if path in tree.captions]
+        self.leaves: Sequence[SegmentPath] = [
+            path for path in tree.grid.paths(tree.grid.depth) if path in tree.captions
+        ]
         self._encode = encode
         self._vectors = _unit(encode([tree.captions[path] for path in self.leaves])) if self.leaves else None
 
@@ -29,7 +31,7 @@ class EmbeddingIndex:
         """Captions that had to exist for this index."""
         return len(self.leaves)
 
-    def search(self, query: str, count: int) -> list[Path]:
+    def search(self, query: str, count: int) -> list[SegmentPath]:
         """The `count` best leaves, best first; equal scores in time order."""
         if self._vectors is None:
             return []

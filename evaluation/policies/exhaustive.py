@@ -18,7 +18,7 @@ from typing import Any
 from evaluation.policies.notes import notes_read
 from evaluation.policies.planned import PlannedPolicy
 from evaluation.policies.reader import Verdict
-from navigation import Path, Task
+from navigation import SegmentPath, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class ExhaustivePolicy(PlannedPolicy):
     name = "exhaustive"
     reasoning = "I read every leaf in order."
 
-    def plan(self, task: Task) -> Sequence[Path]:
+    def plan(self, task: Task) -> Sequence[SegmentPath]:
         return list(task.grid.paths(task.grid.depth))
 
     async def verdict(self, task: Task, messages: list[dict[str, Any]]) -> Verdict:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import bm25s
 
-from navigation import CaptionTree, Path
+from navigation import CaptionTree, SegmentPath
 
 
 class LeafIndex:
@@ -15,7 +15,9 @@ class LeafIndex:
     """
 
     def __init__(self, tree: CaptionTree) -> None:
-        self.leaves: Sequence[Path] = [path for path in tree.grid.paths(tree.grid.depth) if path in tree.captions]
+        self.leaves: Sequence[SegmentPath] = [
+            path for path in tree.grid.paths(tree.grid.depth) if path in tree.captions
+        ]
         texts = [_words(tree.captions[path]) for path in self.leaves]
         self._known = {word for text in texts for word in text}
         self._scorer = None
@@ -35,7 +37,7 @@ class LeafIndex:
             return [0.0] * len(self.leaves)
         return [float(score) for score in self._scorer.get_scores(words)]
 
-    def search(self, query: str, count: int) -> list[Path]:
+    def search(self, query: str, count: int) -> list[SegmentPath]:
         """The `count` best leaves, best first; equal scores in time order."""
         scores = self.scores(query)
         order = sorted(range(len(self.leaves)), key=lambda index: (-scores[index], index))

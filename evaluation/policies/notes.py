@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from navigation import GET_CAPTION, VIDEO_QA, Path, Task, initial_messages
+from navigation import GET_CAPTION, VIDEO_QA, SegmentPath, Task, initial_messages
 from navigation.prompt import caption_line
 from navigation.tools import parse_path
 
@@ -13,7 +13,7 @@ from navigation.tools import parse_path
 class Note:
     """One text about one segment: its caption, or what `video_qa` said of it. Times in seconds, from the grid."""
 
-    path: Path
+    path: SegmentPath
     start: float
     end: float
     text: str

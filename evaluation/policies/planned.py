@@ -8,7 +8,7 @@ from typing import Any
 from evaluation.policies.mind import LexicalMind, Mind
 from evaluation.policies.notes import notes_read
 from evaluation.policies.reader import Verdict
-from navigation import GET_CAPTION, Path, Reply, Task, assistant_message
+from navigation import GET_CAPTION, Reply, SegmentPath, Task, assistant_message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class PlannedPolicy(ABC):
             object.__setattr__(self, "mind", LexicalMind(self.seed))
 
     @abstractmethod
-    def plan(self, task: Task) -> Sequence[Path]:
+    def plan(self, task: Task) -> Sequence[SegmentPath]:
         """Segments to open, in order. May be empty."""
 
     async def verdict(self, task: Task, messages: list[dict[str, Any]]) -> Verdict:

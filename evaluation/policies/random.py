@@ -7,7 +7,7 @@ from typing import Any
 from evaluation.policies.planned import PlannedPolicy
 from evaluation.policies.reader import Verdict
 from evaluation.policies.seeded import generator
-from navigation import LETTERS, Path, Task
+from navigation import LETTERS, SegmentPath, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class RandomPolicy(PlannedPolicy):
     reasoning = "I open some segments at random."
     reads_overview = False
 
-    def plan(self, task: Task) -> Sequence[Path]:
+    def plan(self, task: Task) -> Sequence[SegmentPath]:
         draw = generator(self.seed, "random visits", task.question.id, task.sample)
         count = task.grid.segment_count
         return [_segment(task, place) for place in draw.sample(range(count), min(self.visits, count))]
@@ -31,7 +31,7 @@ class RandomPolicy(PlannedPolicy):
         return Verdict(letter, 0.0, "I pick an option at random.")
 
 
-def _segment(task: Task, place: int) -> Path:
+def _segment(task: Task, place: int) -> SegmentPath:
     """The segment at a 0-based place among all, levels from the top down."""
     level = 1
     while place >= task.grid.width**level:

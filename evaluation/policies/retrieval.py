@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from evaluation.policies.embedding_index import EmbeddingIndex, load_encoder
 from evaluation.policies.leaf_index import LeafIndex
 from evaluation.policies.planned import PlannedPolicy
-from navigation import Path, Task, TreeStore
+from navigation import SegmentPath, Task, TreeStore
 
 _KEPT = 64
 """Indices kept in memory: questions on one video mostly come one after another."""
@@ -40,7 +40,7 @@ class RetrievalPolicy(PlannedPolicy):
     name = "retrieval"
     reasoning = "I open the leaves whose captions match the question best."
 
-    def plan(self, task: Task) -> Sequence[Path]:
+    def plan(self, task: Task) -> Sequence[SegmentPath]:
         query = " ".join((task.question.question, *task.question.options))
         return self._index(task.question.video_id).search(query, self.visits)
 

@@ -8,7 +8,7 @@ from typing import Any
 from evaluation.policies.mind import LexicalMind, Mind
 from evaluation.policies.notes import Note, notes_read
 from evaluation.policies.reader import Verdict
-from navigation import GET_CAPTION, Path, Reply, Task, assistant_message
+from navigation import GET_CAPTION, Reply, SegmentPath, Task, assistant_message
 from navigation.tools import parse_path
 
 
@@ -18,10 +18,10 @@ class Look:
 
     task: Task
     notes: list[Note]
-    tried: list[Path]
+    tried: list[SegmentPath]
     left: int
 
-    def children(self, path: Path) -> list[Path]:
+    def children(self, path: SegmentPath) -> list[SegmentPath]:
         """Parts of a segment that were not tried yet; none of a leaf."""
         grid = self.task.grid
         if grid.is_leaf(path):
@@ -52,7 +52,7 @@ class SearchPolicy(ABC):
             object.__setattr__(self, "mind", LexicalMind(self.seed))
 
     @abstractmethod
-    async def step(self, look: Look) -> tuple[Sequence[Path], str] | Verdict:
+    async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
         """Segments to open next, with the reason; or the answer."""
 
     @property
@@ -80,7 +80,7 @@ class SearchPolicy(ABC):
         return Reply(assistant_message(reason, calls=calls), *self.mind.spent(task))
 
 
-def _tried(messages: Sequence[dict[str, Any]]) -> list[Path]:
+def _tried(messages: Sequence[dict[str, Any]]) -> list[SegmentPath]:
     """Segments that were asked for, in order, refused ones included: a refusal repeats."""
     tried = []
     for message in messages:

@@ -17,7 +17,7 @@ from typing import Any
 from evaluation.policies.notes import Note
 from evaluation.policies.reader import Verdict
 from evaluation.policies.search import Look, SearchPolicy
-from navigation import Path
+from navigation import SegmentPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class SpotlightPolicy(SearchPolicy):
     def settings(self) -> dict[str, Any]:
         return {**super().settings, "beam": self.beam}
 
-    async def step(self, look: Look) -> tuple[Sequence[Path], str] | Verdict:
+    async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
         if look.tried:
             verdict = await self.mind.verdict(look.task, look.notes)
             if verdict.confidence >= self.sure:

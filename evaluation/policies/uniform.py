@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evaluation.policies.planned import PlannedPolicy
-from navigation import Path, Task
+from navigation import SegmentPath, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class UniformPolicy(PlannedPolicy):
     name = "uniform"
     reasoning = "I open leaves at even distances."
 
-    def plan(self, task: Task) -> Sequence[Path]:
+    def plan(self, task: Task) -> Sequence[SegmentPath]:
         leaves = task.grid.width**task.grid.depth
         count = min(self.visits, leaves)
         # (2i + 1) * leaves // (2 count) is the leaf at the middle of part i, in whole numbers.

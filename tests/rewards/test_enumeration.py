@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from navigation import GET_CAPTION, VIDEO_QA, Question, Status, TimeGrid, Visit
-from navigation import Path as Address
+from navigation import SegmentPath as Address
 from rewards import RewardMix
 
 LEAF = 9.0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from navigation import GET_CAPTION, VIDEO_QA, InputError, Path, TimeGrid, Visit
+from navigation import GET_CAPTION, VIDEO_QA, InputError, SegmentPath, TimeGrid, Visit
 from rewards import ClueTime, coverage, interval_f1, navigation_f1
 from rewards.clues import merge
 
@@ -19,7 +19,7 @@ def grids(draw: st.DrawFn) -> TimeGrid:
     return TimeGrid(float(leaf * width**depth), width, depth)
 
 
-def paths(grid: TimeGrid) -> st.SearchStrategy[Path]:
+def paths(grid: TimeGrid) -> st.SearchStrategy[SegmentPath]:
     return st.lists(st.integers(1, grid.width), min_size=1, max_size=grid.depth).map(tuple)
 
 
@@ -50,7 +50,7 @@ def cells(grid: TimeGrid, intervals: Intervals) -> set[int]:
     return {second for begin, end in intervals for second in range(begin, end) if second < grid.duration}
 
 
-def segment_cells(grid: TimeGrid, path: Path) -> set[int]:
+def segment_cells(grid: TimeGrid, path: SegmentPath) -> set[int]:
     low, high = 0, int(grid.duration)
     for child in path:
         length = (high - low) // grid.width
@@ -58,12 +58,12 @@ def segment_cells(grid: TimeGrid, path: Path) -> set[int]:
     return set(range(low, high))
 
 
-def seconds_in(time: ClueTime, path: Path) -> float:
+def seconds_in(time: ClueTime, path: SegmentPath) -> float:
     place = time.places[path]
     return time.within(place.start, place.stop)
 
 
-def brute_coverage(grid: TimeGrid, clue: set[int], opened: list[Path]) -> float:
+def brute_coverage(grid: TimeGrid, clue: set[int], opened: list[SegmentPath]) -> float:
     finest = dict.fromkeys(clue, 0.0)
     for path in opened:
         for cell in segment_cells(grid, path) & clue:
@@ -71,8 +71,8 @@ def brute_coverage(grid: TimeGrid, clue: set[int], opened: list[Path]) -> float:
     return sum(finest.values()) / len(clue)
 
 
-def brute_navigation_f1(grid: TimeGrid, clue: set[int], opened: list[Path]) -> float:
-    useful: list[Path] = []
+def brute_navigation_f1(grid: TimeGrid, clue: set[int], opened: list[SegmentPath]) -> float:
+    useful: list[SegmentPath] = []
     for position, path in enumerate(opened):
         late = any(earlier[: len(path)] == path for earlier in opened[:position])
         if not late and brute_coverage(grid, clue, [*useful, path]) > brute_coverage(grid, clue, useful) + 1e-12:
@@ -189,7 +189,7 @@ def test_merge_joins_what_touches_and_drops_what_has_no_length() -> None:
         ([], 0.0),
     ],
 )
-def test_navigation_f1_by_hand(walk: list[Path], value: float) -> None:
+def test_navigation_f1_by_hand(walk: list[SegmentPath], value: float) -> None:
     grid = TimeGrid(270.0, 3, 3)
     time = ClueTime([grid.interval((2, 1, 1))], grid)
     assert navigation_f1([Visit(GET_CAPTION, path) for path in walk], time) == pytest.approx(value)
