@@ -167,7 +167,7 @@ def encode(path: Path) -> dict:
 
 def run(videos: Path, url: str, out: str) -> dict:
     from data_gen.captions import CaptionJob, CaptionSettings, caption_videos
-    from data_gen.durable import EndpointSettings
+    from runtime import EndpointSettings
 
     settings = CaptionSettings(model="stub")
     job = CaptionJob(videos, Path(out), settings, EndpointSettings(url, "stub", in_flight=64))
@@ -263,7 +263,7 @@ def overlap(videos: int, minutes: float, latency: float, width: int, height: int
 
 def journal(records: int = 3000) -> dict:
     """Seconds to keep captions: our journal, and one sync to disk a caption, as a commit a request would."""
-    from data_gen.durable import Journal
+    from runtime import Journal
 
     value = {"caption": "word " * 80, "usage": {"requests": 1, "prompt_tokens": 6000}}
     result = {"records": records}

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from navigation import GET_CAPTION, VIDEO_QA, Question, Status, TimeGrid, Visit
 from rewards import RewardMix, clue_time, official_score
-from rewards.clues import places_of
+from rewards.visits import places_of
 
 ROLLOUTS = 16
 

@@ -101,8 +101,8 @@ async def serve(folder: Path, latency: float, clips: bool) -> None:
 
 def measure(folder: Path, url: str, in_flight: int, tasks: int, videos: Path | None) -> dict[str, Any]:
     """One run in this process; the folder's earlier run is removed."""
-    from data_gen.durable import EndpointSettings
     from data_gen.teacher import Pace, TeacherJob, TeacherSettings, teach_questions
+    from runtime import EndpointSettings
 
     shutil.rmtree(folder / ".run", ignore_errors=True)
     settings = TeacherSettings("stub", clip_model="stub" if videos else "")

@@ -62,9 +62,9 @@ def captions(
     from data_gen.captions.launch import check as check_out
     from data_gen.captions.prompts import PROMPTS
     from data_gen.captions.run import Pace
-    from data_gen.durable import EndpointSettings
-    from data_gen.durable.prices import PRICES
     from data_gen.frames import FrameRecipe
+    from runtime import EndpointSettings
+    from runtime.budget import PRICES
 
     options: dict = {}
     if executor == "slurm":

@@ -12,7 +12,7 @@ import yaml
 from clipscout.demo_stages import CONSOLE, Stages, stage_seconds
 from clipscout.tables import policy_table
 from navigation import InputError, Question, Trajectory, TreeStore, read_questions, write_json
-from navigation.split import held_out
+from navigation.question import held_out
 
 CONFIGS = Path("configs")
 READ = ("demo.yaml", "model/tiny.yaml", "sft/tiny_cpu.yaml", "grpo/tiny_cpu.yaml")

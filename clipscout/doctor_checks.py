@@ -17,7 +17,7 @@ import yaml
 
 from clipscout.doctor import Finding
 from navigation import InputError, write_json
-from navigation.lock import RunLock
+from runtime.lock import RunLock
 
 SECONDS = 5.0
 MOST_SKEW = 2.0
@@ -64,7 +64,7 @@ def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
 
 def checkpoint(folder: Path) -> Iterator[Finding]:
     """Whether a checkpoint's weights, tokenizer and chat template are there and the template is the one we render."""
-    from navigation.protocol import chat_template, template_hash
+    from navigation.prompt import chat_template, template_hash
 
     what = f"checkpoint {folder}"
     if not folder.is_dir():

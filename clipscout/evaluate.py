@@ -42,12 +42,12 @@ def evaluate(
 ) -> None:
     """One policy's accuracy, visits and cost. Run the same command again to go on after a stop."""
     from clipscout.tables import policy_table
-    from data_gen.durable import EndpointSettings
     from evaluation.corpus_folder import corpus_folder
     from evaluation.cost_model import CostModel
     from evaluation.evaluate import EvaluationStopped
     from evaluation.run import EndpointOptions, evaluate_corpus
     from navigation import Limits
+    from runtime import EndpointSettings
 
     if corpus is not None and benchmark is not None:
         raise InputError("command line", "--benchmark", benchmark, "give this or --corpus: they are the same")

@@ -53,7 +53,7 @@ def _write_rl(rows: list[dict[str, Any]], out: Path) -> tuple[list[Any], str]:
 def _write_sft(rows: list[dict[str, Any]], out: Path) -> tuple[list[Any], str]:
     from data_gen.sets import import_released_sft, longest_only
     from data_gen.sets.parquet import ParquetFile
-    from data_gen.sets.released_sft import SFT_COLUMNS
+    from longvideo_r1.rows import SFT_COLUMNS
 
     made = list(import_released_sft(rows))
     walks = [row for row in made if isinstance(row, dict)]

@@ -43,9 +43,9 @@ def teacher(
     Exit code 0 if every walk has ended, 1 if anything is missing, 2 if the command itself is wrong.
     """
     from data_gen import teacher as stage
-    from data_gen.durable import EndpointSettings
-    from data_gen.durable.prices import PRICES
     from data_gen.teacher.launch import teach_share
+    from runtime import EndpointSettings
+    from runtime.budget import PRICES
 
     options: dict = {}
     if executor == "slurm":

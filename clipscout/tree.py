@@ -70,7 +70,7 @@ def import_file(
     duration: Annotated[float | None, typer.Option(help="Seconds; the file does not tell it.")] = None,
 ) -> None:
     """Turn a released caption file into a caption tree. Nothing in it is lost."""
-    from data_gen.released_captions import import_released
+    from longvideo_r1.caption_files import import_released
 
     try:
         write_json(out, import_released(file, duration).to_dict())
@@ -85,7 +85,7 @@ def export_file(
     fps: Annotated[float | None, typer.Option(help="Frames a second, for frame_ids.")] = None,
 ) -> None:
     """Turn a caption tree into a released caption file. Nothing in it is lost."""
-    from data_gen.released_captions import export_released
+    from longvideo_r1.caption_files import export_released
 
     try:
         export_released(CaptionTree.load(file), out, fps)
@@ -94,7 +94,7 @@ def export_file(
 
 
 def _load(file: Path) -> CaptionTree:
-    from data_gen.released_captions import import_released
+    from longvideo_r1.caption_files import import_released
 
     try:
         return CaptionTree.load(file)

@@ -8,12 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from evaluation.cost_model import CostModel
-from navigation import TOOLS, Limits, Question, TreeStore, answer
-from navigation.prompt import SYSTEM
-from navigation.protocol import chat_template, template_hash
+from navigation import TOOLS, Limits, Question, TreeStore, read_answer
+from navigation.prompt import SYSTEM, chat_template, template_hash
 
 EXTRACTOR = "lenient-1"
-"""Name of the reading rule in `navigation.answer`; its code's hash stands beside it."""
+"""Name of the rule of `navigation.read_answer`; its code's hash stands beside it."""
 
 COMPARED = ("benchmark", "questions", "trees", "prompt_sha256", "extractor", "limits", "samples", "costs")
 """Parts that must be equal for two results to stand side by side on equal terms."""
@@ -35,7 +34,7 @@ def make_card(
         "questions": {"count": len(questions), "videos": len(videos), "sha256": _sha(rows)},
         "trees": {"sha256": trees_sha256, "recipes": _recipes(trees, videos)},
         "prompt_sha256": _sha(SYSTEM + json.dumps(TOOLS, sort_keys=True)),
-        "extractor": {"name": EXTRACTOR, "sha256": _sha(inspect.getsource(answer))},
+        "extractor": {"name": EXTRACTOR, "sha256": _sha(inspect.getsource(read_answer))},
         "template": template_hash(chat_template()),
         "policy": dict(policy), "limits": asdict(limits), "samples": samples, "seed": seed, "costs": costs.to_dict(),
     }  # fmt: skip

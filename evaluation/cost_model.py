@@ -12,10 +12,9 @@ from typing import Any
 
 import yaml
 
-from data_gen.durable.prices import PriceTable
-from data_gen.durable.usage import Usage
 from navigation import InputError
 from navigation.errors import is_number
+from runtime.budget import PriceTable, Usage
 
 CHARACTERS_A_TOKEN = 4
 """The usual estimate for English; the same for every strategy."""

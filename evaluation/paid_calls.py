@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_gen.durable import (
+from navigation import InputError, Task
+from runtime import (
     Budget,
     Completion,
     Endpoint,
@@ -17,7 +18,6 @@ from data_gen.durable import (
     PriceTable,
     Usage,
 )
-from navigation import InputError, Task
 
 
 class Stopped(Exception):

@@ -13,8 +13,8 @@ from typing import Any
 
 from evaluation.card import card_hash
 from navigation import GET_CAPTION, InputError, Question, Status, TimeGrid, Trajectory, Visit, write_atomic
-from rewards.clues import clue_time
 from rewards.grounding import coverage
+from rewards.visits import clue_time
 
 NAME = "result.jsonl"
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_gen.durable import EndpointSettings
 from evaluation.card import card_hash, make_card
 from evaluation.cost_model import CostModel
 from evaluation.evaluate import check_questions, evaluate
@@ -21,7 +20,8 @@ from evaluation.result import row_of, write_result
 from evaluation.scorers import score
 from evaluation.summary import read_summary, write_summary
 from navigation import EnvironmentFactory, InputError, Limits, Policy, Question, Trajectory, TreeStore, read_questions
-from navigation.split import held_out
+from navigation.question import held_out
+from runtime import EndpointSettings
 
 if TYPE_CHECKING:
     from rewards import RewardMix

@@ -1,21 +1,17 @@
 """The world every stage shares: time grid, caption trees, tools, environment, episode loop, chat protocol."""
 
-from navigation.answer import read_answer
-from navigation.caption_tree import CaptionTree, Line
+from navigation.caption_tree import CaptionTree, Line, TreeStore
 from navigation.environment import EnvironmentFactory, NavigationEnvironment, refusals_of, visits_of
 from navigation.episode import Limits, run
 from navigation.errors import InputError
 from navigation.files import write_atomic, write_json, write_jsonl
 from navigation.grid import SegmentPath, TimeGrid, default_width
-from navigation.markup import without_markup
 from navigation.policy import Policy, Reply, Task, answer_message, assistant_message
-from navigation.prompt import initial_messages
+from navigation.prompt import initial_messages, without_markup
 from navigation.question import LETTERS, PublicQuestion, Question, SkippedRow, read_questions
-from navigation.status import Status, read_outcome
-from navigation.tools import GET_CAPTION, TOOLS, VIDEO_QA
+from navigation.status import Status, read_answer, read_outcome
+from navigation.tools import GET_CAPTION, TOOLS, VIDEO_QA, ClipAnswerer, LineAnswerer
 from navigation.trajectory import Trajectory, Visit, repeats
-from navigation.tree_store import TreeStore
-from navigation.video_qa import ClipAnswerer, LineAnswerer
 
 __all__ = [
     "GET_CAPTION",

@@ -3,15 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from navigation.caption_tree import CaptionTree
+from navigation.caption_tree import CaptionTree, TreeStore
 from navigation.errors import InputError
 from navigation.grid import SegmentPath, format_path
-from navigation.markup import without_markup
-from navigation.prompt import caption_line, describe
-from navigation.tools import GET_CAPTION, VIDEO_QA, parse_path
+from navigation.prompt import caption_line, describe, without_markup
+from navigation.tools import GET_CAPTION, VIDEO_QA, ClipAnswerer, LineAnswerer, parse_path
 from navigation.trajectory import Visit
-from navigation.tree_store import TreeStore
-from navigation.video_qa import ClipAnswerer, LineAnswerer
 
 
 class NavigationEnvironment:

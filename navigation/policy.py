@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from navigation.grid import TimeGrid
-from navigation.markup import without_markup
+from navigation.prompt import without_markup
 from navigation.question import PublicQuestion
 
 

@@ -1,11 +1,45 @@
-"""What a policy is told before its first turn: one wording for teacher, training, evaluation and serving."""
+"""What a policy is told before its first turn, and the chat template that makes text of it: one wording everywhere."""
 
+import hashlib
+import json
+import re
+from importlib import resources
 from typing import Any
 
 from navigation.caption_tree import CaptionTree
 from navigation.grid import SegmentPath, TimeGrid, clock, format_path
-from navigation.markup import without_markup
 from navigation.question import LETTERS, PublicQuestion, Question
+
+_FOLDER = resources.files("navigation") / "chat_templates"
+
+
+def chat_template() -> str:
+    """The Jinja chat template that every checkpoint carries."""
+    return (_FOLDER / "qwen3.jinja").read_text(encoding="utf-8")
+
+
+def response_template() -> dict[str, Any]:
+    """How `tokenizer.parse_response` reads reasoning, tool calls and content back from generated text."""
+    return json.loads((_FOLDER / "qwen3_response.json").read_text(encoding="utf-8"))
+
+
+def template_hash(template: str) -> str:
+    """Short fingerprint of a chat template, for run records and for the check at load."""
+    return hashlib.sha256(template.encode()).hexdigest()[:12]
+
+
+# Wide on purpose: `<|im_end|>` and `<tool_call>` of Qwen3, `<start_of_turn>`, `</s>` and `<｜…｜>` of others.
+_OPENING = re.compile(r"<(?=[|｜/]|[^\W\d])")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def without_markup(text: str) -> str:
+    """The same text with a space after every `<` that could begin a tag or a control token.
+
+    `a < b` and `<3` stay as they are. A half of a surrogate pair, which no tokenizer takes, becomes U+FFFD.
+    """
+    return _SURROGATE.sub("\ufffd", _OPENING.sub("< ", text))
+
 
 SYSTEM = (
     "You answer a multiple-choice question about a video by walking its caption tree. Every segment splits into equal "

@@ -1,5 +1,6 @@
-"""A multiple-choice question about one video, with its ground truth."""
+"""A multiple-choice question about one video, with its ground truth, and which videos are kept from training."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -136,3 +137,13 @@ def read_questions(path: str | Path) -> Iterator[Question]:
                     found = line.decode(errors="replace").strip()
                     raise InputError(f"{path}:{number}", "line", found, f"give one JSON object ({error})") from None
                 yield Question.from_dict(row, f"{path}:{number}")
+
+
+def held_out(video_id: str, share: float) -> bool:
+    """Whether a video belongs to the held-out part: decided by its id alone, so that every stage and run agrees.
+
+    Args:
+        share: Share of videos to hold out, 0 to below 1.
+    """
+    digest = hashlib.sha256(f"held out: {video_id}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8]) < share * 2**64

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from navigation import VIDEO_QA, TimeGrid, Visit
 from navigation.grid import clock, format_path
-from rewards.breakdown import Breakdown
+from rewards.mix import Breakdown
 from rewards.settings import VisitCostSettings
-from rewards.walk import Step
+from rewards.visits import Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterable, Sequence, Set
 
 from navigation import GET_CAPTION, SegmentPath, Visit
-from rewards.clues import ClueTime
-from rewards.walk import Walk, walk
+from rewards.visits import ClueTime, Walk, walk
 
 MEASURES = ("navigation_f1", "interval_f1", "official")
 _FREE = dict.fromkeys(("get_caption", "video_qa"), 0.0)

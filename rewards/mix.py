@@ -1,17 +1,92 @@
-"""The one place that weighs and sums the parts of the reward."""
+"""The one place that weighs and sums the parts of the reward; what an episode was worth, part by part."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from longvideo_r1.score import official_grounding, tagged
 from navigation import Question, Status, TimeGrid, TreeStore, Visit
-from rewards.breakdown import PARTS, Breakdown
-from rewards.clues import clue_time
-from rewards.format import format_penalty
 from rewards.grounding import f1_of_segments, f1_of_walk
-from rewards.official import official_grounding, tagged
-from rewards.settings import Settings, VisitCostSettings
-from rewards.visit_cost import SteeredWeight, charged
-from rewards.walk import walk
+from rewards.settings import FormatSettings, Settings, VisitCostSettings
+from rewards.visits import Walk, clue_time, walk
+
+PARTS = ("answer", "grounding", "visit_cost", "format")
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Raw values, weights and total of one episode.
+
+    Attributes:
+        parts: Raw value by part; None where the part does not apply. `visit_cost` is in visit units, the others are in
+            [0, 1] (the `official` grounding is not bounded).
+        weights: Signed weight by part: cost and format are negative.
+        total: Weighted sum of the parts that apply; None for a failed episode, which no reward can judge.
+        status: How the episode ended.
+        walk: Cost and usefulness of the visits, before budget and cap.
+        refused: Calls that opened nothing.
+    """
+
+    parts: Mapping[str, float | None]
+    weights: Mapping[str, float]
+    total: float | None
+    status: Status
+    walk: Walk
+    refused: int
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Raw values by part and the total, as `Trajectory.reward` keeps them."""
+        return {**self.parts, "total": self.total}
+
+
+def charged(result: Walk, settings: VisitCostSettings) -> float:
+    """Visit units charged: what exceeds the budget, and every wasted visit in full, at most `cap`.
+
+    Charged on right answers only; the caller decides. A wasted visit (a repeat, or a segment opened after something
+    inside it) is never free, so that repeating does not even tie.
+    """
+    over = max(0.0, result.cost - result.wasted_cost - settings.budget)
+    return min(settings.cap, over + result.wasted_cost)
+
+
+class SteeredWeight:
+    """The weight of the visit cost: fixed, or a Lagrange multiplier for the constraint mean cost <= target.
+
+    Dual ascent: weight <- clip(weight + learning_rate * (mean cost - target), 0, max_weight). The mean is over the cost
+    of right answers in visit units. The reward charges the part of the cost above the budget: with a budget of 0 this
+    is the Lagrangian of the constraint, otherwise a one-sided form of it.
+    """
+
+    def __init__(self, settings: VisitCostSettings) -> None:
+        self.settings = settings
+        self.value = settings.weight
+
+    @property
+    def steered(self) -> bool:
+        return self.settings.target is not None
+
+    def update(self, mean_cost: float) -> float:
+        """One step of dual ascent; returns the new weight. A fixed weight stays as it is."""
+        if self.settings.target is not None:
+            step = self.settings.learning_rate * (mean_cost - self.settings.target)
+            self.value = min(self.settings.max_weight, max(0.0, self.value + step))
+        return self.value
+
+
+def format_penalty(status: Status, refused: int, settings: FormatSettings) -> float:
+    """Penalty in [0, 1]: what the ending costs plus what each refused call costs, cut at 1.
+
+    Visits play no part, so opening more segments never makes it smaller.
+    """
+    ending = 0.0
+    if status is Status.UNPARSABLE:
+        ending = settings.unparsable
+    elif status is Status.OUT_OF_TURNS:
+        ending = settings.out_of_turns
+    elif status is Status.OUT_OF_TOKENS:
+        ending = settings.out_of_tokens
+    return min(1.0, ending + refused * settings.refused)
+
 
 if TYPE_CHECKING:
     from rewards.trl_functions import PartFunction
@@ -145,6 +220,6 @@ class RewardMix:
         """Trainer callbacks that the mix needs: the one that steers the visit cost's weight, if it is steered."""
         if not self.cost_weight.steered:
             return []
-        from rewards.steering import steering_callback
+        from rewards.trl_functions import steering_callback
 
         return [steering_callback(self)]

@@ -14,7 +14,7 @@ from transformers.utils import cached_file
 from trl import ModelConfig, get_quantization_config
 
 from navigation import InputError
-from navigation.protocol import chat_template, response_template
+from navigation.prompt import chat_template, response_template
 from trainer.checkpoint_record import check_template
 
 INCOMPLETE = "checkpoint-is-incomplete.txt"

@@ -8,7 +8,7 @@ from typing import Any
 from transformers.utils import cached_file
 
 from navigation import InputError, write_json
-from navigation.protocol import template_hash
+from navigation.prompt import template_hash
 
 NAME = "clipscout.json"
 

@@ -12,7 +12,7 @@ import yaml
 from trl import TrlParser
 
 from navigation import InputError, write_atomic
-from trainer.secrets_scan import secret_in
+from runtime.secrets import secret_in
 
 
 def parse(kinds: Sequence[type], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:

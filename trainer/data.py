@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from navigation import InputError, Question, Status, Trajectory, TreeStore, initial_messages, read_questions
-from navigation.split import held_out
+from navigation.question import held_out
 from navigation.tools import TOOLS
 
 

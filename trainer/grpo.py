@@ -19,7 +19,7 @@ from transformers import Trainer
 from trl import GRPOConfig, ModelConfig, get_peft_config
 
 from navigation import EnvironmentFactory, InputError
-from navigation.protocol import template_hash
+from navigation.prompt import template_hash
 from rewards import RewardMix
 from trainer.alarms import Alarms
 from trainer.checkpoint import load_model, load_tokenizer

@@ -17,8 +17,8 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from trl import ModelConfig
 from trl.chat_template_utils import parse_response
 
+from longvideo_r1.tagged import read_turn, tagged_template, to_tagged
 from navigation import TOOLS, InputError, Reply, Task
-from navigation.tagged import read_turn, tagged_template, to_tagged
 from trainer.cached_generation import CachedGenerator
 from trainer.checkpoint import load_model, load_tokenizer
 

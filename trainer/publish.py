@@ -15,7 +15,7 @@ from huggingface_hub.utils import HfHubHTTPError, validate_repo_id
 from safetensors import safe_open
 
 from navigation import CaptionTree, InputError
-from trainer.secrets_scan import refuse_secrets, secret_in
+from runtime.secrets import refuse_secrets, secret_in
 
 MODEL_FILES = (
     "config.json", "generation_config.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json",

@@ -13,7 +13,7 @@ from accelerate import Accelerator, PartialState
 from transformers import Trainer
 
 from navigation import InputError
-from navigation.lock import RunLock
+from runtime.lock import RunLock
 from trainer.checkpoint import unfinished
 from trainer.checkpoint_record import write_record
 from trainer.config import resolved, write_resolved

@@ -10,7 +10,7 @@ from accelerate import PartialState
 from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, TrainerCallback
 from trl import ModelConfig, SFTConfig, get_peft_config
 
-from navigation.protocol import template_hash
+from navigation.prompt import template_hash
 from trainer.arguments import SFTArguments
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.config import parse

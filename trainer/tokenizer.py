@@ -12,8 +12,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from navigation.prompt import SYSTEM
-from navigation.protocol import chat_template, response_template
+from navigation.prompt import SYSTEM, chat_template, response_template
 from navigation.tools import TOOLS
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

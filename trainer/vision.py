@@ -26,7 +26,7 @@ def clip_answerer(options: GRPOArguments, video_ids: Iterable[str]) -> ClipAnswe
     # PyAV and the client are loaded by runs that ask a model alone.
     from data_gen.captions.video_files import find_videos
     from data_gen.clips import ClipService
-    from data_gen.durable import EndpointSettings
+    from runtime import EndpointSettings
 
     folder = Path(options.videos)
     if not folder.is_dir():

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from clipscout.ask.subject import Subject
-from data_gen.durable import Usage
 from navigation import LETTERS, VIDEO_QA, Question, SegmentPath, Status, Trajectory
 from rewards import RewardMix
+from runtime import Usage
 
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _CALL = re.compile(r"</?tool(?:_call)?\b|<function\b|<\|tool|\[TOOL_CALL", re.IGNORECASE)

@@ -10,10 +10,10 @@ from clipscout.ask.live_calls import LiveCalls
 from clipscout.ask.parts import POLICY_START, LimitReached, Parts
 from clipscout.ask.subject import OneTree, Subject
 from clipscout.ask.watched import Tell, WatchedEnvironment, WatchedPolicy
-from data_gen.durable import EndpointDown, EndpointFailed, OutOfMoney, Usage
 from evaluation.policies import make_policy
 from evaluation.policies.endpoint import EndpointPolicy
 from navigation import LETTERS, InputError, Limits, Policy, Question, Status, TreeStore, run
+from runtime import EndpointDown, EndpointFailed, OutOfMoney, Usage
 
 PLANNED, SEARCHING = ("uniform", "random", "exhaustive"), ("best_first", "coarse_to_fine", "spotlight")
 POLICIES = ("descent", *PLANNED, *SEARCHING, "local", "endpoint")

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from data_gen.durable import Completion, Endpoint, Unacceptable
 from navigation import Task
+from runtime import Completion, Endpoint, Unacceptable
 
 _THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 

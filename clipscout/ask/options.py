@@ -55,8 +55,8 @@ def read_parts(
     """
     # Here, so that the command line's help need not wait for the endpoint client's import.
     from clipscout.ask.parts import Parts, Server
-    from data_gen.durable import Budget
-    from data_gen.durable.prices import PRICES
+    from runtime import Budget
+    from runtime.budget import PRICES
 
     if max_usd is not None and not max_usd > 0:
         raise InputError("command line", "--max-usd", max_usd, "give a number above 0, or leave it out")

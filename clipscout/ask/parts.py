@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_gen.captions import CaptionSettings
-from data_gen.durable import Budget, Endpoint, EndpointSettings
-from data_gen.durable.prices import PRICES, PriceTable
 from data_gen.frames import FrameRecipe
 from navigation import InputError
+from runtime import Budget, Endpoint, EndpointSettings
+from runtime.budget import PRICES, PriceTable
 
 CAPTION_START = "vllm serve Qwen/Qwen2.5-VL-7B-Instruct --port 8001"
 POLICY_START = "vllm serve CHECKPOINT --port 8000 --enable-auto-tool-choice --tool-call-parser hermes"

@@ -13,10 +13,10 @@ from data_gen.captions.on_demand import OnDemandCaptions
 from data_gen.captions.subtitles import SUFFIXES, find_subtitles
 from data_gen.clips import ClipEndpointAnswerer
 from data_gen.clips.service import accept_text
-from data_gen.durable import Usage
 from data_gen.frames import VIDEO_SUFFIXES, FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
-from data_gen.released_captions import import_released
+from longvideo_r1.caption_files import import_released
 from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, SegmentPath
+from runtime import Usage
 
 THUMBNAIL = FrameRecipe((4,), (256,), 70)
 """Frames shown of a segment, whatever its level."""

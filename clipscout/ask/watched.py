@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from data_gen.durable import OutOfMoney
 from navigation import GET_CAPTION, VIDEO_QA, NavigationEnvironment, Policy, Reply, SegmentPath, Task, visits_of
 from navigation.tools import parse_path
+from runtime import OutOfMoney
 
 Tell = Callable[[dict[str, Any]], None]
 """Takes one event. Called from the event loop and from tool threads."""

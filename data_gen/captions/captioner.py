@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from data_gen.durable import Usage
 from data_gen.frames import SegmentFrames
 from navigation import Line, SegmentPath, TimeGrid
+from runtime import Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from data_gen.captions.captioner import Caption, Segment
 from data_gen.captions.prompts import Prompts
 from data_gen.captions.settings import CaptionSettings
 from data_gen.captions.words import clean_caption, thinned, without_repeats
-from data_gen.durable import Completion, Endpoint, Unacceptable
 from navigation.grid import clock, format_path
+from runtime import Completion, Endpoint, Unacceptable
 
 SUBTITLE_WORDS = 1500
 """Most words of subtitles in one prompt; more are thinned evenly."""

@@ -8,8 +8,8 @@ from typing import Any
 from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.step import CaptionJob, CaptionStep, lines_by_video
 from data_gen.captions.video_files import find_videos
-from data_gen.durable import RunLock, differences, executor_logs, run_step
 from navigation import InputError, TreeStore, write_json
+from runtime import RunLock, differences, executor_logs, run_step
 
 
 def caption_videos(

@@ -12,9 +12,9 @@ from data_gen.captions.captioner import Caption, Captioner, Segment
 from data_gen.captions.settings import CaptionSettings
 from data_gen.captions.subtitles import SUFFIXES, find_subtitles, read_subtitles
 from data_gen.captions.video_job import provenance
-from data_gen.durable import Usage, settings_hash
 from data_gen.frames import FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
 from navigation import CaptionTree, InputError, Line, SegmentPath, write_json
+from runtime import Usage, settings_hash
 
 FOLDER = ".clipscout"
 """The cache beside a video."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_gen.durable import Usage
+from runtime import Usage
 
 
 @dataclass(slots=True)

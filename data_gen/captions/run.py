@@ -15,9 +15,9 @@ from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.settings import CaptionSettings
 from data_gen.captions.video_files import VideoFile
 from data_gen.captions.video_job import VideoJob
-from data_gen.durable import EndpointDown, EndpointFailed, OutOfMoney, Progress, Usage
 from data_gen.frames import SegmentFrames, segment_frames
 from navigation import InputError, Line, SegmentPath
+from runtime import EndpointDown, EndpointFailed, OutOfMoney, Progress, Usage
 
 
 @dataclass(frozen=True, slots=True)

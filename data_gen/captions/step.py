@@ -19,10 +19,10 @@ from data_gen.captions.settings import CaptionSettings
 from data_gen.captions.spent import spent_before
 from data_gen.captions.subtitles import find_subtitles, read_subtitles
 from data_gen.captions.video_files import VideoFile, find_videos
-from data_gen.durable import Budget, Endpoint, EndpointSettings, PriceTable, RunLock, stop_when_orphaned
-from data_gen.durable.prices import PRICES
 from navigation import InputError, Line, write_json
 from navigation.errors import is_number
+from runtime import Budget, Endpoint, EndpointSettings, PriceTable, RunLock, stop_when_orphaned
+from runtime.budget import PRICES
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from data_gen.captions.report import VideoReport
 from data_gen.captions.settings import CaptionSettings
 from data_gen.captions.spent import journal_path
 from data_gen.captions.video_files import VideoFile
-from data_gen.durable import Journal, Usage, differences, file_identity, settings_hash
 from data_gen.frames import SegmentFrames, VideoIndex, index_video, segment_frames
 from navigation import CaptionTree, InputError, Line, SegmentPath, TimeGrid, TreeStore
 from navigation.grid import format_path
+from runtime import Journal, Usage, differences, file_identity, settings_hash
 
 _TOTAL, _REFUSED = "total", "refused"
 

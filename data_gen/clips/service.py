@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.clips.endpoint_answerer import ClipEndpointAnswerer
-from data_gen.durable import Completion, Endpoint, EndpointSettings, Unacceptable
 from navigation import CaptionTree, SegmentPath
+from runtime import Completion, Endpoint, EndpointSettings, Unacceptable
 
 
 class ClipService:

@@ -2,8 +2,7 @@
 
 from data_gen.sets.decontamination import Blocklist
 from data_gen.sets.export import SetReport, SetSettings, export_sets
-from data_gen.sets.released_rl import import_released_rl, released_videos
-from data_gen.sets.released_sft import import_released_sft, longest_only
+from longvideo_r1.rows import import_released_rl, import_released_sft, longest_only, released_videos
 
 __all__ = [
     "Blocklist", "SetReport", "SetSettings", "export_sets", "import_released_rl", "import_released_sft", "longest_only",

@@ -14,7 +14,7 @@ from data_gen.sets.parquet import ParquetFile
 from data_gen.sets.rows import RL_COLUMNS, SFT_COLUMNS, rl_row, sft_row, walk_figures
 from data_gen.teacher.trajectory_file import read_trajectories
 from navigation import InputError, Question, TreeStore, read_questions, write_json
-from navigation.split import held_out
+from navigation.question import held_out
 
 SPLITS = ("train", "test")
 

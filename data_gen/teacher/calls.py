@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from data_gen.durable import Completion, Endpoint, EndpointDown, EndpointFailed, Journal, OutOfMoney, Usage
+from runtime import Completion, Endpoint, EndpointDown, EndpointFailed, Journal, OutOfMoney, Usage
 
 
 class Stopped(Exception):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from data_gen.durable import EndpointFailed, Usage
 from data_gen.teacher.calls import CallCache, Fingerprint, Stopped
 from data_gen.teacher.ends import STATUS_OF, End
 from data_gen.teacher.hints import hint_message, hints
@@ -10,6 +9,7 @@ from data_gen.teacher.prompt import CORRECTION, PROTOCOL, tool_reply
 from data_gen.teacher.protocol import Step, read_step
 from data_gen.teacher.settings import TeacherSettings
 from navigation import Question, Reply, Task, Trajectory, answer_message, assistant_message
+from runtime import EndpointFailed, Usage
 
 
 class _Ended(Exception):

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from data_gen.durable import Journal, RunLock, differences, executor_logs, run_step
 from data_gen.teacher.corpus_digest import keep_corpus
 from data_gen.teacher.report_counts import RunReport
 from data_gen.teacher.step import TeacherJob, TeacherStep
 from data_gen.teacher.trajectory_file import write_lines
 from navigation import TOOLS, InputError, TreeStore, read_questions, write_json
+from runtime import Journal, RunLock, differences, executor_logs, run_step
 
 
 def teach_questions(job: TeacherJob, executor: str = "local", quiet: bool = False, **options: Any) -> RunReport:

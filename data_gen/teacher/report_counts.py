@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_gen.durable import Usage
+from runtime import Usage
 
 
 @dataclass(slots=True)

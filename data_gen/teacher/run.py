@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TextIO
 
-from data_gen.durable import EndpointFailed, Journal, Progress
 from data_gen.teacher.calls import CallCache, Stopped
 from data_gen.teacher.ends import End
 from data_gen.teacher.episode import TeacherEpisode
 from data_gen.teacher.report_counts import RunReport
 from data_gen.teacher.settings import TeacherSettings
 from navigation import ClipAnswerer, InputError, Limits, NavigationEnvironment, Question, TreeStore, run
+from runtime import EndpointFailed, Journal, Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from datatrove.pipeline.base import PipelineStep
 
 from data_gen.clips import ClipEndpointAnswerer, clip_settings
 from data_gen.clips.service import accept_text
-from data_gen.durable import Budget, Endpoint, EndpointSettings, Journal, PriceTable, RunLock, stop_when_orphaned
-from data_gen.durable.prices import PRICES
 from data_gen.teacher.calls import CallCache
 from data_gen.teacher.report_counts import RunReport
 from data_gen.teacher.run import Pace, TeacherRun
 from data_gen.teacher.settings import TeacherSettings
 from navigation import Question, TreeStore, read_questions, write_json
+from runtime import Budget, Endpoint, EndpointSettings, Journal, PriceTable, RunLock, stop_when_orphaned
+from runtime.budget import PRICES
 
 
 @dataclass(frozen=True, slots=True)

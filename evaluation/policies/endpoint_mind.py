@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data_gen.durable import Completion, Unacceptable
 from evaluation.paid_calls import PaidCalls
 from evaluation.policies.notes import Note
 from evaluation.policies.reader import Verdict
 from navigation import LETTERS, Task, initial_messages, read_answer
 from navigation.prompt import caption_line
+from runtime import Completion, Unacceptable
 
 _NUMBERS = re.compile(r"\[[^\[\]]*\]")
 _CONFIDENCE = re.compile(r"<confidence>\s*([01](?:\.\d+)?)\s*</confidence>")

@@ -13,8 +13,8 @@ from clipscout.ask.answer import Answer
 from clipscout.ask.asking import POLICIES, ask, make_question, make_walker
 from clipscout.ask.parts import LimitReached, Parts, Server
 from clipscout.ask.subject import open_subject
-from data_gen.durable import Budget
 from navigation import InputError, Limits, Reply, TreeStore, assistant_message
+from runtime import Budget
 from tests.clipscout.world import house_questions, house_tree
 
 SAID = ("hello and welcome", "now the volcano erupts", "the penguin slides", "good night") * 4

@@ -11,8 +11,8 @@ import pytest
 from clipscout.ask.parts import Parts, Server
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import question_of
-from data_gen.durable import Budget
 from navigation import InputError, TreeStore, write_json
+from runtime import Budget
 from tests.clipscout.world import house_questions, house_tree
 
 QUESTION = house_questions()[2]

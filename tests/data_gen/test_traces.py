@@ -9,9 +9,9 @@ from clipscout.main import app
 from data_gen import traces as stage
 from data_gen.corpora import Corpus, write_corpus
 from data_gen.corpora.small_world import load
-from data_gen.durable import EndpointSettings
 from data_gen.teacher import TeacherJob, TeacherSettings, teach_questions
 from navigation import InputError, TreeStore
+from runtime import EndpointSettings
 
 
 def contents(folder):

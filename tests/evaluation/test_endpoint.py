@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from data_gen.durable import EndpointSettings
 from evaluation.evaluate import EvaluationStopped
 from evaluation.journal import read_trajectories
 from evaluation.policies.endpoint import wire_messages
 from evaluation.policies.endpoint_mind import read_table
 from evaluation.run import EndpointOptions, evaluate_corpus
 from navigation import InputError, Status, write_jsonl
+from runtime import EndpointSettings
 from tests.evaluation.chat_server import ChatServer, call
 
 

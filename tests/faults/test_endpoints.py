@@ -5,7 +5,7 @@ import json
 from fault_tools import Stub, until
 from test_kills import IN_FLIGHT, SEGMENTS, captions, evaluation, files, teacher
 
-from data_gen.durable import EndpointSettings
+from runtime import EndpointSettings
 
 
 def test_captions_whose_server_is_cut_off_go_on_with_the_next(clips, stub, tmp_path, count):

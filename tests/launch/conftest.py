@@ -6,13 +6,13 @@ import pytest
 from data_gen.captions import CaptionJob, CaptionSettings
 from data_gen.captions.run import Pace
 from data_gen.captions.stub import StubServer
-from data_gen.durable import EndpointSettings
 from data_gen.expert import Expert
 from data_gen.frames import FrameRecipe
 from data_gen.frames.numbered_clip import write_numbered_clip
 from data_gen.teacher.stub import TeacherStub
 from data_gen.traces import write_questions
 from navigation import TreeStore, read_questions
+from runtime import EndpointSettings
 
 ROOT = Path(__file__).parents[2]
 SMALL = CaptionSettings(model="stub", recipe=FrameRecipe((2, 3, 4), (64, 48, 32)), minimum_width=2)

@@ -14,8 +14,8 @@ from benchmarks import scaling
 from clipscout import doctor, doctor_checks, doctor_memory
 from clipscout.main import app
 from navigation import InputError
-from navigation.lock import RunLock
-from navigation.protocol import chat_template, template_hash
+from navigation.prompt import chat_template, template_hash
+from runtime.lock import RunLock
 
 ROOT = Path(__file__).parents[2]
 MODEL = {

@@ -9,7 +9,7 @@ import pytest
 from accelerate.utils import DistributedType
 
 from navigation import InputError
-from navigation.lock import RunLock
+from runtime.lock import RunLock
 from trainer.durable_checkpoints import INCOMPLETE
 from trainer.run import train
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from data_gen.captions import caption_videos
-from data_gen.durable import EndpointSettings
 from data_gen.teacher import TeacherJob, TeacherSettings, teach_questions
+from runtime import EndpointSettings
 
 pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 pytestmark = pytest.mark.slow
@@ -155,8 +155,8 @@ async def test_more_than_any_machine_has_is_refused_at_once(stubs, clips, tmp_pa
     command = start(clips, tmp_path / "out", address)
     command.kill()
     from data_gen.captions.step import CaptionStep
-    from data_gen.durable import run_step
     from navigation import InputError
+    from runtime import run_step
 
     def run():
         run_step("ray", CaptionStep(None), 2, tmp_path / "logs", cpus_per_task=64)

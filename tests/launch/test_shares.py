@@ -7,10 +7,10 @@ import pytest
 
 from data_gen.captions import caption_videos
 from data_gen.captions.launch import caption_share, check
-from data_gen.durable import EndpointSettings
 from data_gen.teacher import TeacherJob, TeacherSettings, collect, teach_questions
 from data_gen.teacher.launch import teach_share
 from navigation import InputError
+from runtime import EndpointSettings
 
 
 def trees(out):

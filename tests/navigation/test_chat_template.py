@@ -9,7 +9,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from trl.chat_template_utils import is_chat_template_prefix_preserving, parse_response, qwen3_training_chat_template
 
 from navigation import TOOLS, NavigationEnvironment, answer_message, assistant_message, without_markup
-from navigation.protocol import chat_template, response_template, template_hash
+from navigation.prompt import chat_template, response_template, template_hash
 
 END = "<|im_end|>"
 words = st.one_of(

@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from navigation import CaptionTree, Line, LineAnswerer, TimeGrid
-from navigation.video_qa import rank
+from navigation.tools import rank
 
 TEXTS = ["a man opens a door", "the dog runs", "a woman cooks rice", "the door closes"]
 GRID = TimeGrid(20.0, 2, 1)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from navigation import GET_CAPTION, VIDEO_QA, InputError, SegmentPath, TimeGrid, Visit
 from rewards import ClueTime, coverage, interval_f1, navigation_f1
-from rewards.clues import merge
+from rewards.visits import merge
 
 Intervals = list[tuple[int, int]]
 

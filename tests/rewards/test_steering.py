@@ -7,8 +7,7 @@ from transformers.trainer_callback import CallbackHandler
 
 from navigation import InputError
 from rewards import RewardMix
-from rewards.steering import steering_callback
-from rewards.trl_functions import COST_METRIC
+from rewards.trl_functions import COST_METRIC, steering_callback
 
 
 def steered(**settings) -> RewardMix:

@@ -9,9 +9,9 @@ import pytest
 
 from data_gen.captions import CaptionJob, CaptionSettings, caption_videos
 from data_gen.captions.run import Pace
-from data_gen.durable import EndpointSettings
 from data_gen.frames import FrameRecipe
 from data_gen.teacher import TeacherJob, TeacherSettings, teach_questions
+from runtime import EndpointSettings
 
 pytestmark = pytest.mark.slow
 SEGMENTS = 14

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from longvideo_r1.tagged import tagged_system
 from navigation import EnvironmentFactory, InputError, Status, TreeStore, run
-from navigation.tagged import tagged_system
 from trainer.data import TracesFolder
 from trainer.local_policy import LocalPolicy
 

@@ -5,9 +5,9 @@ import pytest
 from data_gen.captions import CaptionJob, CaptionSettings
 from data_gen.captions.run import Pace
 from data_gen.captions.stub import StubServer
-from data_gen.durable import EndpointSettings
 from data_gen.frames import FrameRecipe
 from data_gen.frames.numbered_clip import write_numbered_clip
+from runtime import EndpointSettings
 
 SMALL = CaptionSettings(model="stub", recipe=FrameRecipe((2, 3, 4), (64, 48, 32)), minimum_width=2)
 """14 segments a clip: 2 high (4 frames), 4 medium (3), 8 leaves (2)."""

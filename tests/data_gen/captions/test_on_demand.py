@@ -7,7 +7,6 @@ import pytest
 
 from data_gen.captions import EndpointCaptioner, LinesCaptioner, OnDemandCaptions, caption_videos
 from data_gen.captions.on_demand import FOLDER
-from data_gen.durable import Endpoint, EndpointFailed
 from data_gen.frames import FrameRecipe
 from data_gen.frames.numbered_clip import read_number
 from navigation import (
@@ -21,6 +20,7 @@ from navigation import (
     run,
 )
 from navigation.policy import Reply
+from runtime import Endpoint, EndpointFailed
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\nHello\n\n2\n00:00:12,000 --> 00:00:16,000\nBye\n"
 SEGMENTS = 14

@@ -7,10 +7,10 @@ from PIL import Image
 from data_gen.captions import CaptionSettings, EndpointCaptioner, Segment, find_videos
 from data_gen.captions.byte_gate import ByteGate, Closed
 from data_gen.captions.stub import describe
-from data_gen.durable import Endpoint, EndpointSettings
 from data_gen.frames import SegmentFrames
 from data_gen.frames.numbered_clip import numbered_image
 from navigation import InputError, Line, TimeGrid
+from runtime import Endpoint, EndpointSettings
 
 
 def test_ids_follow_the_folders_and_are_unique(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clipscout.tree import plain, tree
-from data_gen.released_captions import export_released, from_released, import_released, to_released
+from longvideo_r1.caption_files import export_released, from_released, import_released, to_released
 from navigation import CaptionTree, InputError, Line, TimeGrid
 
 runner = CliRunner()

@@ -279,7 +279,7 @@ async def test_two_runs_of_one_folder_are_refused(stubs, job_for):
 async def test_a_full_disk_stops_with_a_clear_word_and_loses_nothing(stubs, job_for, monkeypatch):
     server, address = await stubs()
     job = job_for(address)
-    from data_gen.durable import Journal
+    from runtime import Journal
 
     real, left = Journal.append, [9]
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from data_gen.clips import ClipEndpointAnswerer, ClipService, SharedCache, leaf_frames
-from data_gen.durable import EndpointSettings
 from data_gen.frames import FrameRecipe, index_video, passage, segment_frames
 from data_gen.frames.jpeg import JpegMaker
 from data_gen.frames.numbered_clip import read_number, write_numbered_clip
 from data_gen.teacher.stub import TeacherStub
 from navigation import CaptionTree, InputError, NavigationEnvironment, TimeGrid, TreeStore
+from runtime import EndpointSettings
 from tests.data_gen.frames.odd_videos import CONTAINERS, Lying, write_late_sound
 
 

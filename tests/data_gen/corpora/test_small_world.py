@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from data_gen.corpora.small_world import COLOURS, GRID, QUESTIONS_PER_VIDEO, TEXTS, VIDEOS, load
 from navigation import InputError
-from navigation.split import held_out
+from navigation.question import held_out
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from navigation import (
     run,
     write_jsonl,
 )
-from navigation.protocol import chat_template
-from navigation.split import held_out
+from navigation.prompt import chat_template
+from navigation.question import held_out
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import pytest
 
 from data_gen.corpora import write_corpus
 from data_gen.corpora.small_world import load
-from data_gen.durable import EndpointSettings
 from data_gen.teacher import Pace, TeacherJob, TeacherSettings
 from data_gen.teacher.stub import Manners, TeacherStub
 from navigation import Question, TreeStore, read_questions
+from runtime import EndpointSettings
 
 
 @dataclass

@@ -15,7 +15,7 @@ IN_FLIGHT = 8
 LAUNCH = """
 import sys
 from pathlib import Path
-from data_gen.durable import EndpointSettings
+from runtime import EndpointSettings
 from data_gen.teacher import Pace, TeacherJob, TeacherSettings, teach_questions
 folder, url = Path(sys.argv[1]), sys.argv[2]
 endpoint = EndpointSettings(url, "gpt-4o-mini", 8)

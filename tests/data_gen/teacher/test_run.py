@@ -3,7 +3,6 @@ import json
 
 import pytest
 
-from data_gen.durable import Budget, Completion, Endpoint, Journal, Usage
 from data_gen.expert import Expert
 from data_gen.sets import SetSettings, export_sets
 from data_gen.teacher import read_trajectories, teach_questions
@@ -13,6 +12,7 @@ from data_gen.teacher.run import TeacherRun
 from data_gen.teacher.stub import Manners
 from data_gen.teacher.trajectory_file import read_rows
 from navigation import InputError, LineAnswerer, read_questions, write_jsonl
+from runtime import Budget, Completion, Endpoint, Journal, Usage
 
 
 async def teach(job):

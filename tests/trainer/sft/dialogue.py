@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast
 
 from navigation import assistant_message
-from navigation.protocol import chat_template, response_template
+from navigation.prompt import chat_template, response_template
 from navigation.tools import TOOLS
 
 GOLDEN = Path(__file__).parent / "golden" / "dialogue.tsv"

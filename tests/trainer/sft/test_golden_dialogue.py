@@ -6,7 +6,7 @@ from dialogue import DIALOGUE, MESSAGES, TOOLS, golden_rows, golden_tokenizer
 from trl import SFTConfig, SFTTrainer
 
 from navigation import InputError
-from navigation.protocol import chat_template
+from navigation.prompt import chat_template
 from trainer.supervision import IGNORED, encode
 
 

@@ -13,7 +13,7 @@ from short_runs import flags, losses, record, sft, weights
 from transformers import AutoModelForCausalLM
 
 from data_gen.sets import SetSettings, export_sets
-from navigation.protocol import chat_template
+from navigation.prompt import chat_template
 from trainer.checkpoint import load_tokenizer
 
 ROOT = Path(__file__).parents[3]

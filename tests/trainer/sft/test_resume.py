@@ -11,7 +11,7 @@ from short_runs import losses, record, same, sft, weights
 from transformers import TrainerCallback
 
 from navigation import InputError, write_json
-from navigation.lock import RunLock
+from runtime.lock import RunLock
 from trainer import durable_checkpoints
 from trainer.checkpoint import INCOMPLETE, latest_checkpoint
 from trainer.ends import PREEMPTED, Preempted, TrainingFailed

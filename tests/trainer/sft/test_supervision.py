@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from navigation import InputError, write_json
-from navigation.protocol import template_hash
+from navigation.prompt import template_hash
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
 from trainer.supervision import IGNORED, Counts, encode, supervise, turn_spans

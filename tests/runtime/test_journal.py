@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_gen.durable import Journal
 from navigation import InputError
+from runtime import Journal
 
 SETTINGS = {"model": "m", "recipe": {"quality": 75}}
 
@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
 
 def test_what_append_returned_for_survives_sigkill(tmp_path):
     script = (
-        "import sys\nfrom data_gen.durable import Journal\n"
+        "import sys\nfrom runtime import Journal\n"
         "journal = Journal(sys.argv[1], {}, sync_seconds=1000)\n"
         "for number in range(10**6):\n    journal.append(str(number), 'x' * 50); print(number, flush=True)\n"
     )

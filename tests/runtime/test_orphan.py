@@ -3,8 +3,8 @@ import signal
 import time
 from pathlib import Path
 
-from data_gen.durable.orphan import forks_die_with_us
-from navigation.lock import RunLock
+from runtime.executors import forks_die_with_us
+from runtime.lock import RunLock
 
 
 def test_forks_of_a_killed_process_die_with_it_and_hold_no_lock(tmp_path):

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from data_gen.durable import RunLock
 from navigation import InputError
+from runtime import RunLock
 
 HOLD = """
 import sys
-from data_gen.durable import RunLock
+from runtime import RunLock
 with RunLock(sys.argv[1]):
     print("held", flush=True)
     input()

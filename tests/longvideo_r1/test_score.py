@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longvideo_r1.literal import NotALiteral, read_literal
+from longvideo_r1.score import official_grounding, tagged
 from navigation import GET_CAPTION, VIDEO_QA, Visit
 from rewards import official_score
-from rewards.literal import NotALiteral, read_literal
-from rewards.official import official_grounding, tagged
 
 CASES = Path(__file__).resolve().parents[2] / "../shared/data/official/official_reward_cases.json"
 

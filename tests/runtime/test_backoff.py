@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_gen.durable.backoff import backoff_seconds, retry_after_seconds
+from runtime.endpoint import backoff_seconds, retry_after_seconds
 
 
 @given(attempt=st.integers(1, 200), seed=st.integers())

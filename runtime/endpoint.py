@@ -6,18 +6,43 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from data_gen.durable.backoff import backoff_seconds, retry_after_seconds
-from data_gen.durable.budget import Budget, OutOfMoney
-from data_gen.durable.prices import PriceTable
-from data_gen.durable.request_body import RequestBody
-from data_gen.durable.usage import Usage
 from navigation import InputError
+from runtime.budget import Budget, OutOfMoney, PriceTable, Usage
+from runtime.request_body import RequestBody
+
+
+def backoff_seconds(attempt: int, first: float, longest: float, chance: random.Random) -> float:
+    """Exponential with full jitter: uniform in `(0, min(longest, first · 2^(attempt-1))]` for attempt 1, 2, …
+
+    Full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015) spreads clients that failed at the same moment.
+    """
+    return min(longest, first * 2.0 ** min(attempt - 1, 30)) * (1.0 - chance.random())
+
+
+def retry_after_seconds(headers: Mapping[str, str], longest: float) -> float | None:
+    """What a reply's `retry-after-ms` or `Retry-After` asks for (seconds or an HTTP date), at most `longest`."""
+    try:
+        if "retry-after-ms" in headers:
+            wait = float(headers["retry-after-ms"]) / 1000
+        elif "retry-after" in headers:
+            wait = float(headers["retry-after"])
+        else:
+            return None
+    except ValueError:
+        try:
+            wait = (parsedate_to_datetime(headers["retry-after"]) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, KeyError):
+            return None
+    return min(longest, max(0.0, wait)) if wait == wait else None
+
 
 RETRIED = frozenset({408, 409, 425, 429})
 """HTTP statuses that are asked again, besides all from 500 on."""

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from longvideo_r1.tagged import read_call, read_turn, tagged_template, to_tagged, write_turn
 from navigation import CaptionTree, NavigationEnvironment, TimeGrid, TreeStore, answer_message, assistant_message
-from navigation.tagged import read_call, read_turn, tagged_template, to_tagged, write_turn
 
 GRID = TimeGrid(810.0, 3, 3)
 

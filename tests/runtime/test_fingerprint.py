@@ -1,4 +1,4 @@
-from data_gen.durable import differences, file_identity, settings_hash
+from runtime import differences, file_identity, settings_hash
 
 
 def test_order_of_keys_does_not_matter():

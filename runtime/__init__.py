@@ -13,16 +13,13 @@ A record is in the journal when `append` returns: a killed process loses none, a
 `sync_seconds` of them.
 """
 
-from data_gen.durable.budget import Budget, OutOfMoney
-from data_gen.durable.endpoint import Completion, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
-from data_gen.durable.executors import executor_logs, make_executor, run_step
-from data_gen.durable.fingerprint import differences, file_identity, settings_hash
-from data_gen.durable.journal import Journal
-from data_gen.durable.orphan import stop_when_orphaned
-from data_gen.durable.prices import PriceTable
-from data_gen.durable.progress import Progress
-from data_gen.durable.usage import Usage
-from navigation.lock import RunLock
+from runtime.budget import Budget, OutOfMoney, PriceTable, Usage
+from runtime.endpoint import Completion, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
+from runtime.executors import executor_logs, make_executor, run_step, stop_when_orphaned
+from runtime.fingerprint import differences, file_identity, settings_hash
+from runtime.journal import Journal
+from runtime.lock import RunLock
+from runtime.progress import Progress
 
 __all__ = [
     "Budget", "Completion", "Endpoint", "EndpointDown", "EndpointFailed", "EndpointSettings", "Journal", "OutOfMoney",

@@ -9,9 +9,9 @@ from json.decoder import scanstring
 from pathlib import Path
 from typing import Any
 
-from data_gen.durable.fingerprint import differences
 from navigation import InputError
-from navigation.lock import close_locked, lock_file
+from runtime.fingerprint import differences
+from runtime.lock import close_locked, lock_file
 
 _KEY = '{"key": "'
 _SEAL = b', "crc32": '

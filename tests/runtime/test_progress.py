@@ -1,11 +1,11 @@
 import io
 
-from data_gen.durable import Progress
+from runtime import Progress
 
 
 def test_counts_speed_and_what_is_left(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("data_gen.durable.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("runtime.progress.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     progress = Progress("captions", lambda: "2 failed", stream, every=10)
     progress.expect(110)

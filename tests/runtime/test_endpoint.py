@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from data_gen.durable import Budget, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
-from data_gen.durable.request_body import RequestBody
 from navigation import InputError
+from runtime import Budget, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
+from runtime.request_body import RequestBody
 
 GOOD = {"choices": [{"message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 10, "completion_tokens": 2}}  # fmt: skip

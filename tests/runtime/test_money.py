@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from data_gen.durable import Budget, OutOfMoney, PriceTable, Usage
 from navigation import InputError
+from runtime import Budget, OutOfMoney, PriceTable, Usage
 
 
 def test_usage_adds_up_and_round_trips():

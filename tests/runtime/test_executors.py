@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from data_gen.captions.step import CaptionStep
-from data_gen.durable import RunLock, executor_logs, make_executor, run_step
 from navigation import InputError
+from runtime import RunLock, executor_logs, make_executor, run_step
 
 
 class CountingStep:
@@ -75,7 +75,7 @@ def test_datatrove_markers_do_not_skip_work(tmp_path):
 WORKERS = r"""
 import sys, time
 import multiprocess
-from data_gen.durable import stop_when_orphaned
+from runtime import stop_when_orphaned
 
 def work(number):
     stop_when_orphaned()
@@ -102,7 +102,7 @@ def test_workers_die_with_the_process_that_started_them(tmp_path):
 RUN = """
 import sys
 from pathlib import Path
-from data_gen.durable import RunLock, run_step
+from runtime import RunLock, run_step
 from steps import SleepingStep
 
 if __name__ == "__main__":
@@ -114,7 +114,7 @@ STEP = """
 import time
 from pathlib import Path
 from datatrove.pipeline.base import PipelineStep
-from data_gen.durable import stop_when_orphaned
+from runtime import stop_when_orphaned
 
 class SleepingStep(PipelineStep):
     name, type = "sleeping", "test"

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from longvideo_r1.literal import NotALiteral, read_literal
 from navigation import GET_CAPTION, Visit
-from rewards.literal import NotALiteral, read_literal
 
 REPEAT_WEIGHT = 0.2
 LARGEST_GAP = 5.0

@@ -17,7 +17,7 @@ from navigation.grid import TimeGrid, clock, format_path
 from navigation.policy import assistant_message
 from navigation.tools import GET_CAPTION, VIDEO_QA, parse_path
 
-_FOLDER = resources.files("navigation") / "chat_templates"
+_FOLDER = resources.files("longvideo_r1")
 LEVELS = {1: "High-level", 2: "Medium-level", 3: "Low-level"}
 LONGEST = 60_000
 _ACTION = re.compile(r"<(tool|answer)>", re.IGNORECASE)
