@@ -58,10 +58,10 @@ def captions(
     Exit code 0 if every video has its tree, 1 if anything is missing, 2 if the command itself is wrong.
     """
     from data_gen import captions as stage
-    from data_gen.captions.launch import caption_share
-    from data_gen.captions.launch import check as check_out
-    from data_gen.captions.prompts import PROMPTS
     from data_gen.captions.run import Pace
+    from data_gen.captions.settings import PROMPTS
+    from data_gen.captions.stage import caption_share
+    from data_gen.captions.stage import check as check_out
     from data_gen.frames import FrameRecipe
     from runtime import EndpointSettings
     from runtime.budget import PRICES

@@ -27,9 +27,9 @@ def difficulty(
     if the command itself is wrong.
     """
     from data_gen.filters import pass_rates
-    from data_gen.teacher.trajectory_file import read_trajectories
     from evaluation.run import evaluate_corpus
     from navigation import write_json
+    from runtime.jsonl import read_trajectories
 
     given = {"checkpoint": checkpoint, "temperature": temperature, "visits": visits}
     options = {name: value for name, value in given.items() if value is not None}

@@ -19,8 +19,8 @@ def import_released(
     Which of the two a file holds is seen from its rows. Rows that cannot be used are in OUT/skipped.jsonl with their
     reason. Exit code 2 if the file cannot be read or no row of it can be used.
     """
-    from data_gen.teacher.trajectory_file import write_lines
     from navigation import SkippedRow
+    from runtime.jsonl import write_lines
 
     try:
         rows = list(_rows(file))
@@ -64,7 +64,7 @@ def _write_sft(rows: list[dict[str, Any]], out: Path) -> tuple[list[Any], str]:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    from data_gen.teacher.trajectory_file import read_rows
+    from runtime.jsonl import read_rows
 
     if path.suffix == ".parquet":
         import pyarrow as pa

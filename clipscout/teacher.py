@@ -43,7 +43,7 @@ def teacher(
     Exit code 0 if every walk has ended, 1 if anything is missing, 2 if the command itself is wrong.
     """
     from data_gen import teacher as stage
-    from data_gen.teacher.launch import teach_share
+    from data_gen.teacher.stage import teach_share
     from runtime import EndpointSettings
     from runtime.budget import PRICES
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_gen.frames import sample_times
 from navigation import CaptionTree, InputError, SegmentPath, TimeGrid, write_atomic
+from navigation.grid import sample_times
 
 LEVELS = ("high", "medium", "low")
 _TAGGED = re.compile(r"<caption>(.*?)</caption>", re.DOTALL)

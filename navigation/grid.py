@@ -176,3 +176,9 @@ class TimeGrid:
     @property
     def segment_count(self) -> int:
         return sum(self.width**level for level in range(1, self.depth + 1))
+
+
+def sample_times(start: float, end: float, count: int) -> list[float]:
+    """Middles of `count` equal parts of `[start, end)`, in seconds: none is the end, which is the next segment's."""
+    step = (end - start) / count
+    return [start + (index + 0.5) * step for index in range(count)]

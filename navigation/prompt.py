@@ -29,6 +29,11 @@ def template_hash(template: str) -> str:
 
 
 # Wide on purpose: `<|im_end|>` and `<tool_call>` of Qwen3, `<start_of_turn>`, `</s>` and `<｜…｜>` of others.
+# Keeps texts that come from data from being read as chat markup.
+#
+# A chat template pastes messages into one text, and a tokenizer turns `<|im_end|>`, `</think>` or `<tool_response>` in
+# that text into control tokens, whoever wrote them: a caption could end the user's turn and speak as the assistant.
+# Everything the prompt and the environment say passes through here once, so nothing behind them needs to know.
 _OPENING = re.compile(r"<(?=[|｜/]|[^\W\d])")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 

@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
-from trainer import grouped_attention
+from trainer.grouped_attention import GROUPED
 
 Sampler = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 """`(logits [n, vocabulary], row numbers [n], how many tokens the turn has so far) -> token ids [n]`."""
@@ -82,7 +82,7 @@ def masked_attention(model: PreTrainedModel) -> Iterator[None]:
     if trained == "eager":
         yield
         return
-    model.set_attn_implementation(grouped_attention.NAME)
+    model.set_attn_implementation(GROUPED)
     try:
         yield
     finally:

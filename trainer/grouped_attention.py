@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-NAME = "clipscout_grouped"
+GROUPED = "clipscout_grouped"
 
 
 def grouped_attention(
@@ -38,4 +38,4 @@ def grouped_attention(
     return output.reshape(rows, 1, heads, size), None
 
 
-ALL_ATTENTION_FUNCTIONS.register(NAME, grouped_attention)
+ALL_ATTENTION_FUNCTIONS.register(GROUPED, grouped_attention)

@@ -24,8 +24,8 @@ def clip_answerer(options: GRPOArguments, video_ids: Iterable[str]) -> ClipAnswe
         if not value:
             raise InputError("grpo config", name, value, "a vision model needs clip_url, clip_model and videos")
     # PyAV and the client are loaded by runs that ask a model alone.
-    from data_gen.captions.video_files import find_videos
     from data_gen.clips import ClipService
+    from data_gen.frames.video_files import find_videos
     from runtime import EndpointSettings
 
     folder = Path(options.videos)

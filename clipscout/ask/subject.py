@@ -11,8 +11,7 @@ from clipscout.ask.parts import CAPTION_START, STUB_START, Parts
 from data_gen.captions import EndpointCaptioner, LinesCaptioner
 from data_gen.captions.on_demand import OnDemandCaptions
 from data_gen.captions.subtitles import SUFFIXES, find_subtitles
-from data_gen.clips import ClipEndpointAnswerer
-from data_gen.clips.service import accept_text
+from data_gen.clips import ClipEndpointAnswerer, accept_text
 from data_gen.frames import VIDEO_SUFFIXES, FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
 from longvideo_r1.caption_files import import_released
 from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, SegmentPath

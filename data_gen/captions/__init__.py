@@ -1,15 +1,14 @@
 """Caption trees of videos: each video decoded once, every segment captioned once, nothing lost."""
 
-from data_gen.captions.captioner import Caption, Captioner, Segment
+from data_gen.captions.captioner import Caption, Captioner, LinesCaptioner, Segment
 from data_gen.captions.endpoint_captioner import EndpointCaptioner
-from data_gen.captions.launch import CaptionJob, caption_videos
-from data_gen.captions.lines_captioner import LinesCaptioner
 from data_gen.captions.on_demand import OnDemandCaptions
 from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.run import CaptionRun
 from data_gen.captions.settings import CaptionSettings
+from data_gen.captions.stage import CaptionJob, caption_videos
 from data_gen.captions.subtitles import read_subtitles
-from data_gen.captions.video_files import VideoFile, find_videos
+from data_gen.frames.video_files import VideoFile, find_videos
 
 __all__ = [
     "Caption", "CaptionJob", "CaptionRun", "CaptionSettings", "Captioner", "EndpointCaptioner", "LinesCaptioner",

@@ -1,9 +1,11 @@
-"""The interface between a caption run and whatever writes captions."""
+"""The interface between a caption run and whatever writes captions, and the captioner that needs no model."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from data_gen.captions.settings import CaptionSettings
 from data_gen.frames import SegmentFrames
 from navigation import Line, SegmentPath, TimeGrid
 from runtime import Usage
@@ -46,3 +48,72 @@ class Captioner(Protocol):
         """Whether they are captioned from the captions of their parts."""
 
     async def caption(self, segment: Segment) -> Caption: ...
+
+
+_THINKING = re.compile(r".*</think>", re.DOTALL)
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)")
+
+
+def clean_caption(reply: str, word_limit: int) -> str:
+    """A model's reply as a caption: reasoning taken off, white space evened, at most `word_limit` words.
+
+    A longer text ends after its last whole sentence within the limit, or with `…` if that would lose over half of it.
+    Reasoning that was cut before its end leaves nothing.
+    """
+    text = _THINKING.sub("", reply)
+    if "<think>" in text:
+        return ""
+    words = text.split()
+    if len(words) <= word_limit:
+        return " ".join(words)
+    cut = " ".join(words[:word_limit])
+    ends = [match.end() for match in _SENTENCE_END.finditer(cut)]
+    return cut[: ends[-1]] if ends and ends[-1] >= len(cut) // 2 else cut + " …"
+
+
+def without_repeats(texts: Sequence[str]) -> list[str]:
+    """Texts in order, none that the one before already says: rolling captions repeat each line in the next."""
+    kept: list[str] = []
+    for text in (" ".join(text.split()) for text in texts):
+        if not text or (kept and text in kept[-1]):
+            continue
+        if kept and text.startswith(kept[-1]):
+            kept[-1] = text
+        else:
+            kept.append(text)
+    return kept
+
+
+def thinned(texts: Sequence[str], word_limit: int) -> list[str]:
+    """As many of the texts, evenly spread, as stay within the limit together; a single one is cut to it."""
+    counts = [len(text.split()) for text in texts]
+    # Each has a word at least: more of them than words are allowed need not be tried.
+    for keep in range(min(len(texts), word_limit + counts.count(0)), 1, -1):
+        chosen = [round(place * (len(texts) - 1) / (keep - 1)) for place in range(keep)]
+        if sum(counts[place] for place in chosen) <= word_limit:
+            return [texts[place] for place in chosen]
+    return [" ".join(text.split()[:word_limit]) for text in texts[:1]]
+
+
+class LinesCaptioner:
+    """A segment's subtitles or annotations, repeats left out, thinned evenly to the word limit.
+
+    Args:
+        settings: For the word limits.
+        nothing: The caption of a segment without any line.
+    """
+
+    def __init__(self, settings: CaptionSettings, nothing: str = "Nothing is said.") -> None:
+        self.settings = settings
+        self.nothing = nothing
+
+    def needs_frames(self, level: int, depth: int) -> bool:
+        return False
+
+    def needs_children(self, level: int, depth: int) -> bool:
+        return False
+
+    async def caption(self, segment: Segment) -> Caption:
+        limit = self.settings.word_limit(len(segment.path), segment.grid.depth)
+        texts = thinned(without_repeats([line.text for line in segment.lines]), limit)
+        return Caption(" ".join(texts) or self.nothing)

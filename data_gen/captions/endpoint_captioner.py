@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from data_gen.captions.captioner import Caption, Segment
-from data_gen.captions.prompts import Prompts
-from data_gen.captions.settings import CaptionSettings
-from data_gen.captions.words import clean_caption, thinned, without_repeats
+from data_gen.captions.captioner import Caption, Segment, clean_caption, thinned, without_repeats
+from data_gen.captions.settings import CaptionSettings, Prompts
 from navigation.grid import clock, format_path
 from runtime import Completion, Endpoint, Unacceptable
 

@@ -1,5 +1,6 @@
 """One video on its way to a caption tree: what is captioned, what can be asked now, what failed."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -8,12 +9,42 @@ from typing import Any
 from data_gen.captions.captioner import Caption, Captioner, Segment
 from data_gen.captions.report import VideoReport
 from data_gen.captions.settings import CaptionSettings
-from data_gen.captions.spent import journal_path
-from data_gen.captions.video_files import VideoFile
 from data_gen.frames import SegmentFrames, VideoIndex, index_video, segment_frames
+from data_gen.frames.video_files import VideoFile
 from navigation import CaptionTree, InputError, Line, SegmentPath, TimeGrid, TreeStore
+from navigation.files import child_path
 from navigation.grid import format_path
 from runtime import Journal, Usage, differences, file_identity, settings_hash
+
+
+def journal_path(out: Path, video_id: str) -> Path:
+    """A video's journal in a run's folder."""
+    return child_path(out / ".run" / "journals", video_id, ".jsonl")
+
+
+def spent_before(out: Path, videos: Sequence[VideoFile]) -> float:
+    """USD in the journals of these videos, whatever their settings were.
+
+    All are read before the first request: a segment that is asked again early must not spend what later videos have
+    spent already.
+    """
+    total = 0.0
+    for video in videos:
+        try:
+            lines = journal_path(out, video.id).read_bytes().splitlines()
+        except FileNotFoundError:
+            continue
+        by_segment: dict[str, float] = {}
+        for line in lines:
+            try:
+                record = json.loads(line)
+                by_segment[record["key"]] = float(record["value"]["usage"].get("usd", 0.0))
+            except (ValueError, LookupError, TypeError, AttributeError):
+                # The header, the sum of a finished video, and damaged lines tell of no segment.
+                continue
+        total += sum(by_segment.values())
+    return total
+
 
 _TOTAL, _REFUSED = "total", "refused"
 

@@ -3,8 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from data_gen.corpora.corpus import Corpus
-from data_gen.corpora.export import write_corpus
+from data_gen.corpora.corpus import Corpus, write_corpus
 from navigation import InputError
 
 CORPORA = ("goalstep", "nextgqa", "hirest", "cgbench", "mlvu", "lvbench", "videomme", "small_world")

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from data_gen.corpora.actions import Action, AnnotatedVideo
-from data_gen.corpora.wording import sentence, word_count
+from data_gen.corpora.actions import Action, AnnotatedVideo, sentence, word_count
 from navigation import CaptionTree, SegmentPath, TimeGrid
 
 NOTHING = "No annotated action."

@@ -1,10 +1,16 @@
-"""A corpus as every later stage sees it, whatever files it came from."""
+"""A corpus as every later stage sees it, its folder on disk, and seeded choices that depend on ids alone."""
 
+import hashlib
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
 
-from navigation import CaptionTree, Question, SkippedRow
+import numpy as np
+
+from navigation import LETTERS, CaptionTree, Question, SkippedRow, TreeStore, write_jsonl
 
 
 @dataclass
@@ -49,3 +55,105 @@ class LazyTrees:
 
     def __len__(self) -> int:
         return len(self.video_ids)
+
+
+Item = TypeVar("Item")
+
+
+def generator(*parts: object) -> random.Random:
+    """A random generator seeded by the parts' texts; the same in every process and on every machine."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")).digest()
+    return random.Random(int.from_bytes(digest[:16], "big"))
+
+
+def shuffled(items: Sequence[Item], chance: random.Random) -> Iterator[Item]:
+    """The items in random order, drawn one at a time: taking k of them costs O(k), not O(len)."""
+    moved: dict[int, int] = {}
+    for first in range(len(items)):
+        other = chance.randrange(first, len(items))
+        yield items[moved.get(other, other)]
+        moved[other] = moved.get(first, first)
+
+
+def balanced_letter(number: int, count: int, *parts: object) -> str:
+    """The right letter of a group's `number`-th question (0-based): in every block of `count`, each letter once."""
+    block, place = divmod(number, count)
+    letters = list(LETTERS[:count])
+    generator("letters", *parts, block).shuffle(letters)
+    return letters[place]
+
+
+def place_answer(right: str, distractors: Sequence[str], letter: str) -> tuple[str, ...]:
+    """Options with the right one under `letter`."""
+    position = LETTERS.index(letter)
+    return (*distractors[:position], right, *distractors[position:])
+
+
+def keep(questions: list[Question], seed: int, limit: int | None) -> list[Question]:
+    """At most `limit` questions at random, in their old order; a smaller limit keeps part of what a larger one does."""
+    if limit is None or len(questions) <= limit:
+        return questions
+    ranked = sorted(questions, key=lambda question: (generator("limit", seed, question.id).random(), question.id))
+    chosen = {question.id for question in ranked[:limit]}
+    return [question for question in questions if question.id in chosen]
+
+
+def write_corpus(corpus: Corpus, out: str | Path) -> dict[str, Any]:
+    """Writes `questions.jsonl`, `trees/<video>.json` and `skipped.jsonl` under `out`, each whole or not at all.
+
+    Returns:
+        What was written: see `corpus_stats`, plus `segments`, the number of captions over all trees.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    store = TreeStore(out / "trees")
+    trees, segments = 0, 0
+    for tree in corpus.trees:
+        store.save(tree)
+        trees += 1
+        segments += len(tree.captions)
+    write_jsonl(out / "skipped.jsonl", (row.to_dict() for row in corpus.skipped))
+    # Last: a folder with questions has the trees that they are about.
+    write_jsonl(out / "questions.jsonl", (question.to_dict() for question in corpus.questions))
+    return corpus_stats(corpus) | {"trees": trees, "segments": segments}
+
+
+def corpus_stats(corpus: Corpus) -> dict[str, Any]:
+    """Counts of a corpus, from its questions and skipped rows alone.
+
+    `duration_seconds` describes videos (each once), `clue_seconds` the summed clue length of questions that have one.
+    """
+    durations = {question.video_id: question.duration for question in corpus.questions}
+    clues = [
+        sum(end - begin for begin, end in question.clue_intervals)
+        for question in corpus.questions
+        if question.clue_intervals
+    ]
+    return {
+        "corpus": corpus.name,
+        "videos": len(durations),
+        "questions": len(corpus.questions),
+        "questions_by_kind": _counts(question.kind for question in corpus.questions),
+        "questions_by_answer": _counts(question.answer for question in corpus.questions),
+        "questions_by_options": _counts(str(len(question.options)) for question in corpus.questions),
+        "questions_without_clues": len(corpus.questions) - len(clues),
+        "duration_seconds": _spread(list(durations.values())),
+        "clue_seconds": _spread(clues),
+        "skipped": len(corpus.skipped),
+        "skipped_by_reason": corpus.skipped_by_reason,
+        "not_derived_by_reason": dict(sorted(corpus.not_derived.items())),
+    }
+
+
+def _counts(values) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _spread(values: list[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    low, middle, high = np.quantile(values, [0.0, 0.5, 1.0])
+    return {
+        "min": round(float(low), 3), "median": round(float(middle), 3), "mean": round(float(np.mean(values)), 3),
+        "max": round(float(high), 3),
+    }  # fmt: skip

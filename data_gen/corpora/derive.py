@@ -9,9 +9,10 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from data_gen.corpora.actions import Action, AnnotatedVideo
-from data_gen.corpora.choice import balanced_letter, generator, place_answer, shuffled
-from data_gen.corpora.wording import similar, stems
+from data_gen.corpora.actions import Action, AnnotatedVideo, similar, stems
+from data_gen.corpora.compose import compose
+from data_gen.corpora.corpus import Corpus, LazyTrees, balanced_letter, generator, keep, place_answer, shuffled
+from data_gen.corpora.rows import Skips
 from navigation import Question
 from navigation.grid import clock
 
@@ -191,3 +192,18 @@ def _merged(first: tuple[float, float], second: tuple[float, float]) -> tuple[tu
     if second[0] <= first[1]:
         return ((min(first[0], second[0]), max(first[1], second[1])),)
     return first, second
+
+
+def annotated_corpus(name: str, videos: Sequence[AnnotatedVideo], skips: Skips, seed: int, limit: int | None) -> Corpus:
+    """Derives the questions; trees are composed when they are asked for."""
+    questions: list[Question] = []
+    not_derived: Counter[str] = Counter()
+    for video in videos:
+        made, not_made = derive(video, name, seed)
+        questions.extend(made)
+        not_derived.update(not_made)
+    questions = keep(questions, seed, limit)
+    asked = {question.video_id for question in questions}
+    by_id = {video.video_id: video for video in videos if video.video_id in asked}
+    trees = LazyTrees(list(by_id), lambda video_id: compose(by_id[video_id], f"{name} annotations"))
+    return Corpus(name, questions, trees, skips.rows, dict(+not_derived))

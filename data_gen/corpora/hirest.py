@@ -10,8 +10,8 @@ from typing import Any
 
 from data_gen.corpora import rows
 from data_gen.corpora.actions import Action, AnnotatedVideo
-from data_gen.corpora.annotated import annotated_corpus
 from data_gen.corpora.corpus import Corpus
+from data_gen.corpora.derive import annotated_corpus
 from data_gen.corpora.source_files import find_files, only, read_json
 from navigation import InputError
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.corpora import rows
-from data_gen.corpora.choice import keep
-from data_gen.corpora.corpus import Corpus
+from data_gen.corpora.corpus import Corpus, keep
 from data_gen.corpora.source_files import find_files, only, read_parquet
 from navigation import LETTERS, Question
 

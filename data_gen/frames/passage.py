@@ -7,8 +7,7 @@ import av
 import numpy as np
 
 from data_gen.frames.jpeg import JpegMaker
-from data_gen.frames.plan import Ask, asks, sample_times
-from data_gen.frames.recipe import FrameRecipe
+from data_gen.frames.plan import Ask, FrameRecipe, asks, sample_times
 from data_gen.frames.video_index import VideoIndex, demuxed, open_video
 from navigation import InputError, SegmentPath, TimeGrid
 

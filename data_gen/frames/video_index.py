@@ -10,14 +10,8 @@ import av
 import numpy as np
 from av.stream import Disposition
 
-from data_gen.frames.declared_size import declared_size
+from data_gen.frames.video_files import declared_size
 from navigation import InputError
-
-VIDEO_SUFFIXES = frozenset({
-    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts",
-    ".vob", ".webm", ".wmv",
-})  # fmt: skip
-"""Names that count as videos in a folder, in lower case."""
 
 # A file that calls itself .mp4 may be a playlist that names other files or addresses: only true containers are opened.
 _OPTIONS = {

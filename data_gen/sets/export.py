@@ -1,4 +1,4 @@
-"""From a traces folder to the SFT and RL data sets."""
+"""From a traces folder to the SFT and RL data sets, row by row, with a card written from the export's figures."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,14 +7,126 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from data_gen.filters import FilterReport, FilterSettings, filter_walks
-from data_gen.sets.card import write_card
 from data_gen.sets.decontamination import Blocklist
 from data_gen.sets.parquet import ParquetFile
-from data_gen.sets.rows import RL_COLUMNS, SFT_COLUMNS, rl_row, sft_row, walk_figures
-from data_gen.teacher.trajectory_file import read_trajectories
-from navigation import InputError, Question, TreeStore, read_questions, write_json
+from navigation import (
+    TOOLS,
+    InputError,
+    Question,
+    Trajectory,
+    TreeStore,
+    initial_messages,
+    read_questions,
+    repeats,
+    write_atomic,
+    write_json,
+)
 from navigation.question import held_out
+from runtime.jsonl import read_trajectories
+
+SFT_COLUMNS = {
+    "messages": "json_list", "tools": "json_list", "id": "text", "question_id": "text", "video_id": "text",
+    "source": "text", "kind": "text", "answer": "text", "turns": "int", "visits": "int", "hints": "int",
+    "teacher": "text", "prompt_tokens": "int", "completion_tokens": "int", "usd": "float",
+}  # fmt: skip
+RL_COLUMNS = {
+    "prompt": "json_list", "id": "text", "video_id": "text", "question": "text", "options": "texts", "answer": "text",
+    "clue_intervals": "spans", "duration": "float", "source": "text", "kind": "text", "pass_rate": "float",
+}  # fmt: skip
+
+
+def sft_row(walk: Trajectory, question: Question) -> dict[str, Any]:
+    """One conversation: `messages` and `tools` as `trl sft` takes them, and what is known of the walk.
+
+    Trained on are reasoning, calls and answer; everything else is context.
+    """
+    teacher = walk.teacher
+    return {
+        "messages": walk.messages, "tools": TOOLS, "id": walk.id, "question_id": walk.question_id,
+        "video_id": walk.video_id, "source": question.source, "kind": question.kind, "answer": question.answer,
+        "turns": walk.turns, "visits": len(walk.visits), "hints": int(teacher.get("hints", 0)),
+        "teacher": str(teacher.get("model", "")), "prompt_tokens": walk.prompt_tokens,
+        "completion_tokens": walk.completion_tokens, "usd": float(teacher.get("usd", 0.0)),
+    }  # fmt: skip
+
+
+def rl_row(question: Question, pass_rate: float | None = None) -> dict[str, Any]:
+    """One question: `prompt` for GRPO, and the columns that environment and rewards read."""
+    return {"prompt": initial_messages(question), **question.to_dict(), "pass_rate": pass_rate}
+
+
+def walk_figures(walk: Trajectory) -> dict[str, float]:
+    """What the card averages over."""
+    return {
+        "turns": walk.turns, "visits": len(walk.visits), "repeats": repeats(walk.visits),
+        "video_qa": sum(visit.tool == "video_qa" for visit in walk.visits), "hints": int(walk.teacher.get("hints", 0)),
+    }  # fmt: skip
+
+
+def write_card(path: str | Path, name: str, licence: str, figures: Mapping[str, Any]) -> None:
+    """Writes README.md: the header that the Hub and `load_dataset` read, and what the set holds."""
+    sets = [key for key in ("sft", "rl") if sum(figures[key].values())]
+    header = {
+        "pretty_name": name, "license": licence, "task_categories": ["video-text-to-text", "question-answering"],
+        "language": ["en"],
+        "configs": [
+            {
+                "config_name": key, **({"default": True} if key == "sft" else {}),
+                "data_files": [
+                    {"split": split, "path": f"{key}/{split}.parquet"} for split in ("train", "test")
+                    if figures[key][split]
+                ],
+            }
+            for key in sets
+        ],
+    }  # fmt: skip
+    dumped = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
+    write_atomic(path, f"---\n{dumped}---\n\n" + "\n".join(_body(name, figures)) + "\n")
+
+
+def _body(name: str, figures: Mapping[str, Any]) -> list[str]:
+    kept = figures["filter"]
+    share = kept["closed_book_share"]
+    means = figures["means"]
+    lines = [
+        f"# {_plain(name)}", "",
+        "Walks over caption trees of videos, by a teacher that thinks aloud, opens captions (`get_caption`), asks "
+        "about clips (`video_qa`) and answers. `sft` holds conversations (`messages`, `tools`), `rl` questions "
+        "(`prompt`, answer, clue intervals). Splits are by video: no video is in both.", "",
+        "| set | train | test | videos, train | videos, test |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for key in ("sft", "rl"):
+        rows, videos = figures[key], figures[f"{key}_videos"]
+        lines.append(f"| {key} | {rows['train']:,} | {rows['test']:,} | {videos['train']:,} | {videos['test']:,} |")
+    lines += ["", "| walks of the sft set | mean |", "|---|---|"]
+    lines += [f"| {key.replace('_', ' ')} | {value:.2f} |" for key, value in means.items()]
+    lines += [
+        "", f"Teachers: {_counts(figures['teachers'])}. Sources: {_counts(figures['sources'])}. "
+        f"The kept walks cost {figures['usd']:.2f} USD.", "", "## What was left out", "",
+        f"Of {kept['walks']:,} walks {kept['kept']:,} were kept; {kept['right']:,} had the right answer, "
+        + (f"{share:.1%} of these without touching a clue (closed-book share)." if share is not None else "none."),
+        "", "| reason, the first that holds | walks |", "|---|---|",
+        *(f"| {reason} | {count:,} |" for reason, count in kept["dropped"].items()),
+        "", f"Decontamination left out {sum(figures['blocked'].values()):,} of {figures['questions']:,} questions"
+        + (f" ({_counts(figures['blocked'])})" if figures["blocked"] else "")
+        + f" and {figures['blocked_walks']:,} walks on them. The difficulty filter dropped "
+        f"{figures['difficulty_dropped']:,} questions, and {figures['no_pass_rate']:,} had no pass rate.", "",
+        "## Settings", "", "```yaml", yaml.safe_dump(figures["settings"], sort_keys=False).strip(), "```",
+    ]  # fmt: skip
+    return lines
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{_plain(key) or 'unnamed'} {count:,}" for key, count in counts.items()) or "none"
+
+
+def _plain(text: str) -> str:
+    """A name that cannot end a table, a line or the header."""
+    return " ".join(str(text).replace("|", "/").replace("<", "‹").split())
+
 
 SPLITS = ("train", "test")
 

@@ -4,13 +4,11 @@ job = TeacherJob(out, TeacherSettings(model="…"), EndpointSettings("http://loc
 report = teach_questions(job)      # out/questions.jsonl and out/trees -> out/trajectories.jsonl, out/failed.jsonl
 """
 
-from data_gen.teacher.ends import End
-from data_gen.teacher.launch import collect, teach_questions
-from data_gen.teacher.report_counts import RunReport
-from data_gen.teacher.run import Pace
+from data_gen.teacher.episode import End
+from data_gen.teacher.run import Pace, RunReport
 from data_gen.teacher.settings import HintSettings, TeacherSettings
-from data_gen.teacher.step import TeacherJob
-from data_gen.teacher.trajectory_file import read_trajectories
+from data_gen.teacher.stage import TeacherJob, collect, teach_questions
+from runtime.jsonl import read_trajectories
 
 __all__ = [
     "End", "HintSettings", "Pace", "RunReport", "TeacherJob", "TeacherSettings", "collect", "read_trajectories",

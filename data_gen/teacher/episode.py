@@ -1,15 +1,77 @@
 """One walk of a teacher: a policy with a private transcript, in which malformed replies and hints stay."""
 
+from enum import StrEnum
 from typing import Any
 
-from data_gen.teacher.calls import CallCache, Fingerprint, Stopped
-from data_gen.teacher.ends import STATUS_OF, End
-from data_gen.teacher.hints import hint_message, hints
+from data_gen.teacher import prompt
 from data_gen.teacher.prompt import CORRECTION, PROTOCOL, tool_reply
 from data_gen.teacher.protocol import Step, read_step
-from data_gen.teacher.settings import TeacherSettings
-from navigation import Question, Reply, Task, Trajectory, answer_message, assistant_message
+from data_gen.teacher.settings import HintSettings, TeacherSettings
+from navigation import LETTERS, Question, Reply, Status, Task, Trajectory, answer_message, assistant_message
+from navigation.grid import TimeGrid, format_path
 from runtime import EndpointFailed, Usage
+from runtime.paid_calls import CallCache, Fingerprint, Stopped
+
+
+class End(StrEnum):
+    """Ways for a walk to end. Each is counted apart."""
+
+    RIGHT = "right"
+    """The right answer, perhaps after hints."""
+    WRONG = "wrong"
+    """A wrong answer after the last hint."""
+    OUT_OF_ROUNDS = "out_of_rounds"
+    OUT_OF_TOKENS = "out_of_tokens"
+    MALFORMED = "malformed"
+    """Too many malformed replies in a row."""
+    OUT_OF_MONEY = "out_of_money"
+    """The walk's own limit on money."""
+    FAILED = "failed"
+    """A request failed for good."""
+
+
+STATUS_OF = {
+    End.RIGHT: Status.ANSWERED, End.WRONG: Status.ANSWERED, End.OUT_OF_ROUNDS: Status.OUT_OF_TURNS,
+    End.OUT_OF_TOKENS: Status.OUT_OF_TOKENS, End.MALFORMED: Status.UNPARSABLE, End.OUT_OF_MONEY: Status.FAILED,
+    End.FAILED: Status.FAILED,
+}  # fmt: skip
+
+
+def hints(question: Question, grid: TimeGrid, settings: HintSettings) -> list[str]:
+    """The hints for a question, in the order in which they are given.
+
+    Every named segment exists: a clue that ends with the video names the last segment, not one after it. A question
+    without clue intervals has the last hint only.
+    """
+    given = []
+    if question.clue_intervals:
+        for level in range(1, min(grid.depth, settings.levels if settings.levels is not None else grid.depth) + 1):
+            named = clue_segments(question, grid, level)[: settings.most_segments]
+            given.append(prompt.LOOK.format(segments=_listed(named)))
+    if settings.verify:
+        if question.clue_intervals:
+            named = clue_segments(question, grid, grid.depth)[: settings.most_segments]
+            given.append(prompt.VERIFY_ON.format(segments=_listed(named)))
+        else:
+            given.append(prompt.VERIFY)
+    return given
+
+
+def clue_segments(question: Question, grid: TimeGrid, level: int) -> list[tuple[int, ...]]:
+    """Segments of a level that share time with the clue, in time order, each once."""
+    found = {path for begin, end in question.clue_intervals for path in grid.overlapping(begin, end, level)}
+    return sorted(found)
+
+
+def hint_message(letter: str, hint: str) -> str:
+    """The private message after the wrong answer `letter`."""
+    assert letter in LETTERS
+    return prompt.WRONG.format(letter=letter, hint=hint)
+
+
+def _listed(paths: list[tuple[int, ...]]) -> str:
+    text = prompt.ONE_SEGMENT if len(paths) == 1 else prompt.MANY_SEGMENTS
+    return text.format(paths=", ".join(map(format_path, paths)))
 
 
 class _Ended(Exception):

@@ -1,20 +1,158 @@
 """The set's report: one self-contained page with figures, pictures, reasons and random walks to read."""
 
-from collections.abc import Iterable
+import io
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import matplotlib
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from data_gen.filters import FilterReport, FilterSettings, faults, filter_walks, find_leaks
-from data_gen.teacher.pictures import bars, histogram
 from data_gen.teacher.protocol import call_text
-from data_gen.teacher.set_figures import SetFigures, gather
-from data_gen.teacher.trajectory_file import read_rows, read_trajectories
-from navigation import Question, Trajectory, TreeStore, read_questions, write_atomic
+from navigation import VIDEO_QA, Question, Trajectory, TreeStore, read_questions, write_atomic
 from navigation.grid import clock
+from runtime.jsonl import read_rows, read_trajectories
+
+
+@dataclass(slots=True)
+class SetFigures:
+    """Counts over all walks; `depth` counts visits by level, `sample` holds the walks to read."""
+
+    walks: int = 0
+    statuses: Counter = field(default_factory=Counter)
+    ends: Counter = field(default_factory=Counter)
+    turns: Counter = field(default_factory=Counter)
+    visits: Counter = field(default_factory=Counter)
+    tools: Counter = field(default_factory=Counter)
+    depth: Counter = field(default_factory=Counter)
+    hints: Counter = field(default_factory=Counter)
+    tokens: list[int] = field(default_factory=list)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    malformed: int = 0
+    dropped_calls: int = 0
+    with_video_qa: int = 0
+    models: Counter = field(default_factory=Counter)
+    sample: list[Trajectory] = field(default_factory=list)
+
+
+def gather(walks: Iterable[Trajectory], figures: SetFigures, shown: int = 20, seed: int = 0) -> Iterator[Trajectory]:
+    """Passes walks on and counts them; keeps `shown` of them, each with equal chance (reservoir sampling, Vitter
+    1985)."""
+    chance = random.Random(seed)
+    for number, walk in enumerate(walks):
+        figures.walks += 1
+        figures.statuses[walk.status.value] += 1
+        figures.turns[walk.turns] += 1
+        figures.visits[len(walk.visits)] += 1
+        figures.tools.update(visit.tool for visit in walk.visits)
+        figures.depth.update(len(visit.path) for visit in walk.visits)
+        figures.with_video_qa += any(visit.tool == VIDEO_QA for visit in walk.visits)
+        teacher = walk.teacher
+        figures.ends[str(teacher.get("end", "right" if walk.correct else "wrong"))] += 1
+        figures.hints[int(teacher.get("hints", 0))] += 1
+        figures.models[str(teacher.get("model", ""))] += 1
+        figures.tokens.append(walk.completion_tokens)
+        figures.prompt_tokens += walk.prompt_tokens
+        figures.completion_tokens += walk.completion_tokens
+        figures.usd += float(teacher.get("usd", 0.0))
+        figures.malformed += int(teacher.get("malformed", 0))
+        figures.dropped_calls += int(teacher.get("dropped_calls", 0))
+        if len(figures.sample) < shown:
+            figures.sample.append(walk)
+        elif (place := chance.randint(0, number)) < shown:
+            figures.sample[place] = walk
+        yield walk
+
+
+_BAR, _INK, _LINE = "#0072b2", "#5d6875", "#dfe3e8"
+_NAMES = {_BAR: "var(--bar)", _INK: "var(--muted)", _LINE: "var(--line)"}
+_STYLE = {
+    "svg.fonttype": "none", "text.parse_math": False, "font.size": 10, "font.family": "DejaVu Sans", "text.color": _INK,
+    "axes.edgecolor": _LINE, "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK, "grid.color": _LINE,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.axisbelow": True,
+}  # fmt: skip
+_LONGEST = 22
+
+
+def histogram(name: str, counts: Mapping[int, int], label: str) -> str:
+    """Whole numbers by how often they occur; above 30 different values they are put into bins of equal width."""
+    if not counts:
+        return ""
+    low, high = min(counts), max(counts)
+    width = -(-(high - low + 1) // 30)
+    bins = [0] * ((high - low) // width + 1)
+    for value, count in counts.items():
+        bins[(value - low) // width] += count
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(4.6, 2.5)
+        axes.bar([low + width * (place + (0.5 if width > 1 else 0)) for place in range(len(bins))], bins, 0.85 * width,
+                 color=_BAR)  # fmt: skip
+        axes.set_xlabel(label)
+        axes.set_ylabel("walks")
+        axes.grid(axis="y")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.get_major_locator().set_params(integer=True, nbins=5)
+        return _svg(figure, name)
+
+
+def bars(name: str, counts: Mapping[str, int], label: str) -> str:
+    """Named counts as lying bars, in the order given, each with its number."""
+    if not counts:
+        return ""
+    with matplotlib.rc_context(_STYLE):
+        rows = len(counts)
+        figure, axes = _axes(4.6, 0.34 + 0.36 * rows)
+        names = [key if len(key) <= _LONGEST else key[: _LONGEST - 1] + "…" for key in counts]
+        places = range(len(counts))
+        axes.barh(places, list(counts.values()), 0.7, color=_BAR)
+        axes.set_yticks(places, names)
+        axes.set_ylim(rows - 0.5, -0.5)
+        most = max(counts.values())
+        for place, count in enumerate(counts.values()):
+            axes.annotate(f"{count:,}", (count, place), (4, 0), textcoords="offset points", va="center")
+        axes.set_xlim(0, most * 1.22 or 1)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+        axes.set_xlabel(label)
+        return _svg(figure, name)
+
+
+def _axes(width: float, height: float):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.tick_params(which="both", length=0)
+    return figure, axes
+
+
+def _svg(figure, name: str) -> str:
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        buffer = io.StringIO()
+        unnamed = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=unnamed)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    for side in ("height", "width"):
+        text = re.sub(rf'(<svg[^>]*?) {side}="[^"]*"', r"\1", text, count=1)
+    # Ids are unique in the page.
+    text = re.sub(r"\bid=\"", f'id="{name}-', text)
+    text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{name}-", text)
+    text = re.sub(r"(font: [^;\"']*?px) [^;\"]+", r"\1 var(--sans)", text)
+    for colour, variable in _NAMES.items():
+        text = re.sub(rf"((?:fill|stroke): ){colour}\b", rf"\1{variable}", text)
+    return text
+
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -154,7 +154,7 @@ async def test_more_than_any_machine_has_is_refused_at_once(stubs, clips, tmp_pa
     _, address = await stubs()
     command = start(clips, tmp_path / "out", address)
     command.kill()
-    from data_gen.captions.step import CaptionStep
+    from data_gen.captions.stage import CaptionStep
     from navigation import InputError
     from runtime import run_step
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from data_gen.captions import caption_videos
-from data_gen.captions.launch import caption_share, check
+from data_gen.captions.stage import caption_share, check
 from data_gen.teacher import TeacherJob, TeacherSettings, collect, teach_questions
-from data_gen.teacher.launch import teach_share
+from data_gen.teacher.stage import teach_share
 from navigation import InputError
 from runtime import EndpointSettings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data_gen.captions.step import CaptionStep
+from data_gen.captions.stage import CaptionStep
 from navigation import InputError
 from runtime import RunLock, executor_logs, make_executor, run_step
 
@@ -53,7 +53,7 @@ def test_slurm_writes_a_script_that_runs_every_rank(tmp_path):
     import dill
 
     loaded = dill.loads(dill.dumps(executor))
-    assert type(loaded.pipeline[0]).__module__ == "data_gen.captions.step"
+    assert type(loaded.pipeline[0]).__module__ == "data_gen.captions.stage"
 
 
 def test_ray_is_built_without_a_cluster(tmp_path):

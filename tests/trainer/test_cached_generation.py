@@ -8,7 +8,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from trainer.cached_generation import CachedGenerator
-from trainer.grouped_attention import NAME, grouped_attention
+from trainer.grouped_attention import GROUPED, grouped_attention
 
 EOS = (1, 2, 3)
 TOKENS = st.lists(st.integers(4, 39), min_size=1, max_size=12)
@@ -132,7 +132,7 @@ def test_a_model_trained_with_flash_attention_plays_with_one_that_reads_the_mask
         model, "set_attn_implementation", lambda name: setattr(model.config, "_attn_implementation_internal", name)
     )
     turns = Watched(model, EOS).generate([[5, 6, 7]], [4], greedy)
-    assert set(used) == {NAME}
+    assert set(used) == {GROUPED}
     assert model.config._attn_implementation == "flash_attention_2"
 
     def broken(*args):

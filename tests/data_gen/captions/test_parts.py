@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from data_gen.captions import CaptionSettings, EndpointCaptioner, Segment, find_videos
-from data_gen.captions.byte_gate import ByteGate, Closed
+from data_gen.captions.run import ByteGate, Closed
 from data_gen.captions.stub import describe
 from data_gen.frames import SegmentFrames
 from data_gen.frames.numbered_clip import numbered_image

@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_gen.captions import read_subtitles
-from data_gen.captions.prompts import PROMPTS, Prompts
+from data_gen.captions.captioner import clean_caption, thinned, without_repeats
+from data_gen.captions.settings import PROMPTS, Prompts
 from data_gen.captions.subtitles import find_subtitles
-from data_gen.captions.words import clean_caption, thinned, without_repeats
 from navigation import InputError, Line
 
 

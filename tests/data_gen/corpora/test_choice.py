@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_gen.corpora.choice import balanced_letter, generator, keep, place_answer, shuffled
+from data_gen.corpora.corpus import balanced_letter, generator, keep, place_answer, shuffled
 from navigation import Question
 
 

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_gen.corpora.actions import Action, AnnotatedVideo
+from data_gen.corpora.actions import Action, AnnotatedVideo, similar, stems
 from data_gen.corpora.derive import EDGE, derive
-from data_gen.corpora.wording import similar, stems
 from navigation import LETTERS
 from navigation.grid import clock
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_gen.corpora.extract import HIGH, LEAF, MEDIUM, NOTHING, extract
+from data_gen.corpora.nextgqa import HIGH, LEAF, MEDIUM, NOTHING, extract
 
 PLAIN = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=120).filter(str.strip)
 

@@ -9,7 +9,6 @@ from data_gen.corpora.small_world import load
 from data_gen.expert import Expert
 from data_gen.filters import FilterSettings
 from data_gen.sets import Blocklist, SetSettings, export_sets
-from data_gen.teacher.trajectory_file import read_rows
 from navigation import (
     TOOLS,
     InputError,
@@ -22,6 +21,7 @@ from navigation import (
 )
 from navigation.prompt import chat_template
 from navigation.question import held_out
+from runtime.jsonl import read_rows
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 from data_gen.teacher import End, HintSettings, TeacherSettings
-from data_gen.teacher.calls import Stopped
 from data_gen.teacher.episode import TeacherEpisode
 from navigation import Limits, NavigationEnvironment, Status, run
 from runtime import EndpointFailed, Usage
+from runtime.paid_calls import Stopped
 
 OPEN = "<think>look</think><tool>get_caption([1, 1])</tool>"
 

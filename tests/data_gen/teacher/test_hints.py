@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_gen.teacher import HintSettings, TeacherSettings, prompt
-from data_gen.teacher.hints import clue_segments, hint_message, hints
+from data_gen.teacher.episode import clue_segments, hint_message, hints
 from navigation import Question, TimeGrid
 
 GRID = TimeGrid(640.0, 4, 3)

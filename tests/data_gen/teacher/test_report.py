@@ -7,7 +7,7 @@ import pytest
 from data_gen.teacher import read_trajectories, teach_questions
 from data_gen.teacher.report import write_report
 from data_gen.teacher.stub import Manners
-from data_gen.teacher.trajectory_file import read_rows, write_lines
+from runtime.jsonl import read_rows, write_lines
 
 
 class Page(HTMLParser):

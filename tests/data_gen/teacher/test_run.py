@@ -6,13 +6,13 @@ import pytest
 from data_gen.expert import Expert
 from data_gen.sets import SetSettings, export_sets
 from data_gen.teacher import read_trajectories, teach_questions
-from data_gen.teacher.calls import CallCache
 from data_gen.teacher.protocol import read_step
 from data_gen.teacher.run import TeacherRun
 from data_gen.teacher.stub import Manners
-from data_gen.teacher.trajectory_file import read_rows
 from navigation import InputError, LineAnswerer, read_questions, write_jsonl
 from runtime import Budget, Completion, Endpoint, Journal, Usage
+from runtime.jsonl import read_rows
+from runtime.paid_calls import CallCache
 
 
 async def teach(job):

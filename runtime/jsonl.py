@@ -1,4 +1,4 @@
-"""`trajectories.jsonl`: written whole or not at all, read one line at a time."""
+"""JSONL files: written whole or not at all, read one line at a time."""
 
 import json
 import os
