@@ -13,7 +13,7 @@ from typing import Any
 
 from evaluation.docs_block import replace_block
 from evaluation.palette import INK, LINE, MUTED, SERIES, in_order
-from trainer.metrics_log import read_metrics
+from trainer.recorder import read_metrics
 
 PAGE, FIGURE = Path("docs/demo.md"), Path("docs/images/demo_seeds.png")
 

@@ -32,13 +32,11 @@ from navigation import EnvironmentFactory
 from rewards import RewardMix
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
-from trainer.estimate import GIB, Setup, memory, peak_flops, step_flops
-from trainer.estimate_setup import config_of, model_config
+from trainer.estimate import GIB, Setup, config_of, memory, model_config, peak_flops, step_flops
 from trainer.grpo_trainer import NavigationGRPOTrainer
-from trainer.progress import quiet_unless_watched
+from trainer.run import quiet_unless_watched
 from trainer.sft_trainer import WalkTrainer
-from trainer.tiny_base import corpus_texts
-from trainer.tokenizer import train_tokenizer
+from trainer.tiny_base import corpus_texts, train_tokenizer
 
 QWEN3_8B = Path(__file__).parents[1] / "configs/model/qwen3_8b_random.yaml"
 SMALL = {

@@ -26,9 +26,8 @@ from rewards import RewardMix
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.data import TracesFolder
 from trainer.grpo_trainer import NavigationGRPOTrainer
-from trainer.metrics_log import read_metrics
-from trainer.tiny_base import corpus_texts
-from trainer.tokenizer import train_tokenizer
+from trainer.recorder import read_metrics
+from trainer.tiny_base import corpus_texts, train_tokenizer
 
 MODEL = {
     "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,

@@ -25,7 +25,7 @@ from evaluation.docs_block import replace_block
 from evaluation.journal import read_trajectories
 from evaluation.run import evaluate_corpus
 from navigation import Status, repeats, write_atomic, write_json
-from trainer.metrics_log import read_metrics
+from trainer.recorder import read_metrics
 
 CONFIG = Path("configs/grpo/tiny_cpu.yaml")
 MEASURES = ("navigation_f1", "interval_f1", "official")

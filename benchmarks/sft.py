@@ -24,12 +24,11 @@ from trl.trainer.utils import add_fused_lm_head
 
 from navigation import TOOLS, answer_message, assistant_message
 from trainer.data import TracesFolder
-from trainer.estimate import Setup, memory
-from trainer.estimate_setup import config_of
-from trainer.packing import packed_lengths, waste
-from trainer.progress import quiet_unless_watched
+from trainer.estimate import Setup, config_of, memory
+from trainer.run import quiet_unless_watched
+from trainer.sft import packed_lengths, waste
 from trainer.supervision import IGNORED, encode, supervise
-from trainer.tokenizer import train_tokenizer
+from trainer.tiny_base import train_tokenizer
 
 MODEL = {
     "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,

@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import Any
 
 from navigation import write_atomic, write_json
-from trainer.metrics_log import read_metrics
+from trainer.recorder import read_metrics
 
 CONFIG = Path("configs/grpo/tiny_weak_cpu.yaml")
 LAUNCH = ["accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "-m", "trainer.grpo"]

@@ -81,7 +81,7 @@ def write_demo_report(out: Path) -> Path:
     """Writes `report.html` from a finished run's files."""
     from evaluation.journal import read_trajectories
     from evaluation.report import write_report
-    from trainer.metrics_log import read_metrics
+    from trainer.recorder import read_metrics
 
     if not (out / "summary.json").is_file():
         raise InputError(out, "summary.json", "not there", "run `make demo` first")

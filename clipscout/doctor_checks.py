@@ -141,8 +141,7 @@ def checkpoint_bytes(name: str, values: dict[str, Any], launch: dict[str, Any]) 
     """Bytes of one checkpoint: weights, and the optimizer's states at the precision that is written."""
     from transformers import AutoConfig
 
-    from trainer.estimate import memory
-    from trainer.estimate_setup import planned_setup
+    from trainer.estimate import memory, planned_setup
 
     model = AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
     setup = planned_setup(values, launch, devices=1)

@@ -19,8 +19,7 @@ def sft_memory() -> Iterator[Finding]:
     """Estimates for full fine-tuning sharded over the GPUs here (eight where there are fewer), and for an adapter."""
     import torch
 
-    from trainer.estimate import GIB, memory, time
-    from trainer.estimate_setup import model_config, planned_setup
+    from trainer.estimate import GIB, memory, model_config, planned_setup, time
 
     if not SHAPE.is_file():  # installed without the repository's configs
         return

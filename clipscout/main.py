@@ -15,8 +15,7 @@ from clipscout.dataset import dataset
 from clipscout.difficulty import difficulty
 from clipscout.doctor import doctor
 from clipscout.evaluate import evaluate
-from clipscout.merge import merge
-from clipscout.push import push
+from clipscout.push import merge, push
 from clipscout.released import import_released
 from clipscout.score import score
 from clipscout.serve.command import serve

@@ -1,4 +1,4 @@
-"""`clipscout push`: a checkpoint, a data set or caption trees to the Hugging Face Hub."""
+"""`clipscout push` and `clipscout merge`: a checkpoint, a data set or caption trees to the Hugging Face Hub."""
 
 import tempfile
 from contextlib import nullcontext
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from navigation import InputError
 
 
 def push(
@@ -19,10 +21,8 @@ def push(
     evaluation: Annotated[Path | None, typer.Option(help="summary.json of `clipscout eval`, for the card.")] = None,
 ) -> None:
     """Upload FOLDER to REPO: weights, tokenizer, template, configs and a card; never a pickle, optimizer or secret."""
-    from trainer.merge_adapter import merge_adapter
-    from trainer.model_card import write_card
-    from trainer.publish import check_names, plan, upload
-    from trainer.trees_card import write_trees_card
+    from clipscout.cards import write_card, write_trees_card
+    from clipscout.publish import check_names, merge_adapter, plan, upload
 
     check_names(folder, repo, kind)
     # Beside the checkpoint, not in /tmp: a merged 8B model is 16 GB.
@@ -42,3 +42,15 @@ def push(
                 typer.echo(f"\nREADME.md:\n{card}")
             return
         typer.echo(upload(made, private=not public))
+
+
+def merge(
+    folder: Annotated[Path, typer.Argument(help="Folder of an adapter, as SFT or GRPO with use_peft leaves it.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the whole model.")],
+) -> None:
+    """Add an adapter's weights to its base's: what GRPO, a server or another framework starts from."""
+    from clipscout.publish import merge_adapter
+
+    if out.exists() and any(out.iterdir()):
+        raise InputError(out, "out", "not empty", "give a folder that is new or empty")
+    typer.echo(str(merge_adapter(folder, out)))

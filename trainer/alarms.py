@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from navigation import InputError, write_json
-from trainer.ends import TrainingFailed
+from trainer.stopping import TrainingFailed
 
 SOURCE = "grpo config"
 METRICS = {

@@ -27,11 +27,10 @@ from trl.experimental.async_grpo.async_rollout_worker import (
 
 from navigation import VIDEO_QA, NavigationEnvironment, Status, visits_of
 from rewards.trl_functions import COST_METRIC, Batch
-from trainer.ends import TrainingFailed
-from trainer.episode_masks import EpisodeMasks
-from trainer.episode_metrics import equal_groups
 from trainer.recorder import RolloutRecorder, record
+from trainer.rollout_metrics import EpisodeMasks, equal_groups
 from trainer.server_watch import ServerWatch
+from trainer.stopping import TrainingFailed
 from trainer.tool_loop import run_calls
 
 RETRIES = 4

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,52 @@ from datasets import Dataset
 from transformers import Trainer
 from trl import GRPOConfig, ModelConfig, get_peft_config
 
-from navigation import EnvironmentFactory, InputError
+from navigation import ClipAnswerer, EnvironmentFactory, InputError, LineAnswerer
 from navigation.prompt import template_hash
 from rewards import RewardMix
 from trainer.alarms import Alarms
+from trainer.arguments import parse
 from trainer.checkpoint import load_model, load_tokenizer
-from trainer.config import parse
-from trainer.episode_masks import EpisodeMasks
-from trainer.grpo_arguments import GRPOArguments
-from trainer.grpo_checks import check, check_prompts
+from trainer.grpo_checks import GRPOArguments, check, check_prompts
 from trainer.grpo_trainer import NavigationGRPOTrainer
-from trainer.metrics_log import MetricsLog
-from trainer.progress import quiet_unless_watched
-from trainer.recorder import RolloutRecorder
-from trainer.run import describe_run, ended, train
-from trainer.stop_on_signal import StopOnSignal
-from trainer.vision import clip_answerer
+from trainer.recorder import MetricsLog, RolloutRecorder
+from trainer.rollout_metrics import EpisodeMasks
+from trainer.run import describe_run, ended, quiet_unless_watched, train
+from trainer.stopping import StopOnSignal
+
+
+def clip_answerer(options: GRPOArguments, video_ids: Iterable[str]) -> ClipAnswerer:
+    """The answerer that `clip_url`, `clip_model` and `videos` name; without them the trees' timed lines.
+
+    Args:
+        options: Of the run.
+        video_ids: Videos that questions are about: each needs its file.
+
+    Raises:
+        InputError: one of the three is missing, or a video's file is.
+    """
+    given = {name: getattr(options, name) for name in ("clip_url", "clip_model", "videos")}
+    if not any(given.values()):
+        return LineAnswerer()
+    for name, value in given.items():
+        if not value:
+            raise InputError("grpo config", name, value, "a vision model needs clip_url, clip_model and videos")
+    # PyAV and the client are loaded by runs that ask a model alone.
+    from data_gen.clips import ClipService
+    from data_gen.frames.video_files import find_videos
+    from runtime import EndpointSettings
+
+    folder = Path(options.videos)
+    if not folder.is_dir():
+        raise InputError("grpo config", "videos", options.videos, "give the folder of the video files")
+    there = {video.id for video in find_videos(folder)[0]}
+    missing = next((video for video in sorted(set(video_ids)) if video not in there), None)
+    if missing is not None:
+        raise InputError(
+            folder, "video_id", missing, "put this video's file into the folder, or leave out its questions"
+        )
+    return ClipService(folder, EndpointSettings(options.clip_url, options.clip_model, options.clips_in_flight))
+
 
 ENGINES = ("sync", "async")
 

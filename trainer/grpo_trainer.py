@@ -15,13 +15,11 @@ from trl import GRPOTrainer
 from navigation import Status, visits_of
 from rewards import Breakdown
 from rewards.trl_functions import PartFunction
-from trainer.cached_rollout import CachedRollouts
+from trainer.cached_rollout import CachedRollouts, SharedPrompts
 from trainer.durable_checkpoints import DurableCheckpoints
-from trainer.episode_masks import EpisodeMasks
-from trainer.episode_metrics import accuracy_per_visit, equal_groups, kept_fraction, share_of_video_qa
 from trainer.recorder import RolloutRecorder, record
+from trainer.rollout_metrics import EpisodeMasks, accuracy_per_visit, equal_groups, kept_fraction, share_of_video_qa
 from trainer.sample_order import Orders, RepeatEpoch
-from trainer.shared_prompts import SharedPrompts
 from trainer.tool_loop import ConcurrentTools
 
 

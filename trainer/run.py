@@ -9,18 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import datasets
 from accelerate import Accelerator, PartialState
 from transformers import Trainer
+from transformers.utils import logging
 
 from navigation import InputError
 from runtime.lock import RunLock
-from trainer.checkpoint import unfinished
-from trainer.checkpoint_record import write_record
-from trainer.config import resolved, write_resolved
-from trainer.durable_checkpoints import DurableCheckpoints, discard_incomplete
-from trainer.ends import PREEMPTED, Preempted, TrainingFailed
-from trainer.resume import newest_checkpoint, refuse_another_run
-from trainer.stop_on_signal import StopOnSignal
+from trainer.arguments import resolved, write_resolved
+from trainer.checkpoint import unfinished, write_record
+from trainer.durable_checkpoints import DurableCheckpoints, discard_incomplete, newest_checkpoint, refuse_another_run
+from trainer.stopping import PREEMPTED, Preempted, StopOnSignal, TrainingFailed
 
 LOCK = ".lock"
 
@@ -163,3 +162,10 @@ def ended(main: Callable[[], None]) -> None:
     except Preempted as stop:
         print(stop, file=sys.stderr, flush=True)
         sys.exit(PREEMPTED)
+
+
+def quiet_unless_watched() -> None:
+    """Turns the libraries' progress bars off where nobody watches a terminal: a log keeps one line a message."""
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+        logging.disable_progress_bar()

@@ -3,28 +3,81 @@
 accelerate launch -m trainer.sft --config configs/sft/tiny_cpu.yaml [--flag value …]
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from accelerate import PartialState
+from datasets import Dataset
 from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, TrainerCallback
-from trl import ModelConfig, SFTConfig, get_peft_config
+from trl import ModelConfig, SFTConfig, get_peft_config, pack_dataset
 
+from navigation import InputError
 from navigation.prompt import template_hash
-from trainer.arguments import SFTArguments
+from trainer.arguments import SFTArguments, parse
 from trainer.checkpoint import load_model, load_tokenizer
-from trainer.config import parse
-from trainer.estimate import lines
-from trainer.estimate_setup import model_config, setup_of, total_tokens
-from trainer.metrics_log import MetricsLog
+from trainer.estimate import lines, model_config, setup_of, total_tokens
 from trainer.navigation_evaluation import NavigationEvaluation
-from trainer.packing import packed_facts, packed_lengths
-from trainer.progress import quiet_unless_watched
-from trainer.run import describe_run, ended, train
-from trainer.sft_checks import check
+from trainer.recorder import MetricsLog
+from trainer.run import describe_run, ended, quiet_unless_watched, train
 from trainer.sft_trainer import WalkTrainer
-from trainer.stop_on_signal import StopOnSignal
+from trainer.stopping import StopOnSignal
 from trainer.supervision import Counts, supervise
+
+SOURCE = "sft config"
+
+
+def check(data: SFTArguments, training: SFTConfig) -> None:
+    """Raises for the first setting that cannot work.
+
+    Raises:
+        InputError: the field, its value, and what to use instead.
+    """
+    if training.packing and training.packing_strategy != "bfd":
+        mend = "use bfd: it keeps every walk whole and apart from the others"
+        raise InputError(SOURCE, "packing_strategy", training.packing_strategy, mend)
+    if training.assistant_only_loss:
+        # The rows come with their labels; trl's option asks for raw messages.
+        raise InputError(SOURCE, "assistant_only_loss", True, "leave it out: assistant turns alone are learned anyway")
+    if not 0 <= data.whole_text_share <= 1:
+        raise InputError(SOURCE, "whole_text_share", data.whole_text_share, "give a share from 0 to 1")
+    for name in ("navigation_questions", "early_stopping_patience"):
+        if getattr(data, name) < 0:
+            raise InputError(SOURCE, name, getattr(data, name), "give 0 or more")
+    metric = training.metric_for_best_model or ""
+    if "navigation" in metric and not data.navigation_questions:
+        raise InputError(SOURCE, "metric_for_best_model", metric, "set navigation_questions too: none are played")
+    if data.navigation_questions:
+        if training.eval_strategy == "no":
+            raise InputError(SOURCE, "eval_strategy", "no", "set it to steps: questions are played at evaluations")
+        if training.fsdp or _launched_with_fsdp():
+            mend = "use 0 under FSDP and `clipscout eval` on the checkpoints: sharded weights cannot generate apart"
+            raise InputError(SOURCE, "navigation_questions", data.navigation_questions, mend)
+    if data.early_stopping_patience and (not metric or training.eval_strategy == "no"):
+        mend = "set metric_for_best_model and eval_strategy too: there is nothing to wait for"
+        raise InputError(SOURCE, "early_stopping_patience", data.early_stopping_patience, mend)
+
+
+def _launched_with_fsdp() -> bool:
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
+def packed_facts(rows: Dataset, options: SFTConfig) -> dict[str, Any]:
+    """Rows after packing and the share of their room that is empty; nothing where the run does not pack."""
+    if not options.packing:
+        return {}
+    lengths = packed_lengths(rows, options.max_length)
+    return {"packed rows": len(lengths), "packing waste": f"{waste(lengths, options.max_length):.2%}"}
+
+
+def packed_lengths(rows: Dataset, room: int) -> list[int]:
+    """Tokens of each row after packing as the trainer packs, best fit first."""
+    return [len(ids) for ids in pack_dataset(rows.select_columns(["input_ids", "labels"]), room)["input_ids"]]
+
+
+def waste(lengths: Sequence[int], room: int) -> float:
+    """Share of `len(lengths) * room` tokens that hold nothing, 0 to 1."""
+    return 1 - sum(lengths) / (len(lengths) * room)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

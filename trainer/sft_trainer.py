@@ -10,9 +10,9 @@ from trl import SFTTrainer
 
 from trainer.checkpoint import latest_checkpoint
 from trainer.durable_checkpoints import DurableCheckpoints
-from trainer.ends import TrainingFailed
 from trainer.navigation_evaluation import NavigationEvaluation
 from trainer.sample_order import Orders, RowOrder
+from trainer.stopping import TrainingFailed
 
 
 class WalkTrainer(DurableCheckpoints, SFTTrainer):

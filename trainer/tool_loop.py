@@ -15,7 +15,7 @@ from typing import Any
 
 from trl.chat_template_utils import parse_response
 
-from trainer.tested_trl import is_tested_trl
+from trainer.cached_rollout import is_tested_trl
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ from navigation import CaptionTree, InputError, Line, Question, SegmentPath, Tim
 #
 # Vision models caption neighbouring frames in nearly the same words. A segment keeps the sentences that cover most of
 # what lasts in it and is rare elsewhere in its video (TF-IDF over seconds), each word counted once: greedy budgeted
-# coverage as in extractive summarisation (Lin and Bilmes, "A Class of Submodular Functions for Document Summarization",
-# ACL 2011). A leaf always keeps its central second's first sentence; a level above extracts from what its children kept.
+# coverage as in extractive summarisation (Lin and Bilmes, "A Class of Submodular Functions for Document
+# Summarization", ACL 2011). A leaf always keeps its central second's first sentence; a level above extracts from what
+# its children kept.
 NOTHING = "No caption."
 HIGH, MEDIUM, LEAF = 120, 90, 60
 """Most words in a caption, by how far its level is from the leaves (two or more, one, none)."""

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainer.estimate import GIB, Memory, memory
-from trainer.estimate_setup import model_config, planned_setup
+from trainer.estimate import GIB, Memory, memory, model_config, planned_setup
 
 ROOT = Path(__file__).parents[2]
 QWEN3_8B = model_config(str(ROOT / "configs" / "model" / "qwen3_8b_random.yaml"))

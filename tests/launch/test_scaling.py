@@ -9,8 +9,7 @@ import pytest
 from benchmarks import scaling
 from data_gen.frames import FrameRecipe
 from navigation import TimeGrid
-from trainer.estimate import step_flops
-from trainer.estimate_setup import model_config
+from trainer.estimate import model_config, step_flops
 
 ROOT = Path(__file__).parents[2]
 

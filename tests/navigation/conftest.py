@@ -3,7 +3,7 @@ import json
 import pytest
 
 from navigation import CaptionTree, Line, Question, TimeGrid, TreeStore
-from trainer.tokenizer import train_tokenizer
+from trainer.tiny_base import train_tokenizer
 
 
 def _tree(video_id="v", width=3, depth=3, duration=270.0, caption=None):

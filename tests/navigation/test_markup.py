@@ -21,7 +21,7 @@ from navigation import (
     without_markup,
 )
 from navigation.prompt import caption_line
-from trainer.tokenizer import SPECIAL
+from trainer.tiny_base import SPECIAL
 
 HOSTILE = [
     "<|im_end|>", "<|im_start|>assistant\n", "<|endoftext|>", "</tool_response>", "<tool_response>", "<think>",

@@ -5,8 +5,7 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from data_gen.traces import write_traces
-from trainer.tiny_base import corpus_texts
-from trainer.tokenizer import train_tokenizer
+from trainer.tiny_base import corpus_texts, train_tokenizer
 
 MODEL = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,

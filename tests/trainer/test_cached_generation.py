@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from transformers import Qwen3Config, Qwen3ForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from trainer.cached_generation import CachedGenerator
-from trainer.grouped_attention import GROUPED, grouped_attention
+from trainer.cached_generation import GROUPED, CachedGenerator, grouped_attention
 
 EOS = (1, 2, 3)
 TOKENS = st.lists(st.integers(4, 39), min_size=1, max_size=12)

@@ -2,13 +2,13 @@
 
 from transformers import AutoTokenizer
 
-from trainer import checkpoint_record
+from trainer import checkpoint
 from trainer.checkpoint import load_tokenizer
 
 
 def test_tokenizer_and_record_are_of_the_model_s_revision(base, monkeypatch):
     asked = []
-    real, cached_file = AutoTokenizer.from_pretrained, checkpoint_record.cached_file
+    real, cached_file = AutoTokenizer.from_pretrained, checkpoint.cached_file
 
     def from_pretrained(name, revision):
         asked.append(revision)
@@ -19,6 +19,6 @@ def test_tokenizer_and_record_are_of_the_model_s_revision(base, monkeypatch):
         return cached_file(*arguments, **options)
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", from_pretrained)
-    monkeypatch.setattr(checkpoint_record, "cached_file", file_of)
+    monkeypatch.setattr(checkpoint, "cached_file", file_of)
     load_tokenizer(str(base), revision="v2")
     assert asked == ["v2", "v2"]

@@ -9,11 +9,10 @@ from trl import ModelConfig, SFTConfig
 from navigation import InputError
 from rewards import RewardMix
 from trainer.alarms import Alarms
-from trainer.arguments import SFTArguments
-from trainer.config import parse, resolved, write_resolved
-from trainer.episode_masks import EpisodeMasks
+from trainer.arguments import SFTArguments, parse, resolved, write_resolved
 from trainer.grpo import parse_grpo
 from trainer.grpo_checks import check
+from trainer.rollout_metrics import EpisodeMasks
 from trainer.tiny_base import TinyBaseArguments
 
 CONFIGS = Path(__file__).parents[2] / "configs"

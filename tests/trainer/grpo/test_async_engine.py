@@ -8,12 +8,11 @@ from navigation import EnvironmentFactory, InputError
 from rewards import RewardMix
 from rewards.trl_functions import Batch
 from tests.trainer.grpo.policy_stub import PolicyStub
-from trainer.async_engine import AsyncNavigationTrainer
-from trainer.async_server import Served
+from trainer.async_engine import AsyncNavigationTrainer, Served
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
-from trainer.episode_masks import EpisodeMasks
-from trainer.metrics_log import MetricsLog, read_metrics
+from trainer.recorder import MetricsLog, read_metrics
+from trainer.rollout_metrics import EpisodeMasks
 
 TURNS, TOKENS = 3, 96
 

@@ -25,9 +25,9 @@ from trainer.async_rollouts import (
 )
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
-from trainer.ends import TrainingFailed
-from trainer.episode_masks import EpisodeMasks
 from trainer.recorder import RolloutRecorder, read_rollouts
+from trainer.rollout_metrics import EpisodeMasks
+from trainer.stopping import TrainingFailed
 
 TURNS, TOKENS = 5, 256
 CALLS = [

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.grpo.vllm_environment import process_wait, programs, serving, stop
-from trainer.metrics_log import read_metrics
-from trainer.recorder import read_rollouts
+from trainer.recorder import read_metrics, read_rollouts
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent

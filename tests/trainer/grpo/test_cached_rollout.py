@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig
 
-from trainer import tested_trl
+from trainer import cached_rollout
 from trainer.cached_generation import CachedGenerator
 
 
@@ -77,7 +77,7 @@ def test_another_trl_goes_its_own_way_with_a_warning(make_trainer, prompts_of, m
     trainer.generation_config.do_sample = False
     rows = rows_of(trainer, questions=2, copies=1)
     mine = trainer._generate(prompts_of(trainer, rows))
-    monkeypatch.setattr(tested_trl, "TESTED_TRL", "0.0")
+    monkeypatch.setattr(cached_rollout, "TESTED_TRL", "0.0")
     with pytest.warns(UserWarning, match="is not 0.0, the version this was tested with"):
         theirs = trainer._generate(prompts_of(trainer, rows))
     assert mine[1] == theirs[1]

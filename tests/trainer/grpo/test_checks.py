@@ -11,10 +11,9 @@ from tests.trainer.grpo.policy_stub import PolicyStub
 from trainer.alarms import Alarms
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
-from trainer.episode_masks import EpisodeMasks
-from trainer.grpo_arguments import GRPOArguments
-from trainer.grpo_checks import check, check_prompts
+from trainer.grpo_checks import GRPOArguments, check, check_prompts
 from trainer.recorder import RolloutRecorder
+from trainer.rollout_metrics import EpisodeMasks
 
 VLLM = {"use_vllm": True, "vllm_mode": "colocate", "vllm_importance_sampling_mode": "token_truncate"}
 

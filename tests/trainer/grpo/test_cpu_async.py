@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import Qwen3Config, Qwen3ForCausalLM
 from trl.experimental.async_grpo import async_grpo_trainer, async_rollout_worker, packing
 
-from trainer.cpu_async import prepare_for_cpu, server_takes_seeds, varlen_attention
+from trainer.async_engine import prepare_for_cpu, server_takes_seeds, varlen_attention
 
 CONFIG = {
     "vocab_size": 24, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,

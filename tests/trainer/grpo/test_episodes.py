@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from navigation import NavigationEnvironment, Status
-from trainer.episode_masks import EpisodeMasks
-from trainer.episode_metrics import accuracy_per_visit, equal_groups, kept_fraction
+from trainer.rollout_metrics import EpisodeMasks, accuracy_per_visit, equal_groups, kept_fraction
 
 ANSWER_ONLY = {"answer": {"weight": 1.0}, "grounding": None, "visit_cost": None, "format": None}
 CALL = '<tool_call>\n{"name": "get_caption", "arguments": {"segment": [1]}}\n</tool_call><|im_end|>'

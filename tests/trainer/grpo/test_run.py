@@ -11,11 +11,9 @@ from transformers import TrainerCallback
 
 from navigation import Trajectory
 from trainer.alarms import Alarms
-from trainer.ends import Preempted, TrainingFailed
-from trainer.metrics_log import MetricsLog, read_metrics
-from trainer.recorder import RolloutRecorder, read_rollouts
+from trainer.recorder import MetricsLog, RolloutRecorder, read_metrics, read_rollouts
 from trainer.run import train
-from trainer.stop_on_signal import StopOnSignal
+from trainer.stopping import Preempted, StopOnSignal, TrainingFailed
 
 STEERED = {"visit_cost": {"weight": 0.05, "budget": 1.0, "target": 1.0, "learning_rate": 0.01}}
 STEPS = 3

@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from trainer.ends import TrainingFailed
 from trainer.server_watch import ServerWatch
+from trainer.stopping import TrainingFailed
 
 
 class Server:

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig
 
-from trainer import tested_trl
-from trainer.shared_prompts import distinct
+from trainer import cached_rollout
+from trainer.cached_rollout import distinct
 
 
 def batch_of(trainer, groups, size, prompt, completion, seed=0):
@@ -90,7 +90,7 @@ def test_what_it_cannot_do_goes_trl_s_way(make_trainer, monkeypatch, why):
     groups, size = (4, 1) if why == "no shared prompt" else (2, 2)
     ids, mask, keep = batch_of(trainer, groups, size, prompt=12, completion=5)
     if why == "another trl":
-        monkeypatch.setattr(tested_trl, "TESTED_TRL", "0.0")
+        monkeypatch.setattr(cached_rollout, "TESTED_TRL", "0.0")
         with pytest.warns(UserWarning, match="a prompt is run once for each of its rows: trl"):
             assert scored(trainer, ids, mask, keep, True)[3] == ids.numel()
         return

@@ -6,8 +6,8 @@ from data_gen.clips import ClipService
 from navigation import InputError, LineAnswerer
 from trainer import grpo
 from trainer.data import TracesFolder
-from trainer.grpo_arguments import GRPOArguments
-from trainer.vision import clip_answerer
+from trainer.grpo import clip_answerer
+from trainer.grpo_checks import GRPOArguments
 
 MODEL = {"clip_url": "http://127.0.0.1:9/v1", "clip_model": "Qwen3-VL"}
 

@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.trainer.grpo.vllm_environment import process_wait
-from trainer.metrics_log import read_metrics
-from trainer.recorder import read_rollouts
+from trainer.recorder import read_metrics, read_rollouts
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent

@@ -13,12 +13,11 @@ from trl import ModelConfig
 from typer.testing import CliRunner
 
 from clipscout.main import app
+from clipscout.publish import merge_adapter
+from clipscout.publish import plan
 from navigation import InputError, write_json
 from runtime.secrets import secret_in
-from trainer.checkpoint import load_model, load_tokenizer
-from trainer.checkpoint_record import write_record
-from trainer.merge_adapter import merge_adapter
-from trainer.publish import plan
+from trainer.checkpoint import load_model, load_tokenizer, write_record
 
 RESOLVED = {"learning_rate": 1e-5, "num_train_epochs": 3, "model_name_or_path": "Qwen/Qwen3-8B"}
 FACTS = {"stage": "sft", "base": "Qwen/Qwen3-8B", "step": 40, "data": {"trajectories": 43, "tokens": 9657}}

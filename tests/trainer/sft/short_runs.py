@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from trainer.metrics_log import read_metrics
+from trainer.recorder import read_metrics
 from trainer.sft import main
 
 SHORT = {

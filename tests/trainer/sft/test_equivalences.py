@@ -8,7 +8,7 @@ from short_runs import losses, same, sft, weights
 from trl import SFTConfig, SFTTrainer
 
 from navigation import InputError
-from trainer.packing import packed_lengths, waste
+from trainer.sft import packed_lengths, waste
 from trainer.supervision import supervise
 
 

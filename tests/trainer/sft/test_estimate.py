@@ -13,8 +13,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from navigation import InputError
 from trainer.activations import kept_bytes, storage_id
-from trainer.estimate import Parameters, Setup, memory, peak_flops, step_flops
-from trainer.estimate_setup import config_of, model_config
+from trainer.estimate import Parameters, Setup, config_of, memory, model_config, peak_flops, step_flops
 from trainer.sft import main
 
 TINY = config_of({

@@ -11,8 +11,8 @@ from data_gen.expert import Expert
 from navigation import EnvironmentFactory, InputError, TreeStore, run
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
-from trainer.metrics_log import read_metrics
 from trainer.navigation_evaluation import NavigationEvaluation
+from trainer.recorder import read_metrics
 
 EVALUATED = {"eval_strategy": "steps", "eval_steps": 2, "navigation_questions": 3, "navigation_turns": 2,
              "navigation_tokens": 20, "per_device_eval_batch_size": 17}  # fmt: skip

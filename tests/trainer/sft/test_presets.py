@@ -6,11 +6,9 @@ import pytest
 import yaml
 from trl import ModelConfig, SFTConfig, get_peft_config, get_quantization_config
 
-from trainer.arguments import SFTArguments
-from trainer.config import parse
-from trainer.estimate import Setup, memory
-from trainer.estimate_setup import model_config, setup_of
-from trainer.sft_checks import check
+from trainer.arguments import SFTArguments, parse
+from trainer.estimate import Setup, memory, model_config, setup_of
+from trainer.sft import check
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 PRESETS = sorted((CONFIGS / "sft").glob("*.yaml"))

@@ -14,10 +14,10 @@ from navigation import InputError, write_json
 from runtime.lock import RunLock
 from trainer import durable_checkpoints
 from trainer.checkpoint import INCOMPLETE, latest_checkpoint
-from trainer.ends import PREEMPTED, Preempted, TrainingFailed
-from trainer.resume import newest_checkpoint, refuse_another_run
+from trainer.durable_checkpoints import newest_checkpoint, refuse_another_run
 from trainer.run import ended
 from trainer.sft_trainer import WalkTrainer
+from trainer.stopping import PREEMPTED, Preempted, TrainingFailed
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_a_full_disk_anywhere_ends_with_a_word(traces, base, tmp_path, whole, mo
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "metrics.jsonl"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("trainer.metrics_log.open", full, raising=False)
+        patch.setattr("trainer.recorder.open", full, raising=False)
         with pytest.raises(TrainingFailed, match=r"metrics.jsonl could not be saved .*No space left"):
             sft(traces, base, tmp_path)
     with monkeypatch.context() as patch:

@@ -1,15 +1,16 @@
-"""A model's card, written from the files of the run that made it; it says what is not known instead of guessing."""
+"""Cards of models and caption trees, written from the files of the run that made them; they say what is not known."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from navigation import InputError
-from trainer.checkpoint_record import NAME, read_record
-from trainer.metrics_log import read_metrics
+from navigation import CaptionTree, InputError
+from trainer.checkpoint import NAME, read_record
+from trainer.recorder import read_metrics
 
 LICENCES = {"Qwen/Qwen3-8B": "apache-2.0", "Qwen/Qwen3-4B": "apache-2.0", "Qwen/Qwen3-1.7B": "apache-2.0",
             "Qwen/Qwen3-0.6B": "apache-2.0", "Qwen/Qwen3-14B": "apache-2.0"}  # fmt: skip
@@ -158,3 +159,35 @@ def _plain(value: Any) -> str:
 
 def _yaml(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def write_trees_card(folder: str | Path, repo: str, licence: str | None) -> str:
+    """README.md of the trees in `folder/trees`, with their counts and who captioned them.
+
+    Raises:
+        InputError: no licence was given, or there is no tree.
+    """
+    if licence is None:
+        raise InputError("push", "licence", None, "give --licence: that of the videos and annotations they come from")
+    paths = sorted((Path(folder) / "trees").glob("*.json"))
+    if not paths:
+        raise InputError(folder, "trees", 0, "give a folder with caption trees in trees/")
+    captioners: Counter[str] = Counter()
+    captions, missing, hours = 0, 0, 0.0
+    for path in paths:
+        tree = CaptionTree.load(path)
+        captioners[str(tree.made_by.get("captioner", "not recorded"))] += 1
+        captions += len(tree.captions)
+        missing += len(tree.missing())
+        hours += tree.grid.duration / 3600
+    header = {"license": licence, "pretty_name": repo.partition("/")[2], "language": ["en"], "tags": ["clipscout"]}
+    made_by = ", ".join(
+        f"{' '.join(name.replace('<', '‹').split())} {count}" for name, count in captioners.most_common()
+    )
+    return (
+        f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n# {repo.partition('/')[2]}\n\n"
+        f"Caption trees of {len(paths):,} videos, {hours:.1f} hours: {captions:,} captions, {missing:,} segments "
+        f"without one. Captioned by: {made_by}.\n\n"
+        "One JSON file a video: `duration`, `width`, `depth` and `segments` with `path`, `start`, `end` and `caption`; "
+        "children divide their parent into `width` equal parts. `clipscout` reads them with `navigation.TreeStore`.\n"
+    )

@@ -6,16 +6,20 @@ states), logs and checkpoints stay. Every text is looked through for credentials
 
 import fnmatch
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.utils import HfHubHTTPError, validate_repo_id
+from peft import PeftModel
 from safetensors import safe_open
+from trl import ModelConfig
 
 from navigation import CaptionTree, InputError
 from runtime.secrets import refuse_secrets, secret_in
+from trainer.checkpoint import NAME, load_model, load_tokenizer, refuse_pickled_adapter
 
 MODEL_FILES = (
     "config.json", "generation_config.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json",
@@ -192,3 +196,30 @@ def upload(made: Plan, private: bool = True) -> str:
     except HfHubHTTPError as error:
         raise InputError("Hub", "answer", str(error).splitlines()[0], "check HF_TOKEN and its rights") from None
     return str(commit.commit_url)
+
+
+CARRIED = (NAME, "resolved_config.yaml", "metrics.jsonl")
+
+
+def merge_adapter(folder: str | Path, out: str | Path) -> Path:
+    """Adds a LoRA adapter's weights to its base's and saves the whole model in `out`, with tokenizer and records.
+
+    Raises:
+        InputError: the folder holds no adapter, or its weights are a pickle.
+    """
+    folder, out = Path(folder), Path(out)
+    config = folder / "adapter_config.json"
+    if not config.is_file():
+        raise InputError(
+            folder, "adapter_config.json", None, "not there: give the folder of an adapter, or do not merge"
+        )
+    refuse_pickled_adapter(str(folder))
+    base = json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    model = PeftModel.from_pretrained(load_model(ModelConfig(model_name_or_path=base, dtype="auto")), str(folder))
+    merged = model.merge_and_unload()
+    merged.save_pretrained(out)
+    load_tokenizer(str(folder)).save_pretrained(out)
+    for name in CARRIED:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, out / name)
+    return out

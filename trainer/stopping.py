@@ -1,4 +1,4 @@
-"""SIGTERM on a pre-emptible node: finish the step at hand, save, stop."""
+"""How a training run stops before its end: on a signal, with a reason and an exit code."""
 
 import signal
 import threading
@@ -6,6 +6,26 @@ from types import FrameType
 
 import torch
 from transformers import TrainerCallback
+
+PREEMPTED = 75
+"""Exit code of a run that was told to stop and saved itself (EX_TEMPFAIL): start it again and it goes on."""
+
+
+class TrainingFailed(RuntimeError):
+    """A run that cannot go on: a loss that is no number, no memory, no disk. The message names the mend."""
+
+
+class Preempted(Exception):
+    """A run that was told to stop, and stopped after saving.
+
+    Args:
+        step: Optimizer steps done.
+        checkpoint: The folder to go on from.
+    """
+
+    def __init__(self, step: int, checkpoint: str) -> None:
+        super().__init__(f"told to stop: saved step {step} to {checkpoint}; run the same command again to go on")
+        self.step, self.checkpoint = step, checkpoint
 
 
 class StopOnSignal(TrainerCallback):
