@@ -79,10 +79,10 @@ eval: setup ## one policy on a benchmark: POLICY=retrieval BENCHMARK=nextgqa DAT
 	  $(if $(TREES),--trees $(TREES)) $(ARGS)
 
 bench-eval: setup ## every rule policy on NExT-GQA and Goal-Step, tables and figures for docs/ (ARGS="--data folder")
-	$(BIN)/python -m evaluation.bench $(ARGS)
+	$(BIN)/python -m benchmarks.evaluation $(ARGS)
 
 bench-scale: setup ## cost of each strategy on generated videos from 10 minutes to 24 hours
-	$(BIN)/python -m evaluation.scale $(ARGS)
+	$(BIN)/python -m benchmarks.strategies $(ARGS)
 
 report: setup ## write the demo's report again from its files
 	$(BIN)/clipscout report $(ARGS)

@@ -11,8 +11,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from evaluation.docs_block import replace_block
-from evaluation.palette import INK, LINE, MUTED, SERIES, in_order
+from evaluation.style import INK, LINE, MUTED, SERIES, in_order, replace_block
 from trainer.recorder import read_metrics
 
 PAGE, FIGURE = Path("docs/demo.md"), Path("docs/images/demo_seeds.png")

@@ -21,9 +21,9 @@ from typing import Any
 import yaml
 
 import trainer.grpo
-from evaluation.docs_block import replace_block
 from evaluation.journal import read_trajectories
 from evaluation.run import evaluate_corpus
+from evaluation.style import replace_block
 from navigation import Status, repeats, write_atomic, write_json
 from trainer.recorder import read_metrics
 
@@ -165,7 +165,7 @@ def figure(out: Path, seeds: int, path: Path, start: Mapping[str, float] | None)
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from evaluation.palette import INK, LINE, MUTED, SERIES
+    from evaluation.style import INK, LINE, MUTED, SERIES
 
     plt.rcParams["svg.hashsalt"] = "clipscout"
     markers = {"none": "o", "fixed": "s", "steered": "^"}

@@ -74,7 +74,7 @@ def figure(runs: Mapping[int, Path], start: Mapping[str, Any], ends: Mapping[int
     from matplotlib.figure import Figure
 
     from evaluation.drawing import STYLE
-    from evaluation.palette import INK, SERIES
+    from evaluation.style import INK, SERIES
 
     with matplotlib.rc_context(STYLE):
         drawing = Figure(figsize=(10, 3.8), layout="constrained")

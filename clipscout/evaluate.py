@@ -42,10 +42,9 @@ def evaluate(
 ) -> None:
     """One policy's accuracy, visits and cost. Run the same command again to go on after a stop."""
     from clipscout.tables import policy_table
-    from evaluation.corpus_folder import corpus_folder
     from evaluation.cost_model import CostModel
     from evaluation.evaluate import EvaluationStopped
-    from evaluation.run import EndpointOptions, evaluate_corpus
+    from evaluation.run import EndpointOptions, corpus_folder, evaluate_corpus
     from navigation import Limits
     from runtime import EndpointSettings
 

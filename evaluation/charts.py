@@ -1,13 +1,16 @@
 """The report's charts, drawn by matplotlib and given as SVG whose text is text and whose colours follow the page."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 
 from evaluation.drawing import STYLE, clip, error_bars, new_figure, place_labels, to_svg
-from evaluation.palette import MUTED, SERIES, colour_of, in_order, marker_of
+from evaluation.style import MUTED, SERIES, colour_of, in_order, marker_of
 
 _SMOOTH_FROM = 16
 _COST_TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -110,3 +113,83 @@ def _running_mean(values: Sequence[float]) -> list[float]:
     half = max(1, len(values) // 20)
     windows = (values[max(0, index - half) : index + half + 1] for index in range(len(values)))
     return [sum(window) / len(window) for window in windows]
+
+
+Series = dict[str, list[tuple[float, float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class CurveChart:
+    """One chart: `(step, value)` pairs by label; `lowest` and `highest` are what its value axis must reach."""
+
+    name: str
+    title: str
+    series: Series
+    lowest: float | None = None
+    highest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Metrics whose names match go into one chart; the pattern's group `label`, if it has one, names the curve."""
+
+    name: str
+    title: str
+    pattern: str
+    lowest: float | None = None
+    highest: float | None = None
+
+
+_EVAL = r"(?:eval[_/])?"
+_RULES = (
+    _Rule("loss", "Loss", rf"(?P<label>{_EVAL}loss)"),
+    _Rule("token-accuracy", "Token accuracy", rf"(?P<label>{_EVAL}(?:mean_)?token_accuracy)", highest=1.0),
+    _Rule("reward", "Reward", rf"(?P<label>{_EVAL}reward)(?:/mean)?"),
+    _Rule("accuracy", "Right answers", rf"(?P<label>{_EVAL}accuracy)(?:/mean)?", 0.0, 1.0),
+    _Rule("visits", "Visits a question", rf"(?P<label>{_EVAL}visits)(?:/mean)?", lowest=0.0),
+    _Rule("statuses", "How episodes end", r"status(?:es)?/(?P<label>[a-z_]+)", 0.0, 1.0),
+)
+_PART = re.compile(r"(?:eval[_/])?rewards?(?:_parts?)?/(?P<label>[^/]+?)(?:/mean)?")
+"""Reward parts get a chart each: they have scales of their own. trl logs them as `rewards/<name>/mean`."""
+_LOSS_OF_REINFORCEMENT = "grpo"
+
+
+def curves_of(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[CurveChart]]:
+    """Charts by stage; stages without anything to draw are left out.
+
+    Drawn are `loss`, token accuracy, `reward`, `accuracy`, `visits`, each reward part (`rewards/<name>/mean`) and
+    `status/<name>`, with or without `eval_` before them. Rows without `step` and values that are no finite numbers are
+    left out.
+    """
+    return {stage: charts for stage, rows in stages.items() if (charts := _charts(stage, rows))}
+
+
+def _charts(stage: str, rows: Sequence[Mapping[str, Any]]) -> list[CurveChart]:
+    columns: Series = {}
+    for row in rows:
+        step = row.get("step")
+        if _is_number(step):
+            for key, value in row.items():
+                if key != "step" and _is_number(value):
+                    columns.setdefault(key, []).append((step, value))
+    charts = []
+    for rule in _RULES:
+        if rule.name == "loss" and stage.startswith(_LOSS_OF_REINFORCEMENT):
+            continue  # the surrogate loss of a policy gradient says nothing about progress
+        found: Series = {}
+        for key in columns:
+            match = re.fullmatch(rule.pattern, key)
+            if match:
+                found[match["label"].replace("_", " ").replace("/", " ")] = sorted(columns[key])
+        if found:
+            charts.append(CurveChart(rule.name, rule.title, found, rule.lowest, rule.highest))
+    for key in columns:
+        match = _PART.fullmatch(key)
+        if match:
+            label = match["label"].replace("_", " ")
+            charts.append(CurveChart(f"part-{key}", f"Reward part: {label}", {label: sorted(columns[key])}))
+    return charts
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -7,12 +7,11 @@ from math import fsum
 import numpy as np
 
 from evaluation.bootstrap import paired_difference
-from evaluation.card import unequal_terms
 from evaluation.metrics import pass_at
-from evaluation.palette import in_order
-from evaluation.result import Result, Row
+from evaluation.result import Result, Row, unequal_terms
 from evaluation.scorers import Scores, right, score
 from evaluation.scorers.metric import Estimate, estimates, micro
+from evaluation.style import in_order
 from navigation import InputError
 
 CLOSED_BOOK = "closed_book"

@@ -9,9 +9,9 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from evaluation.comparison import Comparison, Entry, front, lengths
 from evaluation.drawing import STYLE, along_steps, clip, error_bars, place_labels, to_svg
-from evaluation.palette import INK, MUTED, colour_of, marker_of
 from evaluation.scorers import right
 from evaluation.scorers.metric import estimates, micro
+from evaluation.style import INK, MUTED, colour_of, marker_of
 
 TRUTH = ("expert",)
 """Policies that are given the truth: shown, but no part of the front."""

@@ -10,10 +10,10 @@ from markupsafe import Markup
 from evaluation.bootstrap import LEVEL, METHOD
 from evaluation.comparison import COSTS, Comparison, Difference, Entry, compare
 from evaluation.comparison_charts import figures, save_pictures
-from evaluation.palette import SERIES, colour_of
 from evaluation.report import number, percent
 from evaluation.result import Result
 from evaluation.scorers.metric import Estimate
+from evaluation.style import SERIES, colour_of
 from navigation import write_atomic
 
 INTERVALS = f"{100 * LEVEL:.0f} % intervals, {METHOD}"

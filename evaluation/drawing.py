@@ -8,8 +8,7 @@ from typing import Any
 
 import matplotlib
 
-from evaluation.palette import CSS_NAMES, INK, LINE, MUTED
-from evaluation.spacing import spread
+from evaluation.style import CSS_NAMES, INK, LINE, MUTED, spread
 
 STYLE = {
     "svg.fonttype": "none", "text.parse_math": False, "font.size": 10, "font.family": "DejaVu Sans",

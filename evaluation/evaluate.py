@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.cost_model import CostModel
-from evaluation.evidence import evidence
 from evaluation.journal import Journal
-from evaluation.meter import Meter
+from evaluation.meter import Meter, evidence
 from evaluation.progress import EvaluationProgress
 from navigation import EnvironmentFactory, InputError, Limits, Policy, Question, Trajectory, run
 

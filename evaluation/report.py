@@ -8,11 +8,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from evaluation.charts import accuracy_against_visits, line_chart
-from evaluation.curves import CurveChart, curves_of
-from evaluation.palette import SERIES, colour_of, in_order
-from evaluation.walk_view import group_walks
-from evaluation.written import interval, number, percent
+from evaluation.charts import CurveChart, accuracy_against_visits, curves_of, line_chart
+from evaluation.episode_view import group_walks
+from evaluation.style import SERIES, colour_of, in_order, interval, number, percent
 from navigation import Question, Status, Trajectory, TreeStore, write_atomic
 
 PNG_NAME = "accuracy_against_visits.png"

@@ -2,26 +2,135 @@
 
 import asyncio
 import hashlib
+import json
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluation.card import card_hash, make_card
+from data_gen.corpora import load_corpus, write_corpus
+from evaluation.bootstrap import LEVEL, METHOD
 from evaluation.cost_model import CostModel
 from evaluation.evaluate import check_questions, evaluate
 from evaluation.meter import build_cost
 from evaluation.metrics import summarise
 from evaluation.paid_calls import PaidCalls
 from evaluation.policies import make_policy
-from evaluation.policies.endpoint_mind import EndpointMind
-from evaluation.result import row_of, write_result
-from evaluation.scorers import score
-from evaluation.summary import read_summary, write_summary
-from navigation import EnvironmentFactory, InputError, Limits, Policy, Question, Trajectory, TreeStore, read_questions
+from evaluation.policies.judge import EndpointMind
+from evaluation.result import card_hash, make_card, row_of, write_result
+from evaluation.scorers import Scores, score
+from navigation import (
+    EnvironmentFactory,
+    InputError,
+    Limits,
+    Policy,
+    Question,
+    Trajectory,
+    TreeStore,
+    read_questions,
+    write_json,
+)
 from navigation.question import held_out
 from runtime import EndpointSettings
+
+RECORD = "corpus.json"
+
+
+def corpus_folder(
+    name: str, data: str | Path | None, folder: str | Path, seed: int = 0, limit: int | None = None
+) -> Path:
+    """Writes the corpus into `folder` if it is not there yet, with what it was made from in `corpus.json`.
+
+    Args:
+        name: Corpus.
+        data: Its folder as downloaded; None for a generated one.
+        folder: Holds nothing else.
+        seed: See `load_corpus`.
+        limit: See `load_corpus`.
+
+    Returns:
+        The folder, with `questions.jsonl`, and `trees/` if the corpus has captions.
+
+    Raises:
+        InputError: the folder holds another corpus, or one of which it is not known what it was made from.
+    """
+    folder = Path(folder)
+    asked = {
+        "corpus": name, "data": None if data is None else str(Path(data).resolve()), "seed": seed, "limit": limit,
+    }  # fmt: skip
+    # The questions are written last: without them what is there is a part of a corpus, and is written again.
+    if (folder / "questions.jsonl").is_file():
+        _check(folder, asked)
+        return folder
+    corpus = load_corpus(name, data, seed, limit)
+    write_json(folder / RECORD, asked)
+    write_corpus(corpus, folder)
+    return folder
+
+
+def _check(folder: Path, asked: dict[str, Any]) -> None:
+    path = folder / RECORD
+    other = f"give another folder of results, or remove {folder}: it is then made anew"
+    if not path.is_file():
+        raise InputError(path, "file", "not there", f"what these questions were made from is not known: {other}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("no JSON object")
+    except ValueError as error:
+        raise InputError(path, "file", str(error), other) from None
+    for field, value in asked.items():
+        if found.get(field) != value:
+            raise InputError(path, field, found.get(field), f"{value!r} is asked for: {other}")
+
+
+def write_summary(
+    path: str | Path, policies: Mapping[str, Mapping[str, Any]], seconds: float, seed: int,
+    card: Mapping[str, Any] | None = None, build: Mapping[str, Any] | None = None, scores: Scores | None = None,
+    measured: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Writes and returns `{"policies": {name: summary}, "seconds", "seed", "interval"}`, and what else is given.
+
+    Args:
+        path: The file.
+        policies: What `metrics.summarise` made of each policy, all on the same questions.
+        seconds: Wall time.
+        seed: Of the policies, the draws of the intervals included.
+        card: What the results depend on.
+        build: What captions cost to make.
+        scores: The benchmark's official figures.
+        measured: Mean wall seconds of an episode on this machine.
+    """
+    summary = {
+        "policies": dict(policies),
+        "seconds": round(seconds, 3),
+        "seed": seed,
+        "interval": f"{100 * LEVEL:.0f} % intervals, {METHOD}",
+    }
+    more = {
+        "card": card, "build": build, "scores": None if scores is None else asdict(scores),
+        "seconds_measured": None if measured is None else round(measured, 4),
+    }  # fmt: skip
+    summary |= {name: value for name, value in more.items() if value is not None}
+    write_json(path, summary)
+    return summary
+
+
+def read_summary(path: str | Path) -> dict[str, Any]:
+    """A summary from its file.
+
+    Raises:
+        InputError: no such file, or a file that is no summary.
+    """
+    try:
+        summary = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(path, "file", str(error), "give the summary.json of a finished evaluation") from None
+    if not isinstance(summary, dict) or not isinstance(summary.get("policies"), dict):
+        raise InputError(path, "policies", None, "give the summary.json of a finished evaluation")
+    return summary
+
 
 if TYPE_CHECKING:
     from rewards import RewardMix

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.policies import reader
-from evaluation.policies.notes import Note, notes_read
-from evaluation.policies.statements import WordWeights, statements_by_level, words_of
+from evaluation.policies.notes import Note, WordWeights, notes_read, statements_by_level, words_of
 from navigation import GET_CAPTION, VIDEO_QA, Reply, SegmentPath, Task, assistant_message
 from navigation.grid import clock, format_path
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from clipscout.view.offsets import Row
 from clipscout.view.walk_set import WalkSet
-from evaluation.walk_figure import WalkFigure, walk_figure
-from evaluation.walk_view import Turn, turns_of
+from evaluation.episode_view import Turn, WalkFigure, turns_of, walk_figure
 from navigation import CaptionTree, InputError, Question, Trajectory
 from navigation.errors import is_number
 from rewards import Breakdown, explain

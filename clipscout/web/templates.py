@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 import evaluation
 from clipscout.web.shown import shown
-from evaluation.written import interval, number, percent
+from evaluation.style import interval, number, percent
 from navigation.grid import clock, format_path
 
 REPORT_TEMPLATES = Path(evaluation.__file__).parent / "templates"

@@ -8,15 +8,15 @@ from typing import Any
 from navigation import InputError, Policy, Question, TreeStore
 
 _CLASSES = {
-    "random": ("evaluation.policies.random", "RandomPolicy"),
-    "uniform": ("evaluation.policies.uniform", "UniformPolicy"),
-    "exhaustive": ("evaluation.policies.exhaustive", "ExhaustivePolicy"),
+    "random": ("evaluation.policies.planned", "RandomPolicy"),
+    "uniform": ("evaluation.policies.planned", "UniformPolicy"),
+    "exhaustive": ("evaluation.policies.planned", "ExhaustivePolicy"),
     "retrieval": ("evaluation.policies.retrieval", "RetrievalPolicy"),
-    "closed_book": ("evaluation.policies.closed_book", "ClosedBookPolicy"),
-    "overview": ("evaluation.policies.closed_book", "ClosedBookPolicy"),
-    "best_first": ("evaluation.policies.best_first", "BestFirstPolicy"),
-    "coarse_to_fine": ("evaluation.policies.coarse_to_fine", "CoarseToFinePolicy"),
-    "spotlight": ("evaluation.policies.spotlight", "SpotlightPolicy"),
+    "closed_book": ("evaluation.policies.planned", "ClosedBookPolicy"),
+    "overview": ("evaluation.policies.planned", "ClosedBookPolicy"),
+    "best_first": ("evaluation.policies.search", "BestFirstPolicy"),
+    "coarse_to_fine": ("evaluation.policies.search", "CoarseToFinePolicy"),
+    "spotlight": ("evaluation.policies.search", "SpotlightPolicy"),
     "consensus": ("evaluation.policies.consensus", "ConsensusPolicy"),
     "endpoint": ("evaluation.policies.endpoint", "EndpointPolicy"),
     "expert": ("data_gen.expert", "Expert"),

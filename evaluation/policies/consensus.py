@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaluation.policies.leaf_index import LeafIndex
 from evaluation.policies.reader import Verdict
+from evaluation.policies.retrieval import LeafIndex
 from evaluation.policies.search import Look, SearchPolicy
 from navigation import SegmentPath, TreeStore
 

@@ -1,7 +1,11 @@
 """What a policy has read so far, taken back from the transcript."""
 
-from collections.abc import Sequence
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from navigation import GET_CAPTION, VIDEO_QA, SegmentPath, Task, initial_messages
@@ -59,3 +63,62 @@ def _note(task: Task, call: dict[str, Any], reply: str) -> Note | None:
     if call["name"] == VIDEO_QA and not reply.startswith("Error: "):
         return Note(path, start, end, reply)
     return None
+
+
+_SENTENCE_END = re.compile(r"(?<=[.;!?])\s+|\n+")
+_WORD = re.compile(r"[^\W_]+")
+_SUFFIX = re.compile(r"(?<=\w{3})(?:ing|ed|es|s)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One sentence of a caption and the seconds it may lie in."""
+
+    words: frozenset[str]
+    start: float
+    end: float
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The distinct words of a text, lower case, common English endings cut."""
+    return frozenset(_SUFFIX.sub("", word) for word in _WORD.findall(text.lower()))
+
+
+@lru_cache(maxsize=65_536)
+def sentences(caption: str) -> tuple[frozenset[str], ...]:
+    """The word sets of a caption's sentences. Cached: many questions read the same captions."""
+    found = (words_of(part) for part in _SENTENCE_END.split(caption))
+    return tuple(words for words in found if words)
+
+
+def statements_by_level(notes: Iterable[Note]) -> dict[int, list[Statement]]:
+    """Statements in time order for each level read.
+
+    A statement that goes on unchanged in the next segment becomes one, so that "what comes next" means the next other
+    thing, and a span is as long as what it describes. Levels stay apart, because a parent repeats its children.
+    """
+    levels: dict[int, list[Statement]] = {}
+    for note in sorted(set(notes), key=lambda note: (note.start, note.path, note.text)):
+        sequence = levels.setdefault(len(note.path), [])
+        for words in sentences(note.text):
+            if sequence and sequence[-1].words == words and sequence[-1].end >= note.start:
+                sequence[-1] = Statement(words, sequence[-1].start, max(sequence[-1].end, note.end))
+            else:
+                sequence.append(Statement(words, note.start, note.end))
+    return {level: sequence for level, sequence in levels.items() if sequence}
+
+
+class WordWeights:
+    """Inverse document frequency over the statements read: `log(1 + n / df)`, unseen words as if seen once."""
+
+    def __init__(self, statements: Sequence[Statement]) -> None:
+        self._count = max(1, len(statements))
+        self._seen = Counter(word for statement in statements for word in statement.words)
+
+    def total(self, words: Iterable[str]) -> float:
+        return math.fsum(sorted(math.log(1 + self._count / max(1, self._seen[word])) for word in words))
+
+    def share(self, wanted: frozenset[str], found: frozenset[str]) -> float:
+        """How much of the weight of `wanted` is in `found`, in [0, 1]."""
+        common = wanted & found
+        return self.total(common) / self.total(wanted) if common else 0.0

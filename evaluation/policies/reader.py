@@ -7,17 +7,24 @@ the statement that fits that something. Options that are time spans are compared
 statement. Equal scores are settled by a seeded choice.
 """
 
+import hashlib
+import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.evidence import cite
-from evaluation.policies.notes import Note, notes_read
-from evaluation.policies.seeded import generator
-from evaluation.policies.statements import Statement, WordWeights, statements_by_level, words_of
+from evaluation.meter import cite
+from evaluation.policies.notes import Note, Statement, WordWeights, notes_read, statements_by_level, words_of
 from navigation import LETTERS, Reply, Task, assistant_message
 from navigation.grid import format_path
+
+
+def generator(*parts: object) -> random.Random:
+    """A random generator seeded by the texts of `parts` (SHA-256; Python's own `hash` differs from run to run)."""
+    text = "\x00".join(map(str, parts))
+    return random.Random(int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), "big"))
+
 
 _CLOCK = r"(?:(\d+):)?(\d{1,3}):(\d{2})(?:\.\d+)?"
 _SPAN = re.compile(rf"\D*?{_CLOCK}\s*(?:-|–|—|to|until)\s*{_CLOCK}\D*")

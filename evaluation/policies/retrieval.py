@@ -9,13 +9,111 @@ embedding model where one is named.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from evaluation.policies.embedding_index import EmbeddingIndex, load_encoder
-from evaluation.policies.leaf_index import LeafIndex
+import bm25s
+import numpy as np
+
 from evaluation.policies.planned import PlannedPolicy
-from navigation import SegmentPath, Task, TreeStore
+from navigation import CaptionTree, InputError, SegmentPath, Task, TreeStore
+
+
+class LeafIndex:
+    """Ranks the leaves of a tree by their captions (bm25s, Lucene's BM25 formula).
+
+    Args:
+        tree: Leaves without a caption are left out.
+    """
+
+    def __init__(self, tree: CaptionTree) -> None:
+        self.leaves: Sequence[SegmentPath] = [
+            path for path in tree.grid.paths(tree.grid.depth) if path in tree.captions
+        ]
+        texts = [_words(tree.captions[path]) for path in self.leaves]
+        self._known = {word for text in texts for word in text}
+        self._scorer = None
+        if self._known:
+            self._scorer = bm25s.BM25()
+            self._scorer.index(texts, show_progress=False)
+
+    @property
+    def size(self) -> int:
+        """Captions that had to exist for this index."""
+        return len(self.leaves)
+
+    def scores(self, query: str) -> list[float]:
+        """One score a leaf, in the order of `leaves`; all 0 where no word of the query is known."""
+        words = [word for word in _words(query) if word in self._known]
+        if self._scorer is None or not words:
+            return [0.0] * len(self.leaves)
+        return [float(score) for score in self._scorer.get_scores(words)]
+
+    def search(self, query: str, count: int) -> list[SegmentPath]:
+        """The `count` best leaves, best first; equal scores in time order."""
+        scores = self.scores(query)
+        order = sorted(range(len(self.leaves)), key=lambda index: (-scores[index], index))
+        return [self.leaves[index] for index in order[:count]]
+
+
+def _words(text: str) -> list[str]:
+    return bm25s.tokenize([text], stopwords="en", show_progress=False, return_ids=False)[0]
+
+
+Encoder = Callable[[list[str]], np.ndarray]
+"""Texts to `(texts, dimensions)`."""
+
+
+class EmbeddingIndex:
+    """Ranks the leaves of a tree by cosine similarity of their captions' embeddings to the query's.
+
+    Args:
+        tree: Leaves without a caption are left out.
+        encode: Makes the embeddings.
+    """
+
+    def __init__(self, tree: CaptionTree, encode: Encoder) -> None:
+        self.leaves: Sequence[SegmentPath] = [
+            path for path in tree.grid.paths(tree.grid.depth) if path in tree.captions
+        ]
+        self._encode = encode
+        self._vectors = _unit(encode([tree.captions[path] for path in self.leaves])) if self.leaves else None
+
+    @property
+    def size(self) -> int:
+        """Captions that had to exist for this index."""
+        return len(self.leaves)
+
+    def search(self, query: str, count: int) -> list[SegmentPath]:
+        """The `count` best leaves, best first; equal scores in time order."""
+        if self._vectors is None:
+            return []
+        scores = self._vectors @ _unit(self._encode([query]))[0]
+        order = sorted(range(len(self.leaves)), key=lambda index: (-round(float(scores[index]), 6), index))
+        return [self.leaves[index] for index in order[:count]]
+
+
+@lru_cache(maxsize=2)
+def load_encoder(model: str) -> Encoder:
+    """A sentence-transformers model, by folder or Hub name, on the CPU or the first GPU.
+
+    Raises:
+        InputError: sentence-transformers is not installed.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        mend = "pip install sentence-transformers, or leave --embedder out to rank by BM25"
+        raise InputError("policy retrieval", "embedder", model, mend) from None
+    loaded = SentenceTransformer(model)
+    return lambda texts: np.asarray(loaded.encode(texts, show_progress_bar=False))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1.0)
+
 
 _KEPT = 64
 """Indices kept in memory: questions on one video mostly come one after another."""

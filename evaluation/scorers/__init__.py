@@ -1,4 +1,4 @@
-"""Official scoring: one file a benchmark, each with the rule it was read from."""
+"""Official scoring of each benchmark, with the rule it was read from."""
 
 from collections import Counter
 from collections.abc import Sequence

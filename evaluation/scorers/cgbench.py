@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from evaluation.evidence import MOST
+from evaluation.meter import MOST
 from evaluation.result import Row
 from evaluation.scorers import right
-from evaluation.scorers.metric import Metric, micro
-from evaluation.scorers.spans import union_iou
+from evaluation.scorers.metric import Metric, micro, union_iou
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 RULE = (

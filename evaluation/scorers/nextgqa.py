@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from evaluation.result import Row
 from evaluation.scorers import right
-from evaluation.scorers.metric import Metric, micro
-from evaluation.scorers.spans import best_overlap
+from evaluation.scorers.metric import Metric, best_overlap, micro
 
 RULE = (
     "Acc@QA: accuracy. Acc@GQA: right, and at least half of the predicted span lies in a true segment. mIoP, mIoU: "

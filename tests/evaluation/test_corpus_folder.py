@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clipscout.main import app
-from evaluation.corpus_folder import corpus_folder
+from evaluation.run import corpus_folder
 from navigation import InputError
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from evaluation.curves import curves_of
+from evaluation.charts import curves_of
 
 
 def names(charts):

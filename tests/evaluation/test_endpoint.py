@@ -7,7 +7,7 @@ import pytest
 from evaluation.evaluate import EvaluationStopped
 from evaluation.journal import read_trajectories
 from evaluation.policies.endpoint import wire_messages
-from evaluation.policies.endpoint_mind import read_table
+from evaluation.policies.judge import read_table
 from evaluation.run import EndpointOptions, evaluate_corpus
 from navigation import InputError, Status, write_jsonl
 from runtime import EndpointSettings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation.evidence import cite, evidence
+from evaluation.meter import cite, evidence
 from navigation import TimeGrid, Visit
 
 GRID = TimeGrid(270.0, 3, 3)

@@ -11,7 +11,7 @@ from evaluation.evaluate import evaluate
 from evaluation.metrics import summarise
 from evaluation.policies import make_policy
 from evaluation.report import PNG_NAME, interval, number, percent, tiles, write_report
-from evaluation.summary import write_summary
+from evaluation.run import write_summary
 from navigation import CaptionTree, EnvironmentFactory, TreeStore
 
 HOSTILE = (

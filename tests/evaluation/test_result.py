@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from evaluation.card import card_hash, unequal_terms
-from evaluation.result import labels_of, read_result
+from evaluation.result import card_hash, labels_of, read_result, unequal_terms
 from evaluation.run import evaluate_corpus
 from evaluation.scorers import score
 from navigation import InputError, write_jsonl

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from evaluation.run import evaluate_corpus
-from evaluation.summary import read_summary, write_summary
+from evaluation.run import evaluate_corpus, read_summary, write_summary
 from navigation import InputError, write_jsonl
 
 

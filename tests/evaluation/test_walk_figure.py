@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.spacing import spread
-from evaluation.walk_figure import WIDTH, walk_figure
-from evaluation.walk_view import turns_of
+from evaluation.episode_view import WIDTH, turns_of, walk_figure
+from evaluation.style import spread
 from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Status, TimeGrid, Trajectory, Visit, assistant_message
 
 

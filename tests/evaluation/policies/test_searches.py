@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import pytest
 
+from benchmarks.strategies import grown_questions, grown_tree
 from evaluation.policies import RULES, make_policy
-from evaluation.policies.embedding_index import EmbeddingIndex
-from evaluation.policies.mind import LexicalMind
+from evaluation.policies.judge import LexicalMind
 from evaluation.policies.notes import Note
 from evaluation.policies.reader import Verdict
-from evaluation.scale import grown_questions, grown_tree
+from evaluation.policies.retrieval import EmbeddingIndex
 from navigation import EnvironmentFactory, InputError, Limits, Status, Task, TreeStore, run
 
 SEARCHES = ("best_first", "coarse_to_fine", "spotlight", "consensus")

@@ -6,11 +6,10 @@ from pathlib import Path
 from evaluation.comparison import compare
 from evaluation.comparison_charts import save_pictures
 from evaluation.comparison_page import markdown, write_comparison
-from evaluation.corpus_folder import corpus_folder
-from evaluation.docs_block import replace_block
 from evaluation.policies import RULES
 from evaluation.result import NAME, read_result
-from evaluation.run import evaluate_corpus
+from evaluation.run import corpus_folder, evaluate_corpus
+from evaluation.style import replace_block
 
 CORPORA = {"nextgqa": "nextgqa", "goalstep": "ego4d_goalstep"}
 """Corpora with captions, and their folders under --data."""

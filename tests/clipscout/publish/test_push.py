@@ -13,8 +13,7 @@ from trl import ModelConfig
 from typer.testing import CliRunner
 
 from clipscout.main import app
-from clipscout.publish import merge_adapter
-from clipscout.publish import plan
+from clipscout.publish import merge_adapter, plan
 from navigation import InputError, write_json
 from runtime.secrets import secret_in
 from trainer.checkpoint import load_model, load_tokenizer, write_record

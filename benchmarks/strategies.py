@@ -19,12 +19,11 @@ from typing import Any
 import matplotlib
 
 from evaluation.cost_model import CostModel
-from evaluation.docs_block import replace_block
 from evaluation.drawing import STYLE, label_ends
 from evaluation.meter import Meter
-from evaluation.palette import MUTED, colour_of, marker_of
 from evaluation.policies import make_policy
-from evaluation.policies.seeded import generator
+from evaluation.policies.reader import generator
+from evaluation.style import MUTED, colour_of, marker_of, replace_block
 from navigation import (
     LETTERS,
     CaptionTree,
