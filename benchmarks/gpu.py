@@ -10,10 +10,15 @@ and give way to the next.
 """
 
 import argparse
+import gc
+import json
+import signal
 import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +31,6 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PrinterCallback
 from trl import GRPOConfig, SFTConfig
 
 from benchmarks.grpo import TURNS, Clock, force, padded_rows, script
-from benchmarks.results import Report
 from data_gen.traces import write_traces
 from navigation import EnvironmentFactory
 from rewards import RewardMix
@@ -37,6 +41,73 @@ from trainer.grpo_trainer import NavigationGRPOTrainer
 from trainer.run import quiet_unless_watched
 from trainer.sft_trainer import WalkTrainer
 from trainer.tiny_base import corpus_texts, train_tokenizer
+
+
+class OutOfTime(BaseException):
+    """Not an `Exception`: what catches a result's errors lets it pass."""
+
+
+class Report:
+    """Results, printed and kept as they come.
+
+    Args:
+        file: Where they are written as JSON; None: nowhere.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self.file, self.results = file, []
+
+    def add(self, part: str, name: str, **figures: Any) -> None:
+        self.results.append({"part": part, "name": name, **figures})
+        shown = (
+            f"{key}={value:,.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in figures.items()
+        )
+        print(f"{part:<8}{name}: {', '.join(shown)}", flush=True)
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.write_text(json.dumps(self.results, indent=1), encoding="utf-8")
+
+    @contextmanager
+    def within(self, part: str, deadline: float) -> Iterator[None]:
+        """Runs a part until `deadline` at most, and adds how it ended."""
+
+        def stop(*_: Any) -> None:
+            raise OutOfTime
+
+        before, begun, how = signal.signal(signal.SIGALRM, stop), time.monotonic(), "done"
+        signal.setitimer(signal.ITIMER_REAL, max(1.0, deadline - begun))
+        try:
+            yield
+        except OutOfTime:
+            how = "out of time"
+        except Exception as error:
+            how = told(error)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        free()
+        self.add(part, "end", how=how, seconds=time.monotonic() - begun)
+
+    def attempt(self, part: str, name: str, measure: Callable[[], dict[str, Any]]) -> None:
+        """Adds what `measure` finds, or why it found nothing."""
+        try:
+            figures = measure()
+        except Exception as error:  # memory, or a kernel that this machine lacks: the other results do not need it
+            figures = {"error": told(error)}
+        free()
+        self.add(part, name, **figures)
+
+
+def told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:400]}"
+
+
+def free() -> None:
+    """Gives a GPU's memory back; trainers and their models refer to each other."""
+    if torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
+
 
 QWEN3_8B = Path(__file__).parents[1] / "configs/model/qwen3_8b_random.yaml"
 SMALL = {

@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.navigation import make_tree
-from clipscout.ask.asking import ask, make_question
 from clipscout.ask.descent import DescentPolicy
-from clipscout.ask.parts import Parts
-from clipscout.ask.subject import open_subject
+from clipscout.ask.models import Parts
+from clipscout.ask.session import ask, make_question
+from clipscout.ask.source import open_subject
 from navigation import TimeGrid, TreeStore
 
 QUESTION, OPTIONS = "who opens the door of the red car?", ["a man", "two children", "a dog"]

@@ -69,7 +69,7 @@ def main() -> None:
             from starlette.testclient import TestClient
 
             from clipscout.view.app import view_app
-            from clipscout.view.walk_set import find_sets
+            from clipscout.view.trajectory_set import find_sets
 
             (walks,) = find_sets(Path(folder))
             walks.offsets.refresh()

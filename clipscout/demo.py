@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from clipscout.demo_stages import CONSOLE, Stages, stage_seconds
-from clipscout.tables import policy_table
+from clipscout.evaluate import policy_table
 from navigation import InputError, Question, Trajectory, TreeStore, read_questions, write_json
 from navigation.question import held_out
 

@@ -6,12 +6,14 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from clipscout.doctor_checks import Finding
 
 TESTED = {
     "torch": "2.13.0", "trl": "1.16.0", "transformers": "5.17.0", "accelerate": "1.15.0", "datasets": "5.2.0",
@@ -23,15 +25,6 @@ LEAST_DISK_GB = 5
 LEAST_OPEN_FILES = 4096
 CODES = {"ok": 0, "note": 0, "mend": 1, "broken": 2}
 """Exit code by level: a note is worth knowing; without a mend a planned run fails; if it is broken, none starts."""
-
-
-class Finding(NamedTuple):
-    """One thing looked at. `level` is ok, note, mend or broken."""
-
-    level: str
-    what: str
-    found: str
-    mend: str = ""
 
 
 def doctor(
@@ -47,7 +40,7 @@ def doctor(
     Exit code 0 if all is well, 1 if something must be mended before a run, 2 if nothing can run here.
     """
     from clipscout import doctor_checks
-    from clipscout.doctor_memory import sft_memory
+    from clipscout.doctor_checks import sft_memory
 
     found = [*machine(), *sft_memory()]
     for url in endpoint or ():

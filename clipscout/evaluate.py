@@ -1,11 +1,19 @@
-"""`clipscout eval`: one policy on a corpus, a benchmark or a traces folder."""
+"""`clipscout eval` and `clipscout compare`: a policy on questions, and results side by side."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from navigation import InputError
+
+if TYPE_CHECKING:
+    from evaluation.comparison import Comparison
 
 
 def evaluate(
@@ -41,7 +49,6 @@ def evaluate(
     concurrency: int = 64,
 ) -> None:
     """One policy's accuracy, visits and cost. Run the same command again to go on after a stop."""
-    from clipscout.tables import policy_table
     from evaluation.cost_model import CostModel
     from evaluation.evaluate import EvaluationStopped
     from evaluation.run import EndpointOptions, corpus_folder, evaluate_corpus
@@ -74,3 +81,74 @@ def evaluate(
         typer.echo(f"stopped: {stopped}. What is finished is kept: run the same command again to go on", err=True)
         raise typer.Exit(1) from None
     policy_table(summary["policies"])
+
+
+def compare_results(
+    results: Annotated[list[Path], typer.Argument(help="Folders of `clipscout eval`, or their result.jsonl.")],
+    out: Annotated[Path | None, typer.Option(help="Also write compare.md, compare.html and pictures there.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the intervals' draws.")] = 0,
+    title: Annotated[str, typer.Option(help="Of the page.")] = "Comparison",
+) -> None:
+    """Scores, costs and paired differences of results on the same questions; the first is what others are held against.
+
+    Results of several benchmarks give a table each.
+    """
+    from evaluation.comparison import compare
+    from evaluation.comparison_page import INTERVALS, write_comparison
+    from evaluation.result import read_result
+
+    read = [read_result(path) for path in results]
+    console = wide_console()
+    for comparison in compare(read, seed):
+        for note in comparison.notes:
+            console.print(Text(note, style="red"))
+        console.print(comparison_table(comparison))
+    console.print(f"{INTERVALS}; differences are paired", highlight=False)
+    if out is not None:
+        for path in write_comparison(read, out, seed, title):
+            console.print(Text(str(path)))
+
+
+def policy_table(policies: Mapping[str, Mapping[str, Any]]) -> None:
+    """Prints accuracy with its interval, visits and cost of each policy."""
+    table = Table(title="accuracy against visits")
+    for column in ("policy", "accuracy", "95 %", "visits", "visit cost", "with index", "grounding", "answered / N"):
+        table.add_column(column, justify="left" if column == "policy" else "right")
+    for name, row in policies.items():
+        low, high = row["accuracy_ci"]
+        table.add_row(
+            name, f"{row['accuracy']:.3f}", f"{low:.3f}-{high:.3f}", f"{row['visits']:.2f}", f"{row['visit_cost']:.2f}",
+            _number(row.get("visit_cost_with_index")), _number(row.get("grounding"), 3),
+            f"{row['answered']} / {row['n']}",
+        )  # fmt: skip
+    wide_console().print(table)
+
+
+def wide_console() -> Console:
+    """A console as wide as the terminal; 120 columns in a file or pipe, where nothing would be gained by cutting."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def comparison_table(comparison: "Comparison") -> Table:
+    """A row a policy of one benchmark."""
+    from evaluation.comparison_page import amount, points, share
+
+    # Names and benchmarks are data: Text keeps rich from reading markup in them.
+    title = Text(f"{comparison.benchmark}: {comparison.questions} questions, {comparison.videos} videos")
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    shown.add_column("policy", overflow="fold")
+    for name in ("accuracy, %", "visits", "captions", "tokens", "seconds", "against first", "answered"):
+        shown.add_column(name, justify="right")
+    for entry in comparison.entries:
+        difference = next((each for each in entry.against_first if each.metric == "accuracy"), None)
+        shown.add_row(
+            Text(entry.name), share(entry.accuracy), amount(entry.costs["visits"]), amount(entry.costs["captions"]),
+            amount(entry.costs["tokens_read"]), amount(entry.costs["seconds_computed"]),
+            "" if difference is None else points(difference), f"{entry.scores.answered}/{entry.scores.n}",
+        )  # fmt: skip
+    return shown

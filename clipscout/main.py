@@ -10,17 +10,14 @@ import typer
 
 from clipscout.ask.command import ask
 from clipscout.captions import captions
-from clipscout.compare import compare_results
-from clipscout.dataset import dataset
-from clipscout.difficulty import difficulty
+from clipscout.dataset import dataset, difficulty
 from clipscout.doctor import doctor
-from clipscout.evaluate import evaluate
+from clipscout.evaluate import compare_results, evaluate
 from clipscout.push import merge, push
-from clipscout.released import import_released
 from clipscout.score import score
 from clipscout.serve.command import serve
 from clipscout.teacher import teacher
-from clipscout.tree import tree
+from clipscout.tree import import_released, tree
 from clipscout.view.command import view
 from navigation import InputError
 

@@ -14,7 +14,7 @@ from clipscout.ask import options as given
 from navigation import InputError
 
 if TYPE_CHECKING:
-    from clipscout.ask.parts import Parts
+    from clipscout.ask.models import Parts
 
 
 def ask(
@@ -66,11 +66,10 @@ async def _session(
     video: Path, questions: list[str], options: list[str], parts: "Parts", tree_video: Path | None, as_json: bool,
     frames: Path | None,
 ) -> bool:  # fmt: skip
-    from clipscout.ask.asking import ask as ask_one
-    from clipscout.ask.asking import make_question, make_walker
-    from clipscout.ask.live import LiveWalk
-    from clipscout.ask.subject import open_subject
-    from clipscout.ask.told import tell_answer
+    from clipscout.ask.session import ask as ask_one
+    from clipscout.ask.session import make_question, make_walker
+    from clipscout.ask.source import open_subject
+    from clipscout.ask.terminal import LiveWalk, tell_answer
     from clipscout.tree import plain
     from navigation import Limits, Status
 

@@ -8,7 +8,7 @@ import typer
 from navigation import InputError
 
 if TYPE_CHECKING:
-    from clipscout.ask.parts import Parts
+    from clipscout.ask.models import Parts
 
 Video = Annotated[Path, typer.Argument(help="A video, an SRT or VTT file, or a caption tree (JSON).")]
 Questions = Annotated[list[str] | None, typer.Argument(help="Questions; options after ` | `. None: read from stdin.")]
@@ -54,7 +54,7 @@ def read_parts(
             0, or one with a model that the price table does not know.
     """
     # Here, so that the command line's help need not wait for the endpoint client's import.
-    from clipscout.ask.parts import Parts, Server
+    from clipscout.ask.models import Parts, Server
     from runtime import Budget
     from runtime.budget import PRICES
 

@@ -1,4 +1,4 @@
-"""The server's application: page, page API, chat API, behind one guard."""
+"""The server's application: page, page API, chat API, behind one guard; bodies of requests and replies."""
 
 import asyncio
 import contextlib
@@ -12,17 +12,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from clipscout.ask.asking import make_walker
-from clipscout.ask.parts import LimitReached, Parts
-from clipscout.serve.desk import Busy, Desk
+from clipscout.ask.models import LimitReached, Parts
+from clipscout.ask.session import make_walker
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import OpenAIApi
 from clipscout.serve.page_api import PageApi
 from clipscout.serve.requests import json_reply
+from clipscout.serve.sources import Busy, Desk
 from clipscout.web import Guard, Limits, templates
-from clipscout.web.assets import asset_route
-from clipscout.web.guard import LOOPBACK, POLICY_WITH_SCRIPT, App
-from clipscout.web.templates import style_sheet
+from clipscout.web.pages import asset_route, style_sheet
+from clipscout.web.server import LOOPBACK, POLICY_WITH_SCRIPT, App
 from navigation import InputError, Policy
 
 HERE = Path(__file__).parent

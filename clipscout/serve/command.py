@@ -40,7 +40,7 @@ def serve(
     from clipscout.serve.app import serve_app
     from clipscout.serve.library import Library
     from clipscout.web import Limits, run_app
-    from clipscout.web.run_app import allowed_hosts
+    from clipscout.web.server import allowed_hosts
 
     parts = given.read_parts(
         policy, checkpoint, policy_url, policy_model, temperature, caption_url, caption_model, clip_url, clip_model,

@@ -15,10 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from clipscout.ask.answer import Answer
-from clipscout.serve.desk import Desk
-from clipscout.serve.events import event, kept_alive
 from clipscout.serve.library import Entry, Library
-from clipscout.serve.requests import json_body, json_reply, read_options
+from clipscout.serve.requests import event, json_body, json_reply, kept_alive, read_options
+from clipscout.serve.sources import Desk
 from navigation import LETTERS, VIDEO_QA, InputError, Status
 from navigation.grid import format_path
 

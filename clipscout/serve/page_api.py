@@ -8,12 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from clipscout.ask.asking import overview
-from clipscout.serve.desk import Busy, Desk
-from clipscout.serve.events import event, kept_alive
+from clipscout.ask.session import overview
 from clipscout.serve.library import Entry, Library
-from clipscout.serve.requests import json_body, json_reply, read_options, text_of
-from clipscout.web.shown import all_shown
+from clipscout.serve.requests import event, json_body, json_reply, kept_alive, read_options, text_of
+from clipscout.serve.sources import Busy, Desk
+from clipscout.web.pages import all_shown
 from navigation import InputError, SegmentPath
 
 LISTED = 200

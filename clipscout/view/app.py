@@ -1,5 +1,7 @@
 """The viewer's pages. Plain links and forms: no script runs in them."""
 
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,21 +9,20 @@ from statistics import fmean
 from threading import Lock
 from typing import Any
 
+from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from clipscout.view.comparison import OUTCOMES, compare
-from clipscout.view.filters import CORRECT, ORDERS, Filter
-from clipscout.view.offsets import Row
-from clipscout.view.walk_page import walk_page
-from clipscout.view.walk_set import WalkSet
+from clipscout.view.episode_page import WalkPage, walk_page
+from clipscout.view.filters import CORRECT, ORDERS, OUTCOMES, Filter, compare
+from clipscout.view.index import Row
+from clipscout.view.trajectory_set import WalkSet
 from clipscout.web import Guard, templates
-from clipscout.web.assets import asset_route
-from clipscout.web.guard import LOOPBACK, App
-from clipscout.web.templates import style_sheet
-from navigation import InputError, Status
+from clipscout.web.pages import asset_route, style_sheet
+from clipscout.web.server import LOOPBACK, App
+from navigation import InputError, Status, write_atomic
 
 HERE = Path(__file__).parent
 PAGE_SIZE = 50
@@ -177,3 +178,44 @@ def _whole(name: str, given: str) -> int:
         return int(given[:20])
     except ValueError:
         raise InputError("viewer", name, given, "give a whole number") from None
+
+
+def export(sets: Sequence[WalkSet], chosen: Filter, out: Path, limit: int = 100) -> int:
+    """Writes the walks of one set that pass the filter, or of two sets side by side on the questions they share.
+
+    Args:
+        sets: One or two.
+        chosen: Applies to the first set. Of two, each question stands once, by its first walk that passes.
+        limit: Questions to write at most; the page says how many were left out.
+
+    Returns:
+        How many questions were written.
+
+    Raises:
+        InputError: more than two sets, or nothing passes.
+    """
+    if not 1 <= len(sets) <= 2:
+        raise InputError("view", "export", [each.name for each in sets], "choose one or two of these with --only")
+    numbers = chosen.select(sets[0])
+    if len(sets) == 2:
+        theirs = sets[1].by_question()
+        first: dict[str, int] = {}
+        for number in numbers:
+            first.setdefault(sets[0].rows[number].question_id, number)
+        pairs = [(number, theirs[question][0]) for question, number in first.items() if question in theirs]
+    else:
+        pairs = [(number,) for number in numbers]
+    if not pairs:
+        raise InputError("view", "export", 0, "no walk passes this filter")
+    groups: list[list[WalkPage]] = [
+        [walk_page(walks, number) for walks, number in zip(sets, pair, strict=True)] for pair in pairs[:limit]
+    ]
+    environment = templates(HERE / "templates")
+    style = style_sheet(HERE / "static" / "view.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    page = environment.get_template("export.html").render(
+        embedded=True, style=Markup(style), style_hash=f"sha256-{digest}", groups=groups,
+        names=[each.name for each in sets], left_out=len(pairs) - len(groups), sets=sets,
+    )  # fmt: skip
+    write_atomic(out, page)
+    return len(groups)

@@ -26,12 +26,12 @@ def view(
 ) -> None:
     """Show trajectories, rollouts and evaluations as pages: filter them, read a walk, compare two runs."""
     from clipscout.tree import plain
+    from clipscout.view.app import export as write_export
     from clipscout.view.app import view_app
-    from clipscout.view.export import export as write_export
     from clipscout.view.filters import Filter
-    from clipscout.view.walk_set import find_sets
+    from clipscout.view.trajectory_set import find_sets
     from clipscout.web import run_app
-    from clipscout.web.run_app import allowed_hosts
+    from clipscout.web.server import allowed_hosts
 
     sets = [each for run in runs for each in find_sets(run, corpus)]
     if only:

@@ -1,13 +1,14 @@
-"""Which walks a list shows, in which order, from a query string or the command line."""
+"""Which trajectories a list shows, in which order, and two sets question by question."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from statistics import fmean
 from typing import Any
 from urllib.parse import urlencode
 
-from clipscout.view.offsets import Row
-from clipscout.view.walk_set import WalkSet
+from clipscout.view.index import Row
+from clipscout.view.trajectory_set import WalkSet
 from navigation import InputError, Status
 
 ORDERS = ("file", "reward", "reward-", "visits", "visits-", "turns-")
@@ -107,3 +108,44 @@ def _read(name: str, given: str) -> Any:
     except ValueError:
         raise InputError("filter", name, given, "give a number") from None
     return value
+
+
+OUTCOMES = ("both", "left", "right", "neither")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One question's walks in both sets, as row numbers; the first of each is the one compared."""
+
+    question_id: str
+    left: Sequence[int]
+    right: Sequence[int]
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`counts` by outcome; `visits` and `accuracy` are means over the pairs, left and right."""
+
+    pairs: list[Pair]
+    counts: dict[str, int]
+    visits: tuple[float, float]
+    accuracy: tuple[float, float]
+
+
+def compare(left: WalkSet, right: WalkSet) -> Comparison:
+    """Pairs the questions that both sets hold, in the left one's order."""
+    theirs = right.by_question()
+    pairs = []
+    for question_id, numbers in left.by_question().items():
+        if question_id in theirs:
+            one, other = left.rows[numbers[0]].correct, right.rows[theirs[question_id][0]].correct
+            outcome = "both" if one and other else "left" if one else "right" if other else "neither"
+            pairs.append(Pair(question_id, numbers, theirs[question_id], outcome))
+    counts = {outcome: sum(pair.outcome == outcome for pair in pairs) for outcome in OUTCOMES}
+    rows = [(left.rows[pair.left[0]], right.rows[pair.right[0]]) for pair in pairs]
+    means = tuple(
+        tuple(fmean(getattr(pair[side], name) for pair in rows) if rows else 0.0 for side in (0, 1))
+        for name in ("visits", "correct")
+    )
+    return Comparison(pairs, counts, means[0], means[1])

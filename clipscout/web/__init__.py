@@ -1,8 +1,6 @@
 """What the pages of `clipscout serve` and `clipscout view` share: escaping, limits, headers, assets, the server."""
 
-from clipscout.web.guard import Guard, Limits
-from clipscout.web.run_app import run_app
-from clipscout.web.shown import shown
-from clipscout.web.templates import templates
+from clipscout.web.pages import shown, templates
+from clipscout.web.server import Guard, Limits, run_app
 
 __all__ = ["Guard", "Limits", "run_app", "shown", "templates"]

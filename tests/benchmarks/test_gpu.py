@@ -7,7 +7,7 @@ import time
 import pytest
 
 from benchmarks import gpu
-from benchmarks.results import Report
+from benchmarks.gpu import Report
 
 
 @pytest.mark.slow

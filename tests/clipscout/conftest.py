@@ -13,8 +13,8 @@ import uvicorn
 from clipscout.serve.app import serve_app
 from clipscout.serve.library import Library
 from clipscout.view.app import view_app
-from clipscout.view.walk_set import find_sets
-from clipscout.web.run_app import bind
+from clipscout.view.trajectory_set import find_sets
+from clipscout.web.server import bind
 from data_gen.captions.stub import StubServer
 from data_gen.frames.numbered_clip import write_numbered_clip
 from navigation import Status, TreeStore, write_jsonl

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from clipscout.ask.descent import DescentPolicy
-from clipscout.ask.parts import Parts
-from clipscout.web.shown import shown
+from clipscout.ask.models import Parts
+from clipscout.web.pages import shown
 from navigation import CaptionTree, TimeGrid, TreeStore
 from tests.clipscout.hostile import EVERY
 from tests.clipscout.test_hostile_view import write_world
@@ -151,7 +151,7 @@ async def test_filter_read_and_compare_walks(page, viewing, runs):
 
 
 def rows_of(runs, name):
-    from clipscout.view.walk_set import find_sets
+    from clipscout.view.trajectory_set import find_sets
 
     (walks,) = find_sets(runs / "eval" / name)
     walks.offsets.refresh()
@@ -228,9 +228,9 @@ async def test_hostile_texts_do_nothing_on_the_viewers_pages(page, viewing, tmp_
 
 
 async def test_an_exported_file_opens_without_a_server(page, runs, tmp_path):
-    from clipscout.view.export import export
+    from clipscout.view.app import export
     from clipscout.view.filters import Filter
-    from clipscout.view.walk_set import find_sets
+    from clipscout.view.trajectory_set import find_sets
 
     sets = [each for each in find_sets(runs) if "eval" in each.name]
     for each in sets:

@@ -5,11 +5,9 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from clipscout.view.app import view_app
-from clipscout.view.comparison import compare
-from clipscout.view.export import export
-from clipscout.view.filters import Filter
-from clipscout.view.walk_set import find_sets
+from clipscout.view.app import export, view_app
+from clipscout.view.filters import Filter, compare
+from clipscout.view.trajectory_set import find_sets
 from navigation import CaptionTree, InputError, TimeGrid, TreeStore, write_jsonl
 
 

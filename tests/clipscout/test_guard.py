@@ -6,8 +6,7 @@ import socket
 import httpx
 import pytest
 
-from clipscout.web.guard import Guard, Limits
-from clipscout.web.run_app import allowed_hosts, bind, is_loopback
+from clipscout.web.server import Guard, Limits, allowed_hosts, bind, is_loopback
 from navigation import InputError
 
 

@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 
 from clipscout.ask.answer import Answer, Cost, Evidence
-from clipscout.ask.live import LiveWalk
-from clipscout.ask.told import tell_answer
+from clipscout.ask.terminal import LiveWalk, tell_answer
 from clipscout.tree import plain
 from tests.clipscout.hostile import DIRECTIONS, EVERY, TERMINAL
 

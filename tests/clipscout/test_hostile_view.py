@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from clipscout.view.app import view_app
-from clipscout.view.export import export
+from clipscout.view.app import export, view_app
 from clipscout.view.filters import Filter
-from clipscout.view.walk_set import find_sets
-from clipscout.web.shown import shown
+from clipscout.view.trajectory_set import find_sets
+from clipscout.web.pages import shown
 from navigation import (
     TOOLS,
     CaptionTree,

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from clipscout.ask.descent import DescentPolicy
-from clipscout.ask.parts import Parts
+from clipscout.ask.models import Parts
 from navigation import TreeStore
 from tests.clipscout.world import house_questions, house_tree
 

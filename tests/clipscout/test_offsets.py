@@ -10,9 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clipscout.view.offsets import Offsets
-from clipscout.view.question_file import QuestionFile
-from clipscout.view.walk_set import WalkSet
+from clipscout.view.index import Offsets
+from clipscout.view.trajectory_set import QuestionFile, WalkSet
 from evaluation.journal import Journal
 from navigation import TOOLS, InputError, Question, Status, Trajectory, Visit
 

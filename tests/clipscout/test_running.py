@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from clipscout.view.app import view_app
-from clipscout.view.walk_set import find_sets
+from clipscout.view.trajectory_set import find_sets
 from navigation import write_jsonl
 
 

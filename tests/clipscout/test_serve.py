@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clipscout.ask.parts import Parts, Server
+from clipscout.ask.models import Parts, Server
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import question_of
 from navigation import InputError, TreeStore, write_json

@@ -143,7 +143,7 @@ def test_a_paired_difference_sees_what_two_intervals_cannot():
 
 
 def test_clipscout_compare_prints_and_writes(results, tmp_path, capsys):
-    from clipscout.compare import compare_results
+    from clipscout.evaluate import compare_results
 
     results("uniform"), results("exhaustive")
     compare_results([tmp_path / "uniform", tmp_path / "exhaustive/result.jsonl"], tmp_path / "out", 0, "Two")

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from benchmarks import scaling
-from clipscout import doctor, doctor_checks, doctor_memory
+from clipscout import doctor, doctor_checks
 from clipscout.main import app
 from navigation import InputError
 from navigation.prompt import chat_template, template_hash
@@ -180,13 +180,13 @@ def test_a_launch_file_says_who_writes_the_checkpoints(config):
 
 
 def test_memory_and_time_of_the_presets_are_told():
-    full, adapter = doctor_memory.sft_memory()
+    full, adapter = doctor_checks.sft_memory()
     assert (full.what, adapter.what) == ("SFT by qwen3_8b_full_zero3", "SFT by qwen3_8b_lora_1gpu")
     for finding in (full, adapter):
         assert "24,576 tokens" in finding.found
         assert re.search(r"\d GiB a device .* 33,000 walks, 3 epochs: [\d.]+ hours on \d+ x \w+ at 40%", finding.found)
-    assert scaling.figure("trajectories") == doctor_memory.WALKS
-    assert scaling.figure("walk_tokens") == doctor_memory.WALK_TOKENS
+    assert scaling.figure("trajectories") == doctor_checks.WALKS
+    assert scaling.figure("walk_tokens") == doctor_checks.WALK_TOKENS
     hours = float(re.search(r"([\d.]+) hours on 8", full.found)[1])
     assert hours == pytest.approx(scaling.sft_hours(8)[0], rel=0.02)
 

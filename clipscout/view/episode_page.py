@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clipscout.view.offsets import Row
-from clipscout.view.walk_set import WalkSet
+from clipscout.view.index import Row
+from clipscout.view.trajectory_set import WalkSet
 from evaluation.episode_view import Turn, WalkFigure, turns_of, walk_figure
 from navigation import CaptionTree, InputError, Question, Trajectory
 from navigation.errors import is_number

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clipscout.ask.answer import Answer
-from clipscout.ask.asking import ask, make_question
-from clipscout.ask.parts import LimitReached, Parts
-from clipscout.ask.subject import Subject, open_subject
+from clipscout.ask.models import LimitReached, Parts
+from clipscout.ask.session import ask, make_question
+from clipscout.ask.source import Subject, open_subject
 from clipscout.serve.library import Entry
 from data_gen.clips import SharedCache
 from data_gen.frames import SegmentFrames

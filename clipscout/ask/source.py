@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clipscout.ask.parts import CAPTION_START, STUB_START, Parts
+from clipscout.ask.models import CAPTION_START, STUB_START, Parts
 from data_gen.captions import EndpointCaptioner, LinesCaptioner
 from data_gen.captions.on_demand import OnDemandCaptions
 from data_gen.captions.subtitles import SUFFIXES, find_subtitles

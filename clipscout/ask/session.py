@@ -1,19 +1,159 @@
-"""One question from its text to its answer, told event by event."""
+"""One question from its text to its answer: a policy and an environment that tell what happens while it happens."""
 
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from clipscout.ask.answer import Answer, answer_of
 from clipscout.ask.descent import DescentPolicy, Quoting
-from clipscout.ask.live_calls import LiveCalls
-from clipscout.ask.parts import POLICY_START, LimitReached, Parts
-from clipscout.ask.subject import OneTree, Subject
-from clipscout.ask.watched import Tell, WatchedEnvironment, WatchedPolicy
+from clipscout.ask.models import POLICY_START, LimitReached, Parts
+from clipscout.ask.source import OneTree, Subject
 from evaluation.policies import make_policy
 from evaluation.policies.endpoint import EndpointPolicy
-from navigation import LETTERS, InputError, Limits, Policy, Question, Status, TreeStore, run
-from runtime import EndpointDown, EndpointFailed, OutOfMoney, Usage
+from navigation import (
+    GET_CAPTION,
+    LETTERS,
+    VIDEO_QA,
+    InputError,
+    Limits,
+    NavigationEnvironment,
+    Policy,
+    Question,
+    Reply,
+    SegmentPath,
+    Status,
+    Task,
+    TreeStore,
+    run,
+    visits_of,
+)
+from navigation.tools import parse_path
+from runtime import Completion, Endpoint, EndpointDown, EndpointFailed, OutOfMoney, Unacceptable, Usage
+
+Tell = Callable[[dict[str, Any]], None]
+"""Takes one event. Called from the event loop and from tool threads."""
+
+
+class WatchedPolicy:
+    """Tells each turn: `{"type": "turn", "turn", "reasoning", "content", "calls", "prompt_tokens", …}`.
+
+    Attributes:
+        out_of_money: Set where the limit on money ended the walk.
+    """
+
+    def __init__(self, policy: Policy, tell: Tell) -> None:
+        self._policy, self._tell = policy, tell
+        self.out_of_money: OutOfMoney | None = None
+        self.name = policy.name
+        self._turns = 0
+
+    async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
+        self._tell({"type": "thinking", "turn": self._turns + 1})
+        try:
+            reply = await self._policy.reply(task, messages)
+        except OutOfMoney as error:
+            self.out_of_money = error
+            raise
+        self._turns += 1
+        message = reply.message
+        self._tell({
+            "type": "turn", "turn": self._turns, "reasoning": message.get("reasoning_content") or "",
+            "content": message.get("content") or "", "calls": len(message.get("tool_calls") or ()),
+            "prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens,
+        })  # fmt: skip
+        return reply
+
+
+class WatchedEnvironment(NavigationEnvironment):
+    """Tells each call before (`opening`) and after it (`opened`, or `refused`).
+
+    Attributes:
+        asked: Segment, query and reply of the current episode's `video_qa` visits, in order.
+    """
+
+    def __init__(self, *arguments: Any, tell: Tell) -> None:
+        super().__init__(*arguments)
+        self._tell = tell
+        self.asked: list[tuple[SegmentPath, str, str]] = []
+
+    def reset(self, **question_row: Any) -> str:
+        self.asked = []
+        return super().reset(**question_row)
+
+    def get_caption(self, segment: list[int]) -> str:
+        return self._watched(GET_CAPTION, segment, None, lambda: super(WatchedEnvironment, self).get_caption(segment))
+
+    def video_qa(self, segment: list[int], query: str) -> str:
+        return self._watched(VIDEO_QA, segment, query, lambda: super(WatchedEnvironment, self).video_qa(segment, query))
+
+    def _watched(self, tool: str, segment: object, query: object, call: Callable[[], str]) -> str:
+        path = parse_path(segment)
+        event: dict[str, Any] = {"tool": tool, "path": list(path) if path is not None else None}
+        if isinstance(query, str):
+            event["query"] = query
+        self._tell({"type": "opening", **event})
+        before = len(visits_of(self))
+        reply = call()
+        opened = len(visits_of(self)) > before
+        if opened and path is not None:
+            start, end = self._current.grid.interval(path)
+            event |= {"start": start, "end": end}
+            if tool == VIDEO_QA:
+                self.asked.append((path, str(query), reply))
+        self._tell({"type": "opened" if opened else "refused", **event, "reply": reply})
+        return reply
+
+
+_THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
+
+
+class LiveCalls:
+    """Stands where an evaluation has its journal of paid calls.
+
+    Args:
+        endpoint: Who is asked.
+        temperature: Of a reply.
+        max_tokens: Of a reply.
+    """
+
+    stopped = ""
+
+    def __init__(self, endpoint: Endpoint, temperature: float = 0.0, max_tokens: int = 2048) -> None:
+        self.temperature, self.max_tokens = temperature, max_tokens
+        self.endpoint = endpoint
+        self._spent: dict[str, tuple[int, int]] = {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        model = self.endpoint.settings.model
+        return {"model": model, "max_tokens": self.max_tokens, "temperature": self.temperature}
+
+    async def chat(self, task: Task, messages: list[dict[str, Any]], **parameters: Any) -> dict[str, Any]:
+        """The reply as `{message, finish_reason}`. Raises EndpointFailed, EndpointDown or OutOfMoney."""
+        completion = await self.endpoint.chat(
+            messages, self.max_tokens, _accept, temperature=self.temperature, **parameters
+        )
+        self._spent[task.question.id] = completion.usage.prompt_tokens, completion.usage.completion_tokens
+        return {"message": with_reasoning(completion.message), "finish_reason": completion.finish_reason}
+
+    def spent(self, task: Task) -> tuple[int, int]:
+        """Prompt and completion tokens of the last reply."""
+        return self._spent.pop(task.question.id, (0, 0))
+
+
+def with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with reasoning apart, where a server without a reasoning parser left it in the content."""
+    match = _THINK.match(message.get("content") or "")
+    if match is None or message.get("reasoning_content"):
+        return message
+    return {**message, "reasoning_content": match.group(1).strip(), "content": message["content"][match.end() :]}
+
+
+def _accept(completion: Completion) -> None:
+    if not completion.text and not completion.message.get("tool_calls"):
+        raise Unacceptable("an empty reply")
+
 
 PLANNED, SEARCHING = ("uniform", "random", "exhaustive"), ("best_first", "coarse_to_fine", "spotlight")
 POLICIES = ("descent", *PLANNED, *SEARCHING, "local", "endpoint")
