@@ -24,7 +24,7 @@ from benchmarks.navigation import make_tree
 from clipscout.ask.descent import DescentPolicy
 from clipscout.ask.models import Parts
 from clipscout.ask.session import ask, make_question
-from clipscout.ask.source import open_subject
+from clipscout.ask.material import open_subject
 from navigation import TimeGrid, TreeStore
 
 QUESTION, OPTIONS = "who opens the door of the red car?", ["a man", "two children", "a dog"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from clipscout.ask.source import Subject
+from clipscout.ask.material import Subject
 from navigation import LETTERS, VIDEO_QA, Question, SegmentPath, Status, Trajectory
 from rewards import RewardMix
 from runtime import Usage

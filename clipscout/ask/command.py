@@ -68,7 +68,7 @@ async def _session(
 ) -> bool:  # fmt: skip
     from clipscout.ask.session import ask as ask_one
     from clipscout.ask.session import make_question, make_walker
-    from clipscout.ask.source import open_subject
+    from clipscout.ask.material import open_subject
     from clipscout.ask.terminal import LiveWalk, tell_answer
     from clipscout.tree import plain
     from navigation import Limits, Status

@@ -8,7 +8,7 @@ from typing import Any
 from clipscout.ask.answer import Answer, answer_of
 from clipscout.ask.descent import DescentPolicy, Quoting
 from clipscout.ask.models import POLICY_START, LimitReached, Parts
-from clipscout.ask.source import OneTree, Subject
+from clipscout.ask.material import OneTree, Subject
 from evaluation.policies import make_policy
 from evaluation.policies.endpoint import EndpointPolicy
 from navigation import (

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clipscout.ask.answer import Answer, Evidence
-from clipscout.ask.source import Subject
+from clipscout.ask.material import Subject
 from clipscout.tree import plain
 from navigation import VIDEO_QA, InputError, Status, TimeGrid
 from navigation.files import id_to_name

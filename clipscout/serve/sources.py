@@ -10,7 +10,7 @@ from typing import Any
 from clipscout.ask.answer import Answer
 from clipscout.ask.models import LimitReached, Parts
 from clipscout.ask.session import ask, make_question
-from clipscout.ask.source import Subject, open_subject
+from clipscout.ask.material import Subject, open_subject
 from clipscout.serve.library import Entry
 from data_gen.clips import SharedCache
 from data_gen.frames import SegmentFrames

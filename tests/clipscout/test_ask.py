@@ -12,7 +12,7 @@ import pytest
 from clipscout.ask.answer import Answer
 from clipscout.ask.models import LimitReached, Parts, Server
 from clipscout.ask.session import POLICIES, ask, make_question, make_walker
-from clipscout.ask.source import open_subject
+from clipscout.ask.material import open_subject
 from navigation import InputError, Limits, Reply, TreeStore, assistant_message
 from runtime import Budget
 from tests.clipscout.world import house_questions, house_tree
