@@ -9,7 +9,7 @@ CORPUS ?= small_world
 OUT ?= runs/$(CORPUS)
 POLICY ?= retrieval
 BENCHMARK ?= $(CORPUS)
-# A policy's results go where no walks and no other policy's results are, unless OUT is given.
+# A policy's results go where no trajectories and no other policy's results are, unless OUT is given.
 EVAL_OUT = $(if $(filter file,$(origin OUT)),runs/eval/$(BENCHMARK)-$(POLICY),$(OUT))
 SFT_CONFIG ?= configs/sft/tiny_cpu.yaml
 RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 
 setup: $(VENV)/.installed ## make the virtual environment with the tested versions
 
-demo: setup ## the whole road on the small world: walks, SFT, GRPO, evaluation, report (ARGS="--seed 1 --out runs/demo-1")
+demo: setup ## the whole road on the small world: trajectories, SFT, GRPO, evaluation, report (ARGS="--seed 1 --out runs/demo-1")
 	$(BIN)/clipscout demo $(ARGS)
 
 test: setup ## the test suite without the slow ones
@@ -54,13 +54,13 @@ lint: setup ## ruff and mypy
 questions: setup ## questions and caption trees of a corpus: CORPUS=goalstep DATA=folder OUT=folder
 	$(BIN)/clipscout questions --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
 
-traces: setup ## a corpus with walks, the expert's or of the model at TEACHER_URL: CORPUS=… DATA=… OUT=… TEACHER_URL=http://… MODEL=name
+traces: setup ## a corpus with trajectories, the expert's or of the model at TEACHER_URL: CORPUS=… DATA=… OUT=… TEACHER_URL=http://… MODEL=name
 	$(if $(TEACHER_URL),$(if $(MODEL),,$(error give MODEL=name, the teacher that $(TEACHER_URL) serves)))
 	$(BIN)/clipscout $(if $(TEACHER_URL),questions,traces) --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
 	$(if $(TEACHER_URL),$(BIN)/clipscout teacher $(OUT) --url $(TEACHER_URL) --model $(MODEL) $(TEACHER_ARGS))
 
-dataset: setup ## SFT and RL sets from a folder of walks, and a page about the walks: OUT=folder ARGS="--decontaminate bench.jsonl"
-	$(BIN)/clipscout dataset $(OUT) $(OUT)/sets --report $(OUT)/walks.html $(ARGS)
+dataset: setup ## SFT and RL sets from a folder of trajectories, and a page about the trajectories: OUT=folder ARGS="--decontaminate bench.jsonl"
+	$(BIN)/clipscout dataset $(OUT) $(OUT)/sets --report $(OUT)/trajectories.html $(ARGS)
 
 sft: setup ## supervised fine-tuning: SFT_CONFIG=configs/sft/….yaml LAUNCH=launch/accelerate/….yaml ARGS="--flag value"
 	$(BIN)/accelerate launch --config_file $(LAUNCH) $(LAUNCH_ARGS) -m trainer.sft --config $(SFT_CONFIG) $(ARGS)
@@ -91,7 +91,7 @@ captions: setup ## caption trees of a folder of videos: VIDEOS=folder OUT=folder
 	$(if $(VIDEOS),,$(error give VIDEOS=folder))
 	$(BIN)/clipscout captions $(VIDEOS) $(OUT) $(if $(CAPTION_URL),--url $(CAPTION_URL)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
-doctor: setup ## what this machine has, what is missing, how to mend it: ARGS="--endpoint http://… --shared folder"
+doctor: setup ## what this machine has, what is missing, how to fix it: ARGS="--endpoint http://… --shared folder"
 	$(BIN)/clipscout doctor $(ARGS)
 
 bench-rewards: setup ## episodes scored a second, against the released score
@@ -103,13 +103,13 @@ bench-captions: setup ## CPU-seconds and memory of the caption pass, against reo
 bench-navigation: setup ## what opening a tree and a call cost
 	$(BIN)/python -m benchmarks.navigation $(ARGS)
 
-bench-traces: setup ## teacher walks a minute against a local stub, and the time an export takes
+bench-traces: setup ## teacher navigates a minute against a local stub, and the time an export takes
 	$(BIN)/python -m benchmarks.traces $(ARGS)
 
 bench-grpo: setup ## CPU-seconds of a GRPO step, ours beside plain trl
 	$(BIN)/python -m benchmarks.grpo $(ARGS)
 
-bench-sft: setup ## tokens and CPU-seconds of walks in one pass against one sample a turn
+bench-sft: setup ## tokens and CPU-seconds of trajectories in one pass against one sample a turn
 	$(BIN)/python -m benchmarks.sft $(ARGS)
 
 bench-gpu: setup ## on one GPU: SFT and GRPO steps of Qwen3-8B with random weights, memory, rounding

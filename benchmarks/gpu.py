@@ -39,7 +39,7 @@ from trainer.data import TracesFolder
 from trainer.estimate import GIB, Setup, config_of, memory, model_config, peak_flops, step_flops
 from trainer.grpo_trainer import NavigationGRPOTrainer
 from trainer.run import quiet_unless_watched
-from trainer.sft_trainer import WalkTrainer
+from trainer.sft_trainer import TrajectoryTrainer
 from trainer.tiny_base import corpus_texts, train_tokenizer
 
 
@@ -182,7 +182,7 @@ def sft_step(sizes: Sizes, world: "World", length: int, adapter: LoraConfig | No
     labels = [[-100] * (length // 2) + row[length // 2 :] for row in ids]
     clock = Clock(now)
     peak_gib()
-    trainer = WalkTrainer(
+    trainer = TrajectoryTrainer(
         model=random_model(sizes.model, world.device), args=options, processing_class=world.tokenizer,
         train_dataset=Dataset.from_dict({"input_ids": ids, "labels": labels}), peft_config=adapter, callbacks=[clock],
     )  # fmt: skip

@@ -22,7 +22,7 @@ from navigation import CaptionTree, NavigationEnvironment, TimeGrid, TreeStore
 WORDS = [
     "a",
     "man",
-    "walks",
+    "trajectories",
     "to",
     "the",
     "red",

@@ -42,15 +42,15 @@ FIGURES = {
     "decode_rate_32b": Figure(700, "tokens/s a GPU", "assumed", "a 32B model at 64 and more sequences a replica"),
     "decode_rate_8b": Figure(2500, "tokens/s a GPU", "assumed", "Qwen3-8B at about 24 sequences a GPU"),
     "peak": Figure(989e12, "operations/s", "published", "H100, bf16, dense"),
-    "trajectories": Figure(33_000, "walks", "published", "LongVideo-R1's set"),
-    "walk_tokens": Figure(6_500, "tokens a walk", "assumed", "2,000 of prompt, 10.5 calls of 420"),
-    "generated_tokens": Figure(2_200, "tokens a walk", "assumed", "11.5 turns of about 190"),
-    "teacher_waste": Figure(1.3, "walks asked for a kept one", "assumed", "hinted, wrong and dropped walks"),
-    "qa_share": Figure(1.0, "video_qa a walk", "assumed", ""),
+    "trajectories": Figure(33_000, "trajectories", "published", "LongVideo-R1's set"),
+    "trajectory_tokens": Figure(6_500, "tokens a trajectory", "assumed", "2,000 of prompt, 10.5 calls of 420"),
+    "generated_tokens": Figure(2_200, "tokens a trajectory", "assumed", "11.5 turns of about 190"),
+    "teacher_waste": Figure(1.3, "asked for a kept one", "assumed", "hinted, wrong and dropped trajectories"),
+    "qa_share": Figure(1.0, "video_qa a trajectory", "assumed", ""),
     "qa_tokens": Figure(9_200, "tokens", "measured", "16 frames at 1,024 px, Qwen3-VL's 32 px patches"),
-    "client_cpu": Figure(0.24, "CPU-s a walk", "measured", "one `video_qa` each: docs/benchmarks.md"),
+    "client_cpu": Figure(0.24, "CPU-s a trajectory", "measured", "one `video_qa` each: docs/benchmarks.md"),
     "policy_operations": Figure(
-        5.12e10, "operations a token", "measured", "`trainer.estimate.step_flops` of Qwen3-8B at the mean walk"
+        5.12e10, "operations a token", "measured", "`trainer.estimate.step_flops` of Qwen3-8B at the mean trajectory"
     ),
     "epochs_sft": Figure(3, "epochs", "published", ""),
     "row_tokens": Figure(24_576, "tokens a row", "published", "packed rows of the SFT recipe"),
@@ -94,23 +94,26 @@ def caption_hours(gpus: int) -> tuple[float, str]:
 
 
 def trace_hours(gpus: int) -> tuple[float, str]:
-    """A 32B teacher's walks, `video_qa` by the vision model beside it."""
-    walks = figure("trajectories") * figure("teacher_waste")
+    """A 32B teacher's trajectories, `video_qa` by the vision model beside it."""
+    trajectories = figure("trajectories") * figure("teacher_waste")
     rate = figure("peak") * figure("prefill_mfu")
-    prefill = 2 * figure("vision_parameters") * figure("walk_tokens") / rate
-    walk = prefill + figure("qa_share") * look_seconds() + figure("generated_tokens") / figure("decode_rate_32b")
-    hours = (walks * walk / gpus + last_walk()) / 3600
-    return hours, f"{walk:.1f} GPU-s a walk; the last walk alone takes {last_walk() / 60:.1f} min"
+    prefill = 2 * figure("vision_parameters") * figure("trajectory_tokens") / rate
+    trajectory = prefill + figure("qa_share") * look_seconds() + figure("generated_tokens") / figure("decode_rate_32b")
+    hours = (trajectories * trajectory / gpus + last_trajectory()) / 3600
+    return (
+        hours,
+        f"{trajectory:.1f} GPU-s a trajectory; the last trajectory alone takes {last_trajectory() / 60:.1f} min",
+    )
 
 
-def last_walk() -> float:
-    """Seconds of a walk whose every turn asks the vision model, at half the usual pace."""
+def last_trajectory() -> float:
+    """Seconds of a trajectory whose every turn asks the vision model, at half the usual pace."""
     return figure("longest_turns") * 2 * (figure("turn_seconds") + figure("qa_seconds"))
 
 
 def sft_hours(gpus: int) -> tuple[float, str]:
     """SFT: a step's rows divide among GPUs until each has one."""
-    tokens = figure("trajectories") * figure("walk_tokens") * figure("epochs_sft")
+    tokens = figure("trajectories") * figure("trajectory_tokens") * figure("epochs_sft")
     steps = tokens / (figure("rows_a_step") * figure("row_tokens"))
     busy = min(gpus, figure("rows_a_step"))
     mfu = figure("train_mfu") * (figure("network_loss") if gpus > PER_NODE else 1)
@@ -123,7 +126,7 @@ def rl_steps() -> float:
 
 
 def train_operations(tokens: float) -> float:
-    """Forward and backward, and attention inside walks; what checkpointing computes again is not counted."""
+    """Forward and backward, and attention inside trajectories; what checkpointing computes again is not counted."""
     return figure("policy_operations") * tokens
 
 
@@ -158,7 +161,7 @@ def rl_step(gpus: int, overlapped: bool) -> Step:
     # A GPU of the trainer has at least one episode; the reference's forward pass adds a third.
     busy = min(sides[1], episodes)
     mfu = figure("train_mfu") * (figure("network_loss") if gpus > PER_NODE else 1)
-    train = train_operations(episodes * figure("walk_tokens")) * 4 / 3 / (busy * figure("peak") * mfu)
+    train = train_operations(episodes * figure("trajectory_tokens")) * 4 / 3 / (busy * figure("peak") * mfu)
     if overlapped:
         # Rollouts of the next steps fill the gaps that the longest one leaves, as far as staleness allows (two steps).
         generate = max(even, longest / 3)
@@ -176,7 +179,7 @@ def rl_hours(gpus: int, overlapped: bool) -> tuple[float, str]:
 
 STAGES = {
     "captions, 1,219 videos": caption_hours,
-    "33 K walks": trace_hours,
+    "33 K trajectories": trace_hours,
     "SFT, 3 epochs": sft_hours,
     "GRPO, 2 epochs, one after the other": lambda gpus: rl_hours(gpus, False),
     "GRPO, 2 epochs, overlapped": lambda gpus: rl_hours(gpus, True),
@@ -214,10 +217,10 @@ LIMITS = """
 {decode:.0f} CPU-seconds a video at 640×360 are {core:.2f} of a core for each replica, and 1080p needs {large:.1f}
 cores: give each array task that many.
 
-**Walks** divide by question, and a walk is a chain of replies: its rounds cannot be made at the same time. The last
-walk alone takes {tail:.1f} minutes, which is nothing on {few} GPUs and {tail_share:.0%} of the time on {many}. A walk
-with its `video_qa` costs the client {client:.2f} CPU-seconds: {many} GPUs keep {clients} client processes of one core
-busy, that is `--tasks` or an array.
+**Trajectories** divide by question, and a trajectory is a chain of replies: its rounds cannot be made at the same time.
+The last trajectory alone takes {tail:.1f} minutes, which is nothing on {few} GPUs and {tail_share:.0%} of the time on
+{many}. A trajectory with its `video_qa` costs the client {client:.2f} CPU-seconds: {many} GPUs keep {clients} client
+processes of one core busy, that is `--tasks` or an array.
 
 **SFT** stops at the number of rows in a step. The recipe's step is {rows:.0f} packed rows; one GPU more has none.
 More GPUs need more rows a step (another recipe: fewer steps, another learning rate) or rows divided among GPUs
@@ -245,16 +248,34 @@ def limits() -> Iterator[str]:
     after, over = ([rl_step(gpus, overlapped) for gpus in SIZES] for overlapped in (False, True))
     replicas, hours = many / figure("vision_gpus"), trace_hours(many)[0]
     core = figure("decode_cpu") / (caption_seconds() / figure("vision_gpus"))
-    walks = figure("trajectories") * figure("teacher_waste") / (hours * 3600)
+    trajectories = figure("trajectories") * figure("teacher_waste") / (hours * 3600)
     episodes = figure("questions_a_step") * figure("rollouts")
     text = LIMITS.format(
-        few=few, some=some, many=many, after=after, over=over, replicas=replicas, share=figure("videos") / replicas,
-        videos=figure("videos"), decode=figure("decode_cpu"), core=core, large=9 * core, tail=last_walk() / 60,
-        tail_share=last_walk() / 3600 / hours, client=figure("client_cpu"), clients=ceil(walks * figure("client_cpu")),
-        rows=figure("rows_a_step"), sft=_hours(sft_hours(some)[0]), episodes=episodes, turns=figure("longest_turns"),
-        wait=longest_rollout(), looks=episodes * figure("qa_share"), look=over[0].look * few / 4,
-        slow_after=_slowest(after), slow_over=_slowest(over),
-    )  # fmt: skip
+        few=few,
+        some=some,
+        many=many,
+        after=after,
+        over=over,
+        replicas=replicas,
+        share=figure("videos") / replicas,
+        videos=figure("videos"),
+        decode=figure("decode_cpu"),
+        core=core,
+        large=9 * core,
+        tail=last_trajectory() / 60,
+        tail_share=last_trajectory() / 3600 / hours,
+        client=figure("client_cpu"),
+        clients=ceil(trajectories * figure("client_cpu")),
+        rows=figure("rows_a_step"),
+        sft=_hours(sft_hours(some)[0]),
+        episodes=episodes,
+        turns=figure("longest_turns"),
+        wait=longest_rollout(),
+        looks=episodes * figure("qa_share"),
+        look=over[0].look * few / 4,
+        slow_after=_slowest(after),
+        slow_over=_slowest(over),
+    )
     yield from text.strip().split("\n\n")
 
 

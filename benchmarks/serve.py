@@ -1,9 +1,9 @@
-"""Walks a second that one server answers to many clients at once, beside the same walks without a server.
+"""Episodes a second that one server answers to many clients at once, beside the same episodes without a server.
 
-    python -m benchmarks.serve [--clients 64] [--walks 512]
+    python -m benchmarks.serve [--clients 64] [--episodes 512]
 
 One tree of the published shape, the rule `descent`, server and clients on loopback in two processes. A share of the
-clients (`--leaving`) goes away in the middle of its stream; the server must end with no walk under way.
+clients (`--leaving`) goes away in the middle of its stream; the server must end with no episode under way.
 """
 
 import argparse
@@ -22,27 +22,27 @@ from rich.table import Table
 
 from benchmarks.navigation import make_tree
 from clipscout.ask.descent import DescentPolicy
+from clipscout.ask.material import open_material
 from clipscout.ask.models import Parts
 from clipscout.ask.session import ask, make_question
-from clipscout.ask.material import open_subject
 from navigation import TimeGrid, TreeStore
 
 QUESTION, OPTIONS = "who opens the door of the red car?", ["a man", "two children", "a dog"]
 
 
-async def without_server(path: Path, walks: int) -> float:
-    """Seconds for the walks, one after another."""
-    async with await open_subject(path, Parts()) as subject:
+async def without_server(path: Path, episodes: int) -> float:
+    """Seconds for the episodes, one after another."""
+    async with await open_material(path, Parts()) as material:
         begun = time.perf_counter()
-        for _ in range(walks):
-            await ask(subject, DescentPolicy(), make_question(subject, QUESTION, OPTIONS), lambda event: None)
+        for _ in range(episodes):
+            await ask(material, DescentPolicy(), make_question(material, QUESTION, OPTIONS), lambda event: None)
         return time.perf_counter() - begun
 
 
-async def load(url: str, clients: int, walks: int, leaving: float) -> tuple[float, list[float], int, int]:
-    """Seconds in all, seconds a walk, how many left, how many were refused and asked again."""
+async def load(url: str, clients: int, episodes: int, leaving: float) -> tuple[float, list[float], int, int]:
+    """Seconds in all, seconds an episode, how many left, how many were refused and asked again."""
     body = {"video": "video", "question": QUESTION, "options": OPTIONS}
-    waiting, times, left, refused = list(range(walks)), [], 0, 0
+    waiting, times, left, refused = list(range(episodes)), [], 0, 0
 
     async def one(client: httpx.AsyncClient) -> None:
         nonlocal left, refused
@@ -56,7 +56,7 @@ async def load(url: str, clients: int, walks: int, leaving: float) -> tuple[floa
                     await asyncio.sleep(0.05)
                     continue
                 lines = reply.aiter_lines()
-                if number < leaving * walks:
+                if number < leaving * episodes:
                     await anext(lines)
                     left += 1
                     continue
@@ -69,7 +69,7 @@ async def load(url: str, clients: int, walks: int, leaving: float) -> tuple[floa
         begun = time.perf_counter()
         await asyncio.gather(*(one(client) for _ in range(clients)))
         seconds = time.perf_counter() - begun
-        while (await client.get(f"{url}/healthz")).json()["walking"]:
+        while (await client.get(f"{url}/healthz")).json()["navigating"]:
             await asyncio.sleep(0.05)
     return seconds, times, left, refused
 
@@ -77,30 +77,30 @@ async def load(url: str, clients: int, walks: int, leaving: float) -> tuple[floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--walks", type=int, default=512)
+    parser.add_argument("--episodes", type=int, default=512)
     parser.add_argument("--leaving", type=float, default=0.25, help="share of clients that leave mid-stream")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = TreeStore(folder)
         store.save(make_tree("video", TimeGrid.for_duration(5400.0), 60))
-        alone = asyncio.run(without_server(store.path("video"), options.walks // 4)) * 4
+        alone = asyncio.run(without_server(store.path("video"), options.episodes // 4)) * 4
         command = [sys.executable, "-m", "clipscout.main", "serve", folder, "--port", "0"]
         server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         try:
             url = next(line.split()[2].rstrip("/") for line in server.stderr if line.startswith("ask at "))
-            seconds, times, left, refused = asyncio.run(load(url, options.clients, options.walks, options.leaving))
+            seconds, times, left, refused = asyncio.run(load(url, options.clients, options.episodes, options.leaving))
         finally:
             server.terminate()
             server.wait()
-    table = Table(title=f"{options.walks} walks by {options.clients} clients at once")
+    table = Table(title=f"{options.episodes} episodes by {options.clients} clients at once")
     for column in ("what", "value"):
         table.add_column(column)
     for what, value in (
-        ("walks a second, without a server, one at a time", f"{options.walks / alone:.0f}"),
-        ("walks a second, served", f"{options.walks / seconds:.0f}"),
-        ("seconds a walk, median and 95 %", f"{median(times):.2f}, {quantiles(times, n=20)[-1]:.2f}"),
+        ("episodes a second, without a server, one at a time", f"{options.episodes / alone:.0f}"),
+        ("episodes a second, served", f"{options.episodes / seconds:.0f}"),
+        ("seconds an episode, median and 95 %", f"{median(times):.2f}, {quantiles(times, n=20)[-1]:.2f}"),
         ("answered, left mid-stream, refused and asked again", f"{len(times)}, {left}, {refused}"),
-        ("walks under way in the end", "0"),
+        ("episodes under way in the end", "0"),
     ):
         table.add_row(what, value)
     Console().print(table)

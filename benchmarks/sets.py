@@ -1,8 +1,8 @@
-"""Time and memory of turning 33,000 walks of ten turns, as many as LongVideo-R1 published, into SFT and RL sets.
+"""Time and memory of turning 33,000 episodes of ten turns, as many as LongVideo-R1 published, into SFT and RL sets.
 
-    python -m benchmarks.sets [--walks 33000] [--turns 10] [--words 60]
+    python -m benchmarks.sets [--episodes 33000] [--turns 10] [--words 60]
 
-The walks are generated: nine calls with captions of about 100 words and `--words` words of reasoning a turn, 33
+The episodes are generated: nine calls with captions of about 100 words and `--words` words of reasoning a turn, 33
 questions a video. The export filters them, near-duplicates included, in a process of its own, whose time and peak
 memory are given.
 """
@@ -31,12 +31,12 @@ from navigation import (
     initial_messages,
 )
 
-WORDS = ("the", "man", "woman", "dog", "car", "street", "walks", "talks", "holds", "opens", "red", "blue", "kitchen")
+WORDS = ("the", "man", "woman", "dog", "car", "street", "episodes", "talks", "holds", "opens", "red", "blue", "kitchen")
 QUESTIONS_A_VIDEO = 33
 DURATION = 1800.0
 
 
-def make_walks(folder: Path, walks: int, turns: int, words: int) -> int:
+def make_trajectories(folder: Path, episodes: int, turns: int, words: int) -> int:
     """Writes a traces folder; returns the bytes of its trajectories."""
     chance = random.Random(0)
     trees, grid = TreeStore(folder / "trees"), TimeGrid.for_duration(DURATION)
@@ -45,7 +45,7 @@ def make_walks(folder: Path, walks: int, turns: int, words: int) -> int:
         open(folder / "questions.jsonl", "w", encoding="utf-8") as questions,
         open(folder / "trajectories.jsonl", "w", encoding="utf-8") as trajectories,
     ):
-        for number in range(walks):
+        for number in range(episodes):
             video = f"talk-{number // QUESTIONS_A_VIDEO}"
             if number % QUESTIONS_A_VIDEO == 0:
                 captions = {path: " ".join(chance.choices(WORDS, k=chance.randint(80, 120))) for path in paths}
@@ -68,10 +68,10 @@ def make_walks(folder: Path, walks: int, turns: int, words: int) -> int:
                 messages.append({"role": "tool", "name": "get_caption", "content": captions[path]})
             messages.append(answer_message(" ".join(chance.choices(WORDS, k=words)), "B"))
             visits = [Visit("get_caption", path) for path in visited]
-            walk = Trajectory(
+            episode = Trajectory(
                 f"{question.id}#0", question.id, video, messages, [], "B", True, Status.ANSWERED, visits, turns=turns
             )
-            trajectories.write(json.dumps(walk.to_dict()) + "\n")
+            trajectories.write(json.dumps(episode.to_dict()) + "\n")
     return (folder / "trajectories.jsonl").stat().st_size
 
 
@@ -92,7 +92,7 @@ def export(folder: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--walks", type=int, default=33_000)
+    parser.add_argument("--episodes", type=int, default=33_000)
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--words", type=int, default=60, help="words of reasoning a turn")
     parser.add_argument("--export", type=Path, help=argparse.SUPPRESS)
@@ -101,12 +101,12 @@ def main() -> None:
         print(json.dumps(export(options.export)))
         return
     with tempfile.TemporaryDirectory() as name:
-        size = make_walks(Path(name), options.walks, options.turns, options.words)
+        size = make_trajectories(Path(name), options.episodes, options.turns, options.words)
         command = [sys.executable, "-m", "benchmarks.sets", "--export", name]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         made = json.loads(output.splitlines()[-1])
     print(
-        f"{options.walks:,} walks of {options.turns} turns, {size / 1e6:,.0f} MB -> {made['kept']:,} SFT rows, "
+        f"{options.episodes:,} episodes of {options.turns} turns, {size / 1e6:,.0f} MB -> {made['kept']:,} SFT rows, "
         f"{made['rl']:,} RL rows, {made['out'] / 1e6:,.0f} MB: {made['seconds']:.1f} s, {made['cpu']:.1f} CPU-s, "
         f"peak {made['mb']:,.0f} MB"
     )

@@ -1,7 +1,8 @@
-"""What SFT costs: walks in one pass against one sample a turn, packed against padded, memory against its estimate.
+"""What SFT costs: trajectories in one pass against one sample a turn, packed against padded, memory against its
+estimate.
 
     make bench-sft                                     # a million parameters on CPU, a few minutes
-    make bench-sft ARGS="--walks runs/goalstep/traces" # the same on walks of your own
+    make bench-sft ARGS="--trajectories runs/goalstep/traces" # the same on trajectories of your own
 
 One sample a turn is the released LongVideo-R1 way: every assistant turn is a sample of its own, the conversation up to
 it is its prompt. Both ways learn the same tokens. Times are CPU-seconds of this process, in one run.
@@ -40,8 +41,9 @@ ROOM = 24_576
 """Tokens of a packed row, as published."""
 
 
-def made_walk(turns: int, words: int, seed: int) -> list[dict[str, Any]]:
-    """Messages of a walk of `turns` assistant turns over captions of `words` words: four of them in its prompt."""
+def made_trajectory(turns: int, words: int, seed: int) -> list[dict[str, Any]]:
+    """Messages of a trajectory of `turns` assistant turns over captions of `words` words: four of them in its
+    prompt."""
     rng = random.Random(seed)
     vocabulary = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("a", "ek", "il", "on", "un", "ya")]
 
@@ -49,7 +51,7 @@ def made_walk(turns: int, words: int, seed: int) -> list[dict[str, Any]]:
         return " ".join(rng.choices(vocabulary, k=count))
 
     top = "\n".join(caption(words) for _ in range(4))
-    messages = [{"role": "system", "content": "Walk."}, {"role": "user", "content": f"What?\nA. a\nB. b\n{top}"}]
+    messages = [{"role": "system", "content": "Trajectory."}, {"role": "user", "content": f"What?\nA. a\nB. b\n{top}"}]
     for turn in range(turns - 1):
         path = [turn % 4 + 1, turn // 4 % 4 + 1]
         messages.append(assistant_message(caption(60), calls=[("get_caption", {"segment": path})]))
@@ -58,31 +60,35 @@ def made_walk(turns: int, words: int, seed: int) -> list[dict[str, Any]]:
 
 
 def turn_samples(messages: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The same walk as one sample a turn: only a sample's last turn is learned."""
+    """The same trajectory as one sample a turn: only a sample's last turn is learned."""
     for place, message in enumerate(messages):
         if message["role"] == "assistant":
             before = [{**each, "train": False} if each["role"] == "assistant" else each for each in messages[:place]]
             yield [*before, message]
 
 
-def rows_of(walks: Sequence[list[dict[str, Any]]], tokenizer: PreTrainedTokenizerBase) -> tuple[Dataset, int, int]:
+def rows_of(
+    trajectories: Sequence[list[dict[str, Any]]], tokenizer: PreTrainedTokenizerBase
+) -> tuple[Dataset, int, int]:
     """Rows as the trainer takes them, their tokens, and how many of those are learned."""
-    rows = Dataset.from_list([{"messages": each, "tools": TOOLS} for each in walks], on_mixed_types="use_json")
+    rows = Dataset.from_list([{"messages": each, "tools": TOOLS} for each in trajectories], on_mixed_types="use_json")
     made, counts = supervise(rows, tokenizer)
     return made, counts.tokens, counts.supervised
 
 
-def tokenizer_of(walks: Sequence[list[dict[str, Any]]]) -> PreTrainedTokenizerBase:
-    return train_tokenizer(["\n".join(str(message.get("content")) for message in walk) for walk in walks])
+def tokenizer_of(trajectories: Sequence[list[dict[str, Any]]]) -> PreTrainedTokenizerBase:
+    return train_tokenizer(
+        ["\n".join(str(message.get("content")) for message in trajectory) for trajectory in trajectories]
+    )
 
 
-def one_pass_against_turns(name: str, walks: Sequence[list[dict[str, Any]]]) -> float:
+def one_pass_against_turns(name: str, trajectories: Sequence[list[dict[str, Any]]]) -> float:
     """Prints and returns how many times the tokens one sample a turn processes."""
-    tokenizer = tokenizer_of(walks)
-    encoded = [encode({"messages": walk, "tools": TOOLS}, tokenizer) for walk in walks]
-    # The template is prefix-preserving: a turn's sample is the walk up to that turn's end, and a newline.
+    tokenizer = tokenizer_of(trajectories)
+    encoded = [encode({"messages": trajectory, "tools": TOOLS}, tokenizer) for trajectory in trajectories]
+    # The template is prefix-preserving: a turn's sample is the trajectory up to that turn's end, and a newline.
     by_turn = [[end + 1 for end in each["ends"]] for each in encoded]
-    _, tokens, learned = rows_of(list(turn_samples(walks[0])), tokenizer)
+    _, tokens, learned = rows_of(list(turn_samples(trajectories[0])), tokenizer)
     assert tokens == sum(by_turn[0]), "counted as made"
     assert learned == sum(label != IGNORED for label in encoded[0]["labels"]), "both ways learn the same tokens"
     whole, turns = sum(len(each["input_ids"]) for each in encoded), sum(map(sum, by_turn))
@@ -90,11 +96,12 @@ def one_pass_against_turns(name: str, walks: Sequence[list[dict[str, Any]]]) -> 
     return turns / whole
 
 
-def time_training(walks: Sequence[list[dict[str, Any]]], folder: str) -> dict[str, tuple[int, float, float]]:
-    """Tokens computed, the share of them that is padding, and CPU-seconds of an epoch over the same walks, by way."""
-    tokenizer = tokenizer_of(walks)
-    whole, *_ = rows_of(walks, tokenizer)
-    turns, *_ = rows_of([sample for walk in walks for sample in turn_samples(walk)], tokenizer)
+def time_training(trajectories: Sequence[list[dict[str, Any]]], folder: str) -> dict[str, tuple[int, float, float]]:
+    """Tokens computed, the share of them that is padding, and CPU-seconds of an epoch over the same trajectories, by
+    way."""
+    tokenizer = tokenizer_of(trajectories)
+    whole, *_ = rows_of(trajectories, tokenizer)
+    turns, *_ = rows_of([sample for trajectory in trajectories for sample in turn_samples(trajectory)], tokenizer)
     longest = max(map(len, whole["input_ids"]))
     figures = {}
     ways = {"one pass, packed": (whole, True), "one pass, padded": (whole, False), "one a turn, padded": (turns, False)}
@@ -116,10 +123,10 @@ def time_training(walks: Sequence[list[dict[str, Any]]], folder: str) -> dict[st
     return figures
 
 
-def padding(walks: Sequence[list[dict[str, Any]]]) -> tuple[float, float]:
+def padding(trajectories: Sequence[list[dict[str, Any]]]) -> tuple[float, float]:
     """Share of room that holds nothing, packed into rows of `ROOM` and padded in batches of 8."""
-    tokenizer = tokenizer_of(walks)
-    encoded = [encode({"messages": walk, "tools": TOOLS}, tokenizer) for walk in walks]
+    tokenizer = tokenizer_of(trajectories)
+    encoded = [encode({"messages": trajectory, "tools": TOOLS}, tokenizer) for trajectory in trajectories]
     rows = Dataset.from_list([{name: each[name] for name in ("input_ids", "labels")} for each in encoded])
     lengths = [len(each["input_ids"]) for each in encoded]
     batches = [lengths[first : first + 8] for first in range(0, len(lengths), 8)]
@@ -128,7 +135,7 @@ def padding(walks: Sequence[list[dict[str, Any]]]) -> tuple[float, float]:
 
 
 def one_step(model: Any, optimizer: torch.optim.Optimizer, ids: torch.Tensor) -> None:
-    # Half of the tokens are learned, about as many as of a walk with short captions.
+    # Half of the tokens are learned, about as many as of a trajectory with short captions.
     labels = ids.clone()
     labels[:, : ids.shape[1] // 2] = -100
     model(input_ids=ids, labels=labels, fused_lm_head=True, use_cache=False).loss.backward()
@@ -185,39 +192,41 @@ def memory_table() -> Iterator[tuple[str, float, float]]:
         yield f"{name}, the loss", estimate.loss, whole - without
 
 
-def walks_of(folder: Path | None, turns: int, most: int) -> list[list[dict[str, Any]]]:
-    """Walks of `turns` turns of a traces folder; of the small world's expert, where none is given."""
+def trajectories_of(folder: Path | None, turns: int, most: int) -> list[list[dict[str, Any]]]:
+    """Trajectories of `turns` turns of a traces folder; of the small world's expert, where none is given."""
     with tempfile.TemporaryDirectory() as aside:
         if folder is None:
             from data_gen.traces import write_traces
 
             write_traces("small_world", None, Path(aside), limit=600, wander=0.6)
         every = TracesFolder(folder or Path(aside), 0.0).trajectories(held=False)
-        return [walk.messages for walk in every if walk.turns == turns][:most]
+        return [trajectory.messages for trajectory in every if trajectory.turns == turns][:most]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--walks", type=Path, help="traces folder; default: the small world, made anew")
-    parser.add_argument("--turns", type=int, default=6, help="assistant turns of a walk")
-    parser.add_argument("--count", type=int, default=24, help="walks to train on")
+    parser.add_argument("--trajectories", type=Path, help="traces folder; default: the small world, made anew")
+    parser.add_argument("--turns", type=int, default=6, help="assistant turns of a trajectory")
+    parser.add_argument("--count", type=int, default=24, help="trajectories to train on")
     options = parser.parse_args()
     quiet_unless_watched()
-    long = {turns: [made_walk(turns, WORDS, seed) for seed in range(8)] for turns in (3, 6, 7, 10, 15, 30)}
-    real = walks_of(options.walks, options.turns, options.count)
-    print(f"  {'tokens of the same walks':<44}{'one pass':>12}{'by turn':>13}{'times':>8}")
+    long = {turns: [made_trajectory(turns, WORDS, seed) for seed in range(8)] for turns in (3, 6, 7, 10, 15, 30)}
+    real = trajectories_of(options.trajectories, options.turns, options.count)
+    print(f"  {'tokens of the same trajectories':<44}{'one pass':>12}{'by turn':>13}{'times':>8}")
     if real:
-        one_pass_against_turns(f"{options.turns} turns, {len(real)} of {options.walks or 'the small world'}", real)
-    for turns, walks in long.items():
-        one_pass_against_turns(f"{turns} turns, captions of {WORDS} words", walks)
-    short = [made_walk(3 + seed % 5, 40, seed) for seed in range(options.count)]
-    name = f"training on {len(short)} walks of 3 to 7 turns"
+        one_pass_against_turns(
+            f"{options.turns} turns, {len(real)} of {options.trajectories or 'the small world'}", real
+        )
+    for turns, trajectories in long.items():
+        one_pass_against_turns(f"{turns} turns, captions of {WORDS} words", trajectories)
+    short = [made_trajectory(3 + seed % 5, 40, seed) for seed in range(options.count)]
+    name = f"training on {len(short)} trajectories of 3 to 7 turns"
     print(f"  {name:<44}{'tokens':>12}{'padding':>10}{'CPU-seconds':>13}")
     with tempfile.TemporaryDirectory() as folder:
         for name, (tokens, share, seconds) in time_training(short, folder).items():
             print(f"  {name:<44}{tokens:>12,}{share:>10.2%}{seconds:>13.1f}")
-    packed, padded = padding([made_walk(3 + seed % 13, WORDS, seed) for seed in range(1000)])
-    print(f"  empty room, walks of 3 to 15 turns: packed {packed:.2%}, padded in batches of 8 {padded:.2%}")
+    packed, padded = padding([made_trajectory(3 + seed % 13, WORDS, seed) for seed in range(1000)])
+    print(f"  empty room, trajectories of 3 to 15 turns: packed {packed:.2%}, padded in batches of 8 {padded:.2%}")
     print(f"  {'memory of a step':<44}{'estimate':>12}{'measured':>13}{'ratio':>8}")
     for name, estimate, found in memory_table():
         print(f"  {name:<44}{estimate / 2**20:>8.1f} MiB{found / 2**20:>9.1f} MiB{estimate / found:>8.2f}")

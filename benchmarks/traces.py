@@ -1,14 +1,15 @@
 """Teacher trajectories a minute against a local stub, with durability on, and how near that is to the ideal.
 
-    python -m benchmarks.traces [--walks 1200] [--in-flight 8 32 128] [--latency 0.3] [--rounds 3]
+    python -m benchmarks.traces [--trajectories 1200] [--in-flight 8 32 128] [--latency 0.3] [--rounds 3]
     python -m benchmarks.traces --clips [--minutes 10 60]
 
-At most `--walks` walks are made, and 12 for each request in flight. Every walk has seven turns over captions of about
-100 words: six calls and the answer. `--clips` makes one of the calls a `video_qa`, answered from 16 frames decoded
-out of generated H.264 clips (640x360, keyframe every 10 s), the walks divided among the clips. The stub runs in
-another process on the same cores. The ideal is in_flight / (turns · latency) walks a second, one request after
-another for ever; with `video_qa` one more request. CPU and peak memory are those of the process that runs the
-teacher, the CPU without its start. A busy machine slows all of it: the best and the median of the rounds are given.
+At most `--trajectories` trajectories are made, and 12 for each request in flight. Every trajectory has seven turns over
+captions of about 100 words: six calls and the answer. `--clips` makes one of the calls a `video_qa`, answered from 16
+frames decoded out of generated H.264 clips (640x360, keyframe every 10 s), the trajectories divided among the clips.
+The stub runs in another process on the same cores. The ideal is in_flight / (turns · latency) trajectories a second,
+one request after another for ever; with `video_qa` one more request. CPU and peak memory are those of the process that
+runs the teacher, the CPU without its start. A busy machine slows all of it: the best and the median of the rounds are
+given.
 """
 
 import argparse
@@ -43,7 +44,21 @@ from navigation import (
 )
 
 TURNS = 7
-WORDS = ("the", "man", "woman", "dog", "car", "street", "walks", "talks", "holds", "opens", "red", "blue", "kitchen")
+WORDS = (
+    "the",
+    "man",
+    "woman",
+    "dog",
+    "car",
+    "street",
+    "trajectories",
+    "talks",
+    "holds",
+    "opens",
+    "red",
+    "blue",
+    "kitchen",
+)
 
 
 class SevenTurns:
@@ -69,7 +84,7 @@ class SevenTurns:
         return Reply(assistant_message(thought, calls=[(GET_CAPTION, {"segment": list(paths[turn])})]))
 
 
-def make_corpus(folder: Path, walks: int, videos: dict[str, float]) -> list[Question]:
+def make_corpus(folder: Path, trajectories: int, videos: dict[str, float]) -> list[Question]:
     """Questions over generated trees of 100-word captions."""
     trees = TreeStore(folder / "trees")
     for video_id, duration in videos.items():
@@ -82,7 +97,7 @@ def make_corpus(folder: Path, walks: int, videos: dict[str, float]) -> list[Ques
             f"bench/{number}", names[number % len(names)], f"Number {number}: which colour has the door?",
             ("red", "blue", "green", "white"), "B", ((1.0, 5.0),), videos[names[number % len(names)]],
         )
-        for number in range(walks)
+        for number in range(trajectories)
     ]  # fmt: skip
     write_jsonl(folder / "questions.jsonl", (question.to_dict() for question in questions))
     return questions
@@ -116,7 +131,7 @@ def measure(folder: Path, url: str, in_flight: int, tasks: int, videos: Path | N
         raise RuntimeError(f"the run is not what it should be: {report.to_dict()}")
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
-        "seconds": report.seconds, "walks": report.walks, "requests": report.usage.requests,
+        "seconds": report.seconds, "trajectories": report.trajectories, "requests": report.usage.requests,
         "cpu": _cpu_seconds() - before, "mb": max(peaks) / 1024,
     }  # fmt: skip
 
@@ -132,7 +147,7 @@ def rounds(options: argparse.Namespace, in_flight: int, videos: dict[str, float]
     made = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_corpus(folder, min(options.walks, 12 * in_flight), videos)
+        make_corpus(folder, min(options.trajectories, 12 * in_flight), videos)
         clips = ["--clips"] if files else []
         command = [sys.executable, "-m", "benchmarks.traces"]
         serving = [*command, "--serve", str(folder), "--latency", str(options.latency), *clips]
@@ -151,12 +166,12 @@ def rounds(options: argparse.Namespace, in_flight: int, videos: dict[str, float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--walks", type=int, default=1200)
+    parser.add_argument("--trajectories", type=int, default=1200)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[8, 32, 128])
     parser.add_argument("--latency", type=float, default=0.3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tasks", type=int, default=1, help="processes")
-    parser.add_argument("--clips", action="store_true", help="one video_qa a walk, from generated clips")
+    parser.add_argument("--clips", action="store_true", help="one video_qa a trajectory, from generated clips")
     parser.add_argument("--minutes", type=float, nargs="+", default=[10, 60])
     for hidden in ("--serve", "--measure", "--videos"):
         parser.add_argument(hidden, type=Path, help=argparse.SUPPRESS)
@@ -184,18 +199,33 @@ def main() -> None:
 
 def show(options: argparse.Namespace, videos: dict[str, float], files: Path | None) -> None:
     what = "one video_qa each" if files else "captions only"
-    table = Table(title=f"Walks of {TURNS} turns, {options.latency} s a reply, {what}, {options.rounds} rounds")
-    for column in ("in flight", "walks", "walks/min best", "median", "ideal", "best/ideal", "CPU-s a walk", "peak MB"):
+    table = Table(title=f"Trajectories of {TURNS} turns, {options.latency} s a reply, {what}, {options.rounds} rounds")
+    for column in (
+        "in flight",
+        "trajectories",
+        "trajectories/min best",
+        "median",
+        "ideal",
+        "best/ideal",
+        "CPU-s a trajectory",
+        "peak MB",
+    ):
         table.add_column(column, justify="right")
     for in_flight in options.in_flight:
         made = rounds(options, in_flight, videos, files)
-        rates = [60 * each["walks"] / each["seconds"] for each in made]
+        rates = [60 * each["trajectories"] / each["seconds"] for each in made]
         ideal = 60 * in_flight / ((TURNS + bool(files)) * options.latency)
-        cpu = median(each["cpu"] / each["walks"] for each in made)
+        cpu = median(each["cpu"] / each["trajectories"] for each in made)
         table.add_row(
-            str(in_flight), str(made[0]["walks"]), f"{max(rates):,.0f}", f"{median(rates):,.0f}", f"{ideal:,.0f}",
-            f"{max(rates) / ideal:.2f}", f"{cpu:.4f}", f"{max(each['mb'] for each in made):.0f}",
-        )  # fmt: skip
+            str(in_flight),
+            str(made[0]["trajectories"]),
+            f"{max(rates):,.0f}",
+            f"{median(rates):,.0f}",
+            f"{ideal:,.0f}",
+            f"{max(rates) / ideal:.2f}",
+            f"{cpu:.4f}",
+            f"{max(each['mb'] for each in made):.0f}",
+        )
     Console(width=120).print(table)
 
 

@@ -1,9 +1,9 @@
-"""How long the viewer takes to show the first list of many walks, beside parsing the same file whole.
+"""How long the viewer takes to show the first list of many trajectories, beside parsing the same file whole.
 
-    python -m benchmarks.view [--walks 33000]
+    python -m benchmarks.view [--trajectories 33000]
 
-The file holds the small world's walks with ten turns each, about 10 kB a walk. CPU-seconds of this process, imports of
-the pages included, and the wall time of the same.
+The file holds the small world's trajectories with ten turns each, about 10 kB a trajectory. CPU-seconds of this
+process, imports of the pages included, and the wall time of the same.
 """
 
 import argparse
@@ -23,8 +23,8 @@ GRID = TimeGrid.for_duration(1800.0)
 TURNS = 10
 
 
-def write_run(folder: Path, walks: int) -> None:
-    """Questions, one tree, and a walk a question that opens ten segments."""
+def write_run(folder: Path, trajectories: int) -> None:
+    """Questions, one tree, and a trajectory a question that opens ten segments."""
     tree = make_tree("video", GRID, 60)
     TreeStore(folder / "trees").save(tree)
     paths = list(GRID.paths())[:TURNS]
@@ -34,14 +34,14 @@ def write_run(folder: Path, walks: int) -> None:
         messages.append({"role": "tool", "name": "get_caption", "content": tree.captions[path]})
     visits = [Visit("get_caption", path) for path in paths]
     questions, rows = [], []
-    for number in range(walks):
+    for number in range(trajectories):
         text, options = f"What is at {number}?", ("one", "two")
         questions.append(Question(f"q{number}", "video", text, options, "A", ((0.0, 9.0),), 1800.0, "b", "k"))
         rows.append(
             Trajectory(
                 f"q{number}#0", f"q{number}", "video", messages, TOOLS, "AB"[number % 2], number % 2 == 0,
                 Status.ANSWERED,
-                visits, turns=TURNS + 1, reward={"answer": 1.0, "total": number / walks},
+                visits, turns=TURNS + 1, reward={"answer": 1.0, "total": number / trajectories},
             ).to_dict()
         )  # fmt: skip
     write_jsonl(folder / "questions.jsonl", (question.to_dict() for question in questions))
@@ -50,13 +50,13 @@ def write_run(folder: Path, walks: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--walks", type=int, default=33_000)
+    parser.add_argument("--trajectories", type=int, default=33_000)
     options = parser.parse_args()
-    table = Table(title=f"{options.walks} walks")
+    table = Table(title=f"{options.trajectories} trajectories")
     for column in ("what", "CPU s", "wall s"):
         table.add_column(column, justify="left" if column == "what" else "right")
     with tempfile.TemporaryDirectory() as folder:
-        write_run(Path(folder), options.walks)
+        write_run(Path(folder), options.trajectories)
         size = (Path(folder) / "trajectories.jsonl").stat().st_size / 1e6
 
         def timed(what, call):
@@ -71,15 +71,15 @@ def main() -> None:
             from clipscout.view.app import view_app
             from clipscout.view.trajectory_set import find_sets
 
-            (walks,) = find_sets(Path(folder))
-            walks.offsets.refresh()
-            client = TestClient(view_app([walks]), base_url="http://localhost")
+            (trajectories,) = find_sets(Path(folder))
+            trajectories.offsets.refresh()
+            client = TestClient(view_app([trajectories]), base_url="http://localhost")
             assert client.get("/").status_code == 200
             return client
 
         client = timed("imports, index, first list", open_and_list)
         timed("a filtered, ordered list", lambda: client.get("/?visits_from=5&order=reward-&text=77"))
-        timed("a walk", lambda: client.get("/walk/0/7"))
+        timed("a trajectory", lambda: client.get("/trajectory/0/7"))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
         def parse():

@@ -12,7 +12,7 @@ from navigation import CaptionTree, InputError
 from trainer.checkpoint import NAME, read_record
 from trainer.recorder import read_metrics
 
-LICENCES = {"Qwen/Qwen3-8B": "apache-2.0", "Qwen/Qwen3-4B": "apache-2.0", "Qwen/Qwen3-1.7B": "apache-2.0",
+LICENSES = {"Qwen/Qwen3-8B": "apache-2.0", "Qwen/Qwen3-4B": "apache-2.0", "Qwen/Qwen3-1.7B": "apache-2.0",
             "Qwen/Qwen3-0.6B": "apache-2.0", "Qwen/Qwen3-14B": "apache-2.0"}  # fmt: skip
 RECIPE = (
     "num_train_epochs", "max_steps", "learning_rate", "lr_scheduler_type", "warmup_steps", "optim", "max_length",
@@ -21,29 +21,29 @@ RECIPE = (
 )  # fmt: skip
 
 
-def write_card(folder: str | Path, repo: str, licence: str | None = None, evaluation: str | Path | None = None) -> str:
+def write_card(folder: str | Path, repo: str, license: str | None = None, evaluation: str | Path | None = None) -> str:
     """The text of README.md.
 
     Args:
         folder: The checkpoint's folder; its `clipscout.json`, `resolved_config.yaml` and `metrics.jsonl` are read.
         repo: Names the model.
-        licence: Of the model; default: its base's, where that is known.
+        license: Of the model; default: its base's, where that is known.
         evaluation: `summary.json` of `clipscout eval`, for the table.
 
     Raises:
-        InputError: the licence of the base is not known, or the evaluation's file cannot be read.
+        InputError: the license of the base is not known, or the evaluation's file cannot be read.
     """
     folder = Path(folder)
     record = read_record(folder)
     config = _yaml(folder / "resolved_config.yaml")
     base = _base(str(record.get("base") or config.get("model_name_or_path") or ""))
     on_hub = base.count("/") == 1 and not Path(base).exists() and not base.startswith((".", "runs/"))
-    licence = licence or LICENCES.get(base)
-    if licence is None:
+    license = license or LICENSES.get(base)
+    if license is None:
         raise InputError(
-            "push", "licence", None, f"give --licence: that of its base {base or 'model'!r} is not known here"
+            "push", "license", None, f"give --license: that of its base {base or 'model'!r} is not known here"
         )
-    header: dict[str, Any] = {"license": licence, "library_name": "transformers", "pipeline_tag": "text-generation",
+    header: dict[str, Any] = {"license": license, "library_name": "transformers", "pipeline_tag": "text-generation",
                               "tags": ["clipscout", "video-question-answering", "tool-use"]}  # fmt: skip
     if on_hub:
         header["base_model"] = base
@@ -65,7 +65,7 @@ def _intro(repo: str, record: Mapping[str, Any], base: str) -> Iterator[str]:
     yield f"# {repo.partition('/')[2]}"
     yield ""
     yield (
-        "Answers multiple-choice questions about long videos by walking a tree of captions with two tools, "
+        "Answers multiple-choice questions about long videos by navigating a tree of captions with two tools, "
         "`get_caption` and `video_qa`, and opening as little of it as it can."
     )
     yield ""
@@ -161,14 +161,14 @@ def _yaml(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def write_trees_card(folder: str | Path, repo: str, licence: str | None) -> str:
+def write_trees_card(folder: str | Path, repo: str, license: str | None) -> str:
     """README.md of the trees in `folder/trees`, with their counts and who captioned them.
 
     Raises:
-        InputError: no licence was given, or there is no tree.
+        InputError: no license was given, or there is no tree.
     """
-    if licence is None:
-        raise InputError("push", "licence", None, "give --licence: that of the videos and annotations they come from")
+    if license is None:
+        raise InputError("push", "license", None, "give --license: that of the videos and annotations they come from")
     paths = sorted((Path(folder) / "trees").glob("*.json"))
     if not paths:
         raise InputError(folder, "trees", 0, "give a folder with caption trees in trees/")
@@ -180,7 +180,7 @@ def write_trees_card(folder: str | Path, repo: str, licence: str | None) -> str:
         captions += len(tree.captions)
         missing += len(tree.missing())
         hours += tree.grid.duration / 3600
-    header = {"license": licence, "pretty_name": repo.partition("/")[2], "language": ["en"], "tags": ["clipscout"]}
+    header = {"license": license, "pretty_name": repo.partition("/")[2], "language": ["en"], "tags": ["clipscout"]}
     made_by = ", ".join(
         f"{' '.join(name.replace('<', '‹').split())} {count}" for name, count in captioners.most_common()
     )

@@ -13,21 +13,22 @@ def dataset(
     folder: Annotated[Path, typer.Argument(help="Holds questions.jsonl, trees/ and trajectories.jsonl.")],
     out: Annotated[Path, typer.Argument(help="Folder for the sets.")],
     held_out: Annotated[float, typer.Option(help="Share of videos in the test split.")] = 0.1,
-    keep: Annotated[str, typer.Option(help="Right walks of a question: first, shortest or all.")] = "all",
-    most_hints: Annotated[int | None, typer.Option(help="Drop walks that needed more hints.")] = None,
+    keep: Annotated[str, typer.Option(help="Right trajectories of a question: first, shortest or all.")] = "all",
+    most_hints: Annotated[int | None, typer.Option(help="Drop trajectories that needed more hints.")] = None,
     decontaminate: Annotated[
         list[Path] | None, typer.Option(help="JSONL of benchmark questions, or text of video ids; repeatable.")
     ] = None,
     overlap: Annotated[float, typer.Option(help="Share of 8-word runs that makes a question a benchmark's.")] = 0.6,
-    near_duplicates: Annotated[float, typer.Option(help="Jaccard index from which walks count as one.")] = 0.9,
+    near_duplicates: Annotated[float, typer.Option(help="Jaccard index from which navigates count as one.")] = 0.9,
     pass_rates: Annotated[Path | None, typer.Option(help="What `clipscout difficulty` wrote.")] = None,
     lowest_rate: Annotated[float, typer.Option(help="RL questions are solved more often than this,")] = 0.0,
     highest_rate: Annotated[float, typer.Option(help="and less often than this.")] = 1.0,
     name: Annotated[str, typer.Option(help="Name of the data set.")] = "ClipScout traces",
-    licence: Annotated[str, typer.Option(help="Licence of the data set.")] = "other",
-    report: Annotated[Path | None, typer.Option(help="Also write the walks' report there (HTML).")] = None,
+    license: Annotated[str, typer.Option(help="License of the data set.")] = "other",
+    report: Annotated[Path | None, typer.Option(help="Also write the trajectories' report there (HTML).")] = None,
 ) -> None:
-    """Filter the walks of FOLDER and write SFT and RL sets, split by video, that `load_dataset` and `trl sft` take.
+    """Filter the trajectories of FOLDER and write SFT and RL sets, split by video, that `load_dataset` and `trl sft`
+    take.
 
     Exit code 0 if the sets are written, 2 if the input is wrong or nothing is left.
     """
@@ -37,7 +38,7 @@ def dataset(
 
     try:
         filters = FilterSettings(keep, most_hints=most_hints, near_duplicates=near_duplicates)
-        settings = SetSettings(held_out, filters, overlap, lowest_rate, highest_rate, name, licence)
+        settings = SetSettings(held_out, filters, overlap, lowest_rate, highest_rate, name, license)
         rates = None if pass_rates is None else _rates(pass_rates)
         made = export_sets(folder, out, settings, Blocklist.load(decontaminate or (), overlap), rates)
         if report is not None:
@@ -46,7 +47,7 @@ def dataset(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     kept = made.filter
-    typer.echo(f"{kept.kept} of {kept.walks} walks kept; sft {dict(made.sft)}, rl {dict(made.rl)}")
+    typer.echo(f"{kept.kept} of {kept.trajectories} trajectories kept; sft {dict(made.sft)}, rl {dict(made.rl)}")
     for reason, count in kept.to_dict()["dropped"].items():
         typer.echo(f"  {reason} {count}")
     if made.blocked:
@@ -71,21 +72,21 @@ if __name__ == "__main__":
 
 def difficulty(
     folder: Annotated[Path, typer.Argument(help="Holds questions.jsonl and trees/.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the walks and pass_rates.json.")],
-    policy: Annotated[str, typer.Option(help="Who walks: local, or any policy of `clipscout eval`.")] = "local",
+    out: Annotated[Path, typer.Argument(help="Folder for the trajectories and pass_rates.json.")],
+    policy: Annotated[str, typer.Option(help="Who trajectories: local, or any policy of `clipscout eval`.")] = "local",
     checkpoint: Annotated[str | None, typer.Option(help="For --policy local: folder or Hub name.")] = None,
-    samples: Annotated[int, typer.Option(help="Walks for each question.")] = 8,
+    samples: Annotated[int, typer.Option(help="Trajectories for each question.")] = 8,
     temperature: Annotated[float | None, typer.Option(help="Of the local model; default: 1, as in GRPO.")] = None,
     visits: Annotated[int | None, typer.Option(help="Visits of random, uniform and retrieval.")] = None,
-    turns: Annotated[int, typer.Option(help="Most assistant messages a walk.")] = 15,
+    turns: Annotated[int, typer.Option(help="Most assistant messages a trajectory.")] = 15,
     seed: int = 0,
     limit: Annotated[int | None, typer.Option(help="At most this many questions.")] = None,
-    concurrency: Annotated[int, typer.Option(help="Walks at once.")] = 64,
+    concurrency: Annotated[int, typer.Option(help="Trajectories at once.")] = 64,
 ) -> None:
     """Roll a policy several times on each question and write the share it solves, for `clipscout dataset --pass-rates`.
 
-    Run the same command again to go on after a stop. Exit code 0 if every question has its rate, 1 if walks failed, 2
-    if the command itself is wrong.
+    Run the same command again to go on after a stop. Exit code 0 if every question has its rate, 1 if trajectories
+    failed, 2 if the command itself is wrong.
     """
     from data_gen.filters import pass_rates
     from evaluation.run import evaluate_corpus
@@ -99,16 +100,16 @@ def difficulty(
             folder / "questions.jsonl", folder / "trees", policy, out, seed=seed, samples=samples,
             concurrency=concurrency, limits=Limits(turns=turns), limit=limit, **options,
         )  # fmt: skip
-        walks = failed = 0
+        trajectories = failed = 0
         asked: set[str] = set()
 
         def counted():
-            nonlocal walks, failed
-            for walk in read_trajectories(out / "trajectories.jsonl"):
-                walks += 1
-                failed += walk.status == "failed"
-                asked.add(walk.question_id)
-                yield walk
+            nonlocal trajectories, failed
+            for trajectory in read_trajectories(out / "trajectories.jsonl"):
+                trajectories += 1
+                failed += trajectory.status == "failed"
+                asked.add(trajectory.question_id)
+                yield trajectory
 
         rates = pass_rates(counted())
     except InputError as error:
@@ -118,8 +119,8 @@ def difficulty(
     sometimes = sum(0 < rate < 1 for rate in rates.values())
     always, never = (sum(rate == bound for rate in rates.values()) for bound in (1, 0))
     typer.echo(
-        f"{len(asked)} questions, {walks} walks, {failed} failed: {sometimes} solved sometimes, {always} always, "
-        f"{never} never, {len(asked) - len(rates)} without a rate"
+        f"{len(asked)} questions, {trajectories} trajectories, {failed} failed: {sometimes} solved sometimes, "
+        f"{always} always, {never} never, {len(asked) - len(rates)} without a rate"
     )
     typer.echo(str(out / "pass_rates.json"))
     raise typer.Exit(1 if failed else 0)

@@ -29,7 +29,7 @@ PLAYERS: dict[str, dict[str, Any]] = {
 
 
 def run_demo(out: Path, seed: int) -> None:
-    """Walks, base, SFT, GRPO, evaluation of every player on the same held-out questions, summary and report.
+    """Trajectories, base, SFT, GRPO, evaluation of every player on the same held-out questions, summary and report.
 
     A stage that finished is not run again; a training stage that was killed goes on from its last checkpoint, an
     evaluation from its last episode. Evaluations that need no training yet to come are played beside it.
@@ -46,7 +46,16 @@ def run_demo(out: Path, seed: int) -> None:
     traces, share = out / "traces", str(_demo("held_out_share"))
     clipscout = [sys.executable, "-m", "clipscout.main"]
     limit = ["--limit", str(_demo("corpus_questions"))] if _demo("corpus_questions") else []
-    walks = ["--corpus", "small_world", "--out", str(traces), "--seed", str(seed), "--wander", str(_demo("wander"))]
+    trajectories = [
+        "--corpus",
+        "small_world",
+        "--out",
+        str(traces),
+        "--seed",
+        str(seed),
+        "--wander",
+        str(_demo("wander")),
+    ]
     base = ["--config", str(CONFIGS / "model/tiny.yaml"), "--data", str(traces), "--output_dir", str(out / "base")]
 
     def played(name: str) -> tuple[str, list[str]]:
@@ -58,7 +67,7 @@ def run_demo(out: Path, seed: int) -> None:
 
     count = 5 + len(PLAYERS)
     with Stages(out, count) as stages:
-        stages.run("walks", [*clipscout, "traces", *walks, *limit])
+        stages.run("trajectories", [*clipscout, "traces", *trajectories, *limit])
         stages.run("base", [sys.executable, "-m", "trainer.tiny_base", *base, "--seed", str(seed)])
         # Training is on one core; whoever can play already does so on the other.
         for name in PLAYERS:
@@ -97,10 +106,10 @@ def write_demo_report(out: Path) -> Path:
     facts = {
         "corpus": f"small world: {stats['videos']} generated videos of {stats['duration_seconds']['median']:.0f} s, "
         f"{stats['segments'] // stats['trees']} segments each, {stats['questions']} questions",
-        "walks": f"{stats['walks']['trajectories']} by the scripted expert, "
-        f"{stats['walks']['mean_visits']} visits each",
+        "trajectories": f"{stats['trajectories']['trajectories']} by the scripted expert, "
+        f"{stats['trajectories']['mean_visits']} visits each",
         "model": f"Qwen3 of {base['parameters']:,} parameters, vocabulary {base['vocabulary']}",
-        "SFT": f"{sft['max_steps']} steps of {_step(sft)} walks, "
+        "SFT": f"{sft['max_steps']} steps of {_step(sft)} trajectories, "
         f"learning rate {sft['learning_rate']}",
         "GRPO": f"{grpo['max_steps']} steps of {_step(grpo)} episodes, "
         f"{grpo['num_generations']} a question, learning rate {grpo['learning_rate']}",
@@ -110,7 +119,7 @@ def write_demo_report(out: Path) -> Path:
     curves = {stage: read_metrics(out / stage / "metrics.jsonl") for stage in ("sft", "grpo")}
     path = out / "report.html"
     write_report(
-        path, summary, curves, _walks(played, questions), questions, TreeStore(out / "traces" / "trees"), facts
+        path, summary, curves, _trajectories(played, questions), questions, TreeStore(out / "traces" / "trees"), facts
     )
     return path
 
@@ -119,8 +128,11 @@ def _step(config: dict[str, Any]) -> int:
     return config["per_device_train_batch_size"] * config["gradient_accumulation_steps"]
 
 
-def _walks(played: dict[str, dict[str, Trajectory]], questions: dict[str, Question]) -> list[tuple[str, Trajectory]]:
-    """One question of each kind, the first whose SFT walk is right and of about the mean length, by both models."""
+def _trajectories(
+    played: dict[str, dict[str, Trajectory]], questions: dict[str, Question]
+) -> list[tuple[str, Trajectory]]:
+    """One question of each kind, the first whose SFT trajectory is right and of about the mean length, by both
+    models."""
     typical = sum(len(t.visits) for t in played["sft"].values()) / len(played["sft"])
     shown: list[tuple[str, Trajectory]] = []
     for kind in sorted({question.kind for question in questions.values()}):

@@ -1,4 +1,4 @@
-"""What this machine has, against what was tested and what is planned, each finding with its mend."""
+"""What this machine has, against what was tested and what is planned, each finding with its fix."""
 
 import importlib.metadata
 import os
@@ -20,11 +20,11 @@ TESTED = {
     "datatrove": "0.10.1",
 }  # fmt: skip
 OPTIONAL = {"deepspeed": "0.19.8", "vllm": "0.31.0", "liger-kernel": "0.8.5"}
-MENDS = {"deepspeed": "pip install -e '.[dev]'"}
+HINTS = {"deepspeed": "pip install -e '.[dev]'"}
 LEAST_DISK_GB = 5
 LEAST_OPEN_FILES = 4096
-CODES = {"ok": 0, "note": 0, "mend": 1, "broken": 2}
-"""Exit code by level: a note is worth knowing; without a mend a planned run fails; if it is broken, none starts."""
+CODES = {"ok": 0, "note": 0, "fix": 1, "broken": 2}
+"""Exit code by level: a note is worth knowing; without a fix a planned run fails; if it is broken, none starts."""
 
 
 def doctor(
@@ -35,9 +35,9 @@ def doctor(
     launch: Annotated[Path | None, typer.Option(help="Launch file of those runs: its engine's checkpoints.")] = None,
     shared: Annotated[list[Path] | None, typer.Option(help="Folder that all machines write to; repeatable.")] = None,
 ) -> None:
-    """What this machine has, what is missing, and how to mend it.
+    """What this machine has, what is missing, and how to fix it.
 
-    Exit code 0 if all is well, 1 if something must be mended before a run, 2 if nothing can run here.
+    Exit code 0 if all is well, 1 if something must be fixed before a run, 2 if nothing can run here.
     """
     from clipscout import doctor_checks
     from clipscout.doctor_checks import sft_memory
@@ -65,11 +65,11 @@ def machine() -> Iterator[Finding]:
     for program, why in (("cc", "DeepSpeed compiles an op on its first run"), ("ninja", "DeepSpeed compiles with it")):
         beside = Path(sys.executable).parent / program
         there = shutil.which(program) or (str(beside) if beside.exists() else None)
-        mend = f"{why}: " + ("apt-get install build-essential" if program == "cc" else "pip install ninja")
-        yield Finding("ok" if there else "note", program, there or "not found", mend)
+        hint = f"{why}: " + ("apt-get install build-essential" if program == "cc" else "pip install ninja")
+        yield Finding("ok" if there else "note", program, there or "not found", hint)
     yield from open_files()
     free = shutil.disk_usage(".").free / 1e9
-    level = "ok" if free >= LEAST_DISK_GB else "mend"
+    level = "ok" if free >= LEAST_DISK_GB else "fix"
     yield Finding(level, "disk", f"{free:.0f} GB free here", f"make room: at least {LEAST_DISK_GB} GB")
 
 
@@ -81,14 +81,14 @@ def packages() -> Iterator[Finding]:
         try:
             version = importlib.metadata.version(package).split("+")[0]
         except importlib.metadata.PackageNotFoundError:
-            mend = "pip install -r requirements.lock" if needed else MENDS.get(package, "pip install -e '.[gpu]'")
-            yield Finding("broken" if needed else "note", package, "not installed", mend)
+            hint = "pip install -r requirements.lock" if needed else HINTS.get(package, "pip install -e '.[gpu]'")
+            yield Finding("broken" if needed else "note", package, "not installed", hint)
             continue
         if version != tested:
             other.append(f"{package} {version} for {tested}")
         yield Finding("ok" if version == tested else "note", package, version, f"tested with {tested}")
-    mend = "pip install -r requirements.lock, or requirements-gpu.lock where there are GPUs"
-    yield Finding("note" if other else "ok", "tested set", "no: " + ", ".join(other) if other else "yes", mend)
+    hint = "pip install -r requirements.lock, or requirements-gpu.lock where there are GPUs"
+    yield Finding("note" if other else "ok", "tested set", "no: " + ", ".join(other) if other else "yes", hint)
 
 
 def accelerators() -> Iterator[Finding]:
@@ -121,15 +121,15 @@ def open_files() -> Iterator[Finding]:
 def show(findings: Iterable[Finding]) -> int:
     """Prints every finding; returns the exit code of the worst."""
     table = Table(title="clipscout doctor")
-    for column in ("", "what", "found", "mend"):
+    for column in ("", "what", "found", "fix"):
         table.add_column(column, overflow="fold")
     marks = {
-        "ok": "[green]ok[/]", "note": "[yellow]note[/]", "mend": "[red]mend[/]", "broken": "[red bold]broken[/]",
+        "ok": "[green]ok[/]", "note": "[yellow]note[/]", "fix": "[red]fix[/]", "broken": "[red bold]broken[/]",
     }  # fmt: skip
     worst = 0
     for finding in findings:
-        mend = "" if finding.level == "ok" else finding.mend
-        table.add_row(marks[finding.level], *map(_plain, (finding.what, finding.found, mend)))
+        hint = "" if finding.level == "ok" else finding.hint
+        table.add_row(marks[finding.level], *map(_plain, (finding.what, finding.found, hint)))
         worst = max(worst, CODES[finding.level])
     Console().print(table)
     return worst

@@ -19,12 +19,12 @@ from navigation import InputError, write_json
 
 
 class Finding(NamedTuple):
-    """One thing looked at. `level` is ok, note, mend or broken."""
+    """One thing looked at. `level` is ok, note, fix or broken."""
 
     level: str
     what: str
     found: str
-    mend: str = ""
+    hint: str = ""
 
 
 SECONDS = 5.0
@@ -39,7 +39,7 @@ def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
     """Whether an OpenAI-compatible endpoint answers, what it serves, and whether its clock is ours."""
     what = f"endpoint {url}"
     if not url.startswith(("http://", "https://")):
-        yield Finding("mend", what, "no address", "give http://host:port/v1")
+        yield Finding("fix", what, "no address", "give http://host:port/v1")
         return
     request = urllib.request.Request(url.rstrip("/") + "/models")
     key = os.environ.get("OPENAI_API_KEY")
@@ -50,17 +50,17 @@ def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
             date = answer.headers.get("Date")
             served = [str(each["id"]) for each in json.loads(answer.read(1_000_000))["data"]]
     except urllib.error.HTTPError as error:
-        mend = "set OPENAI_API_KEY" if error.code in (401, 403) else "give the address with /v1 at its end"
-        yield Finding("mend", what, f"answers {error.code} to /models", mend)
+        hint = "set OPENAI_API_KEY" if error.code in (401, 403) else "give the address with /v1 at its end"
+        yield Finding("fix", what, f"answers {error.code} to /models", hint)
         return
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = getattr(error, "reason", error)
-        yield Finding("mend", what, f"no list of models: {reason}", "start the server, or mend the address")
+        yield Finding("fix", what, f"no list of models: {reason}", "start the server, or fix the address")
         return
     shown = ", ".join(served) or "nothing"
     missing = [model for model in models if model not in served]
-    mend = f"it does not serve {', '.join(missing)}: take a name from its list, or start it with --served-model-name"
-    yield Finding("mend" if missing else "ok", what, f"serves {shown}", mend)
+    hint = f"it does not serve {', '.join(missing)}: take a name from its list, or start it with --served-model-name"
+    yield Finding("fix" if missing else "ok", what, f"serves {shown}", hint)
     if date:
         try:
             theirs = email.utils.parsedate_to_datetime(date).timestamp()
@@ -76,25 +76,25 @@ def checkpoint(folder: Path) -> Iterator[Finding]:
 
     what = f"checkpoint {folder}"
     if not folder.is_dir():
-        yield Finding("mend", what, "no such folder", "give a folder that a training run wrote, or that was downloaded")
+        yield Finding("fix", what, "no such folder", "give a folder that a training run wrote, or that was downloaded")
         return
     weights = sorted(path.name for path in folder.glob("*.safetensors"))
-    mend = "only safetensors are loaded: convert the weights, or take the checkpoint from its source again"
-    yield Finding("ok" if weights else "mend", what, f"{len(weights)} files of weights", mend)
+    hint = "only safetensors are loaded: convert the weights, or take the checkpoint from its source again"
+    yield Finding("ok" if weights else "fix", what, f"{len(weights)} files of weights", hint)
     pickles = sorted(path.name for suffix in ("*.bin", "*.pt", "*.pkl") for path in folder.glob(suffix))
     if pickles:
         yield Finding("note", what, f"pickles: {', '.join(pickles)}", "they are never loaded; do not publish them")
     found, ours = _template(folder), template_hash(chat_template())
     trained = _json(folder / "clipscout.json").get("chat_template")
     if found is None:
-        yield Finding("mend", f"{what}: template", "none", "save the tokenizer beside the weights")
+        yield Finding("fix", f"{what}: template", "none", "save the tokenizer beside the weights")
         return
     shown = f"{template_hash(found)}, trained under {trained or 'unknown'}, ours {ours}"
     if trained is not None and trained != ours:
-        yield Finding("mend", f"{what}: template", shown, "use the ClipScout that trained it, or train it again")
+        yield Finding("fix", f"{what}: template", shown, "use the ClipScout that trained it, or train it again")
     elif template_hash(found) != ours:
-        mend = "ClipScout's own template is put on it when it is loaded; a server must be given it with --chat-template"
-        yield Finding("note", f"{what}: template", shown, mend)
+        hint = "ClipScout's own template is put on it when it is loaded; a server must be given it with --chat-template"
+        yield Finding("note", f"{what}: template", shown, hint)
     else:
         yield Finding("ok", f"{what}: template", shown)
 
@@ -111,18 +111,18 @@ def planned_checkpoints(config: Path, launch: Path | None = None) -> Iterator[Fi
         output, name = Path(values["output_dir"]), str(values["model_name_or_path"])
         launched = yaml.safe_load(launch.read_text(encoding="utf-8")) if launch is not None else DEEPSPEED
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        mend = "give a config of configs/sft or configs/grpo, and a launch file of launch/accelerate"
-        yield Finding("mend", what, f"cannot be read: {error}", mend)
+        hint = "give a config of configs/sft or configs/grpo, and a launch file of launch/accelerate"
+        yield Finding("fix", what, f"cannot be read: {error}", hint)
         return
     if meant_as_folder(name) and not Path(name).is_dir():
-        mend = "run the stage that makes it first, or give another model_name_or_path"
-        yield Finding("mend", what, f"{name}: no such folder", mend)
+        hint = "run the stage that makes it first, or give another model_name_or_path"
+        yield Finding("fix", what, f"{name}: no such folder", hint)
         return
     try:
         each = checkpoint_bytes(name, values, launched)
     except (InputError, OSError, ValueError, KeyError) as error:
-        mend = "give model_name_or_path a folder, or fetch the model first"
-        yield Finding("note", what, f"size of {name} unknown: {str(error)[:200]}", mend)
+        hint = "give model_name_or_path a folder, or fetch the model first"
+        yield Finding("note", what, f"size of {name} unknown: {str(error)[:200]}", hint)
         return
     there = next(path for path in (output.resolve(), *output.resolve().parents) if path.exists())
     free = shutil.disk_usage(there).free
@@ -134,9 +134,9 @@ def planned_checkpoints(config: Path, launch: Path | None = None) -> Iterator[Fi
         return
     # The best one is kept beside the newest; one is being written, and the final model comes last.
     kept = max(limit, 2 if values.get("load_best_model_at_end") else 1) + 2
-    mend = "make room, give another output_dir, or a lower save_total_limit"
+    hint = "make room, give another output_dir, or a lower save_total_limit"
     shown = f"{kept} x {size}, {free / 1e9:.0f} GB free at {there}"
-    yield Finding("ok" if free > kept * each else "mend", what, shown, mend)
+    yield Finding("ok" if free > kept * each else "fix", what, shown, hint)
 
 
 def meant_as_folder(name: str) -> bool:
@@ -169,7 +169,7 @@ def shared_folder(folder: Path) -> Iterator[Finding]:
     place = folder / MARK
     mark = place / f"{host}.json"
     if place.is_symlink():
-        yield Finding("mend", what, f"{MARK} is a symbolic link", "delete it: somebody else may have put it there")
+        yield Finding("fix", what, f"{MARK} is a symbolic link", "delete it: somebody else may have put it there")
         return
     try:
         place.mkdir(parents=True)
@@ -177,10 +177,10 @@ def shared_folder(folder: Path) -> Iterator[Finding]:
     except FileExistsError:
         pass
     except PermissionError:
-        yield Finding("mend", what, "cannot be written", f"give {os.getuid()} the right to write there")
+        yield Finding("fix", what, "cannot be written", f"give {os.getuid()} the right to write there")
         return
     except OSError as error:
-        yield Finding("mend", what, f"cannot be written: {error.strerror}", "give a folder that exists and is mounted")
+        yield Finding("fix", what, f"cannot be written: {error.strerror}", "give a folder that exists and is mounted")
         return
     try:
         from runtime.lock import RunLock
@@ -191,7 +191,7 @@ def shared_folder(folder: Path) -> Iterator[Finding]:
             written, ended = mark.stat().st_mtime, time.time()
             seen = [_json(path) for path in place.glob("*.json")]
     except (OSError, InputError) as error:
-        yield Finding("mend", what, f"cannot be written or locked: {error}", "mount it with rights and with file locks")
+        yield Finding("fix", what, f"cannot be written or locked: {error}", "mount it with rights and with file locks")
         return
     hosts = sorted(str(each.get("host")) for each in seen if time.time() - _number(each.get("time")) < SEEN_WITHIN)
     yield Finding("ok", what, f"written, locked and renamed in from {', '.join(hosts)}")
@@ -208,7 +208,7 @@ def _skew(what: str, seconds: float, whole: bool = False) -> Finding:
     """`whole`: the other clock was read in whole seconds, cut."""
     off = max(0.0, abs(seconds + (0.5 if whole else 0)) - (0.5 if whole else 0))
     shown = f"{off:.1f} s from ours" if off >= 0.05 else "as ours"
-    return Finding("ok" if off <= MOST_SKEW else "mend", what, shown, "set both clocks: chronyd or systemd-timesyncd")
+    return Finding("ok" if off <= MOST_SKEW else "fix", what, shown, "set both clocks: chronyd or systemd-timesyncd")
 
 
 def _template(folder: Path) -> str | None:
@@ -231,8 +231,8 @@ ROOT = Path(__file__).parents[1]
 SHAPE = ROOT / "configs" / "model" / "qwen3_8b_random.yaml"
 PRESETS = {"qwen3_8b_full_zero3": "node_zero3", "qwen3_8b_lora_1gpu": "gpu"}
 """Presets and their launch files."""
-WALKS, WALK_TOKENS = 33_000, 6_500
-"""The published set and the mean walk, as docs/scaling.md has them."""
+TRAJECTORIES, TRAJECTORY_TOKENS = 33_000, 6_500
+"""The published set and the mean trajectory, as docs/scaling.md has them."""
 
 
 def sft_memory() -> Iterator[Finding]:
@@ -251,11 +251,12 @@ def sft_memory() -> Iterator[Finding]:
         launched = yaml.safe_load((ROOT / "launch" / "accelerate" / f"{launch}.yaml").read_text(encoding="utf-8"))
         setup = planned_setup(config, launched, max(here, 8) if launched["num_processes"] > 1 else 1)
         needed = memory(model, setup).total / GIB
-        tokens = WALKS * WALK_TOKENS * config["num_train_epochs"]
+        tokens = TRAJECTORIES * TRAJECTORY_TOKENS * config["num_train_epochs"]
         shown = (
             f"{needed:.0f} GiB a device at {setup.tokens:,} tokens, before the allocator's own overhead; "
-            f"{WALKS:,} walks, {config['num_train_epochs']} epochs: {time(model, setup, tokens, WALK_TOKENS)}"
+            f"{TRAJECTORIES:,} trajectories, {config['num_train_epochs']} epochs: "
+            f"{time(model, setup, tokens, TRAJECTORY_TOKENS)}"
         )
         fits = room is None or needed < 0.9 * room
-        mend = "shorter max_length, more devices, an adapter, or load_in_4bit: see docs/sft.md"
-        yield Finding("ok" if fits else "note", f"SFT by {preset}", shown, mend)
+        hint = "shorter max_length, more devices, an adapter, or load_in_4bit: see docs/sft.md"
+        yield Finding("ok" if fits else "note", f"SFT by {preset}", shown, hint)

@@ -66,7 +66,7 @@ def traces(
     limit: Annotated[int | None, typer.Option(help="Keep at most this many questions.")] = None,
     wander: Annotated[float, typer.Option(help="Chance of each further detour of the expert.")] = 0.4,
 ) -> None:
-    """A corpus with the scripted expert's walks: ready for `make sft`."""
+    """A corpus with the scripted expert's trajectories: ready for `make sft`."""
     from data_gen.traces import write_traces
 
     _show(write_traces(corpus, data, out, seed, limit, wander))
@@ -85,7 +85,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
     seed: int = 0,
 ) -> None:
-    """The whole road on the small world: walks, SFT, GRPO, evaluation, report. Goes on where it stopped."""
+    """The whole road on the small world: trajectories, SFT, GRPO, evaluation, report. Goes on where it stopped."""
     from clipscout.demo import run_demo
 
     run_demo(out, seed)
@@ -113,8 +113,8 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
             raise
-        mend = "make room or mend the disk, then run the same command again: what was finished is kept"
-        print(f"error: {error}: {mend}", file=sys.stderr)
+        hint = "make room or fix the disk, then run the same command again: what was finished is kept"
+        print(f"error: {error}: {hint}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -152,8 +152,8 @@ def _check_adapter(made: Plan, folder: Path) -> None:
         return
     base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
     if not base or Path(base).exists() or base.startswith(("/", ".")):
-        mend = "others do not have that folder: push with --merge, or train the adapter on a Hub model"
-        raise InputError(folder / "adapter_config.json", "base_model_name_or_path", base, mend)
+        hint = "others do not have that folder: push with --merge, or train the adapter on a Hub model"
+        raise InputError(folder / "adapter_config.json", "base_model_name_or_path", base, hint)
 
 
 def _check_shards(made: Plan, folder: Path) -> None:

@@ -17,7 +17,7 @@ def push(
     dry_run: Annotated[bool, typer.Option(help="List what would go up, and print the card; upload nothing.")] = False,
     merge: Annotated[bool, typer.Option(help="Merge an adapter into its base first.")] = False,
     public: Annotated[bool, typer.Option(help="Make a new repository public.")] = False,
-    licence: Annotated[str | None, typer.Option(help="Of the model or trees, where it is not its base's.")] = None,
+    license: Annotated[str | None, typer.Option(help="Of the model or trees, where it is not its base's.")] = None,
     evaluation: Annotated[Path | None, typer.Option(help="summary.json of `clipscout eval`, for the card.")] = None,
 ) -> None:
     """Upload FOLDER to REPO: weights, tokenizer, template, configs and a card; never a pickle, optimizer or secret."""
@@ -30,9 +30,9 @@ def push(
         source = merge_adapter(folder, aside) if merge else folder
         card = None
         if kind == "model":
-            card = write_card(source, repo, licence, evaluation)
+            card = write_card(source, repo, license, evaluation)
         elif kind == "trees":
-            card = write_trees_card(source, repo, licence)
+            card = write_trees_card(source, repo, license)
         made = plan(source, repo, kind, card)
         for line in made.lines():
             typer.echo(line)

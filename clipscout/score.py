@@ -20,7 +20,7 @@ from rewards import Breakdown, RewardMix, explain
 def score(
     trajectories: Annotated[list[Path], typer.Argument(help="JSONL files of trajectories.")],
     questions: Annotated[Path, typer.Option(help="JSONL file of the questions they answer.")],
-    trees: Annotated[Path, typer.Option(help="Folder of the caption trees they walked.")],
+    trees: Annotated[Path, typer.Option(help="Folder of the caption trees they played.")],
     config: Annotated[Path | None, typer.Option(help="YAML with a `reward` section; default: the default mix.")] = None,
     show: Annotated[int, typer.Option(help="Episodes to print visit by visit.")] = 20,
 ) -> None:
@@ -65,7 +65,7 @@ def _reward_config(path: Path | None) -> Any:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise InputError(path, "file", str(error).splitlines()[0], "mend the YAML") from None
+        raise InputError(path, "file", str(error).splitlines()[0], "fix the YAML") from None
     return values.get("reward", values) if isinstance(values, dict) else values
 
 

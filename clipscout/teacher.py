@@ -1,4 +1,4 @@
-"""`clipscout teacher`: walks of a language model over a corpus folder, filtered by nothing yet."""
+"""`clipscout teacher`: trajectories of a language model over a corpus folder, filtered by nothing yet."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +12,13 @@ def teacher(
     folder: Annotated[Path, typer.Argument(help="Holds questions.jsonl and trees/; trajectories.jsonl comes in.")],
     url: Annotated[str, typer.Option(help="OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY.")],
     model: Annotated[str, typer.Option(help="Model that the endpoint serves.")],
-    samples: Annotated[int, typer.Option(help="Walks for each question.")] = 1,
+    samples: Annotated[int, typer.Option(help="Trajectories for each question.")] = 1,
     temperature: Annotated[float, typer.Option()] = 0.7,
     max_tokens: Annotated[int, typer.Option(help="Completion tokens of one reply.")] = 2048,
-    rounds: Annotated[int, typer.Option(help="Replies in one walk, malformed and wrong ones included.")] = 30,
-    tokens: Annotated[int | None, typer.Option(help="Completion tokens of one walk.")] = None,
-    malformed: Annotated[int, typer.Option(help="So many malformed replies in a row end a walk.")] = 3,
-    walk_usd: Annotated[float | None, typer.Option(help="Money one walk may cost.")] = None,
+    rounds: Annotated[int, typer.Option(help="Replies in one trajectory, malformed and wrong ones included.")] = 30,
+    tokens: Annotated[int | None, typer.Option(help="Completion tokens of one trajectory.")] = None,
+    malformed: Annotated[int, typer.Option(help="So many malformed replies in a row end a trajectory.")] = 3,
+    trajectory_usd: Annotated[float | None, typer.Option(help="Money one trajectory may cost.")] = None,
     hint_levels: Annotated[int | None, typer.Option(help="Hints that name segments; default: one a level.")] = None,
     verify_hint: Annotated[bool, typer.Option(help="A last hint asks to verify with video_qa.")] = True,
     videos: Annotated[Path | None, typer.Option(help="Folder of videos, for video_qa from their frames.")] = None,
@@ -38,9 +38,9 @@ def teacher(
     check: Annotated[bool, typer.Option("--check", help="Only write out and say what is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Let a model walk every question of FOLDER. Run the same command again to go on after a stop.
+    """Let a model navigate every question of FOLDER. Run the same command again to go on after a stop.
 
-    Exit code 0 if every walk has ended, 1 if anything is missing, 2 if the command itself is wrong.
+    Exit code 0 if every trajectory has ended, 1 if anything is missing, 2 if the command itself is wrong.
     """
     from data_gen import teacher as stage
     from data_gen.teacher.stage import teach_share
@@ -55,7 +55,7 @@ def teacher(
         if (videos is None) != (not clip_model):
             raise InputError("teacher", "videos", videos, "give --videos and --clip-model together, or neither")
         settings = stage.TeacherSettings(
-            model, samples, temperature, max_tokens, rounds, tokens, malformed, walk_usd,
+            model, samples, temperature, max_tokens, rounds, tokens, malformed, trajectory_usd,
             stage.HintSettings(hint_levels, verify_hint), clip_model,
         )  # fmt: skip
         endpoint = EndpointSettings(url, model, in_flight, attempts, timeout)

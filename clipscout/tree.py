@@ -166,11 +166,11 @@ def _write_sft(rows: list[dict[str, Any]], out: Path) -> tuple[list[Any], str]:
     from longvideo_r1.rows import SFT_COLUMNS
 
     made = list(import_released_sft(rows))
-    walks = [row for row in made if isinstance(row, dict)]
-    kept = longest_only(walks)
+    trajectories = [row for row in made if isinstance(row, dict)]
+    kept = longest_only(trajectories)
     with ParquetFile(out / "sft" / "train.parquet", SFT_COLUMNS) as file:
         file.write_all(kept)
-    return made, f"{len(kept)} walks kept, {len(walks) - len(kept)} are earlier turns of one of them"
+    return made, f"{len(kept)} trajectories kept, {len(trajectories) - len(kept)} are earlier turns of one of them"
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -183,8 +183,8 @@ class ClipEndpointAnswerer:
             raise InputError(self.videos, "video_id", video_id, "put this video's file into the folder")
         index = await self._indices.get(video_id, lambda: self._in_thread(index_video, file))
         if start >= index.duration:
-            mend = f"the tree has a segment from {start:.1f} s on: give the video that the tree was made from"
-            raise InputError(file, "duration", index.duration, mend)
+            hint = f"the tree has a segment from {start:.1f} s on: give the video that the tree was made from"
+            raise InputError(file, "duration", index.duration, hint)
         count, side = self.recipe.frames[0], self.recipe.sides[0]
         return await self._in_thread(leaf_frames, index, start, end, count, side, self.recipe.quality)
 

@@ -1,4 +1,4 @@
-"""The scripted teacher: knows where the clue is, and walks there the way real teachers do, with detours.
+"""The scripted teacher: knows where the clue is, and navigates there the way real teachers do, with detours.
 
 It needs no model. From a question's clue intervals it plans which segments to open; on the way it opens plausible wrong
 segments, backtracks, and verifies with `video_qa`. Imitating it gives right answers in too many visits, which leaves
@@ -89,7 +89,7 @@ class Expert:
         return Reply(assistant_message(f"{backtrack}{look}", calls=[(GET_CAPTION, arguments)]))
 
     def plan(self, question: Question, grid: TimeGrid, sample: int = 0) -> list[Step]:
-        """The calls of one walk in order: from the second level down to each target, detours before each."""
+        """The calls of one trajectory in order: from the second level down to each target, detours before each."""
         digest = hashlib.sha256(f"{self._seed}/{question.id}/{sample}".encode()).digest()
         rng = random.Random(digest)
         steps: list[Step] = []

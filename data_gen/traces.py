@@ -1,4 +1,4 @@
-"""The scripted stage of data generation: a corpus's questions and trees, and the expert's walks over them."""
+"""The scripted stage of data generation: a corpus's questions and trees, and the expert's trajectories over them."""
 
 import asyncio
 import json
@@ -33,7 +33,8 @@ def write_questions(
     """Writes `questions.jsonl`, `trees/` and `skipped.jsonl` of a corpus; returns its counts.
 
     Raises:
-        InputError: see `load_corpus`; or a teacher walks in `out`, and a question or tree of its would change or go.
+        InputError: see `load_corpus`; or a teacher navigates in `out`, and a question or tree of its would change or
+            go.
     """
     corpus = load_corpus(name, data, seed, limit)
     if _teacher_of(Path(out)):
@@ -52,64 +53,66 @@ def write_traces(
         data: Its folder as downloaded; None for a generated one.
         out: Folder to write.
         wander: See `data_gen.expert.Expert`.
-        samples: Walks for each question.
+        samples: Trajectories for each question.
 
-    Questions without clue intervals get no walk and are counted; so are those whose video has no tree.
+    Questions without clue intervals get no trajectory and are counted; so are those whose video has no tree.
 
     Raises:
-        InputError: see `load_corpus`; `out` holds walks of a teacher or an evaluation; or there is nothing to walk:
-            then questions and trees are written, walks are not.
+        InputError: see `load_corpus`; `out` holds trajectories of a teacher or an evaluation; or there is nothing to
+            navigate: then questions and trees are written, trajectories are not.
     """
     out = Path(out)
-    _refuse_walks_of_others(out)
+    _refuse_trajectories_of_others(out)
     corpus = load_corpus(name, data, seed, limit)
     stats = write_corpus(corpus, out)
     trees = TreeStore(out / "trees", capacity=1)
-    walkable = [question for question in corpus.questions if question.clue_intervals and question.video_id in trees]
-    if not walkable:
-        raise InputError(out, "walks", 0, _nothing_to_walk(corpus))
+    playable = [question for question in corpus.questions if question.clue_intervals and question.video_id in trees]
+    if not playable:
+        raise InputError(out, "trajectories", 0, _nothing_to_play(corpus))
     # Trees are opened once each when a video's questions come together.
-    walkable.sort(key=lambda question: question.video_id)
-    trajectories = asyncio.run(_walk(walkable, trees, seed, wander, samples))
+    playable.sort(key=lambda question: question.video_id)
+    trajectories = asyncio.run(_play(playable, trees, seed, wander, samples))
     write_jsonl(out / "trajectories.jsonl", (trajectory.to_dict() for trajectory in trajectories))
-    stats["walks"] = {
+    stats["trajectories"] = {
         "teacher": "expert", "wander": wander, "seed": seed,
         "without_clues": sum(not question.clue_intervals for question in corpus.questions),
         "without_tree": sum(question.video_id not in trees for question in corpus.questions),
-        **walk_stats(trajectories),
+        **trajectory_stats(trajectories),
     }  # fmt: skip
     write_json(out / "stats.json", stats)
     return stats
 
 
 def _teacher_of(out: Path) -> Path | None:
-    """What says that a model's walks, which may have been paid for, are in this folder; None if none are."""
+    """What says that a model's trajectories, which may have been paid for, are in this folder; None if none are."""
     marks = (out / ".run" / "teacher" / "settings.json", out / "teacher.json")
     return next((mark for mark in marks if mark.is_file()), None)
 
 
-def _refuse_walks_of_others(out: Path) -> None:
+def _refuse_trajectories_of_others(out: Path) -> None:
     mark = _teacher_of(out)
     if mark is not None:
-        raise InputError(mark, "folder", "walks of a model", f"{out} holds them: write the expert's to another folder")
+        raise InputError(
+            mark, "folder", "trajectories of a model", f"{out} holds them: write the expert's to another folder"
+        )
     if (out / "trajectories.jsonl").is_file() and (out / "settings.json").is_file():
-        mend = "write the expert's walks to another folder"
-        raise InputError(out / "settings.json", "folder", "results of an evaluation", mend)
+        hint = "write the expert's trajectories to another folder"
+        raise InputError(out / "settings.json", "folder", "results of an evaluation", hint)
 
 
 def _check_kept(corpus: Corpus, out: Path) -> None:
     """Refuses a corpus in which a question or tree of the folder is another one or missing. More may be added."""
-    mend = "a teacher's walks in this folder are about it: write the corpus to another folder"
+    hint = "a teacher's trajectories in this folder are about it: write the corpus to another folder"
     path = out / "questions.jsonl"
     if path.is_file():
         asked = {question.id: _plain(question) for question in corpus.questions}
         for question in read_questions(path):
             if asked.get(question.id) != _plain(question):
-                raise InputError(path, "question", question.id, f"it would change or go, but {mend}")
+                raise InputError(path, "question", question.id, f"it would change or go, but {hint}")
     trees = TreeStore(out / "trees", capacity=1)
     for tree in corpus.trees:
         if tree.video_id in trees and _plain(trees[tree.video_id]) != _plain(tree):
-            raise InputError(trees.path(tree.video_id), "tree", tree.video_id, f"it would change, but {mend}")
+            raise InputError(trees.path(tree.video_id), "tree", tree.video_id, f"it would change, but {hint}")
 
 
 def _plain(record: Question | CaptionTree) -> Any:
@@ -117,13 +120,13 @@ def _plain(record: Question | CaptionTree) -> Any:
     return json.loads(json.dumps(record.to_dict()))
 
 
-def _nothing_to_walk(corpus: Corpus) -> str:
+def _nothing_to_play(corpus: Corpus) -> str:
     """What the scripted expert lacks, and where it comes from."""
     clued = [question for question in corpus.questions if question.clue_intervals]
     if not clued:
         return (
             f"no question of {corpus.name} has clue intervals, which lead the expert: its questions are written, "
-            "`clipscout teacher` walks them with a model"
+            "`clipscout teacher` trajectories them with a model"
         )
     return (
         f"none of the {len(clued)} questions with clue intervals has a caption tree: questions.jsonl is written, put "
@@ -131,23 +134,23 @@ def _nothing_to_walk(corpus: Corpus) -> str:
     )
 
 
-async def _walk(
+async def _play(
     questions: list[Question], trees: TreeStore, seed: int, wander: float, samples: int
 ) -> list[Trajectory]:
     expert = Expert(questions, seed, wander)
     environment = EnvironmentFactory(trees)()
-    walks = []
-    for question in track(questions, description="Walking"):
+    trajectories = []
+    for question in track(questions, description="Navigating"):
         for sample in range(samples):
             trajectory = await run(expert, environment, question, Limits(turns=30), sample)
             trajectory.seconds = 0.0  # the clock is no part of the record: the same seed writes the same file
             trajectory.teacher = {"model": "expert", "hints": 0, "prompt_tokens": 0, "completion_tokens": 0, "usd": 0.0}
-            walks.append(trajectory)
-    return walks
+            trajectories.append(trajectory)
+    return trajectories
 
 
-def walk_stats(trajectories: list[Trajectory]) -> dict[str, Any]:
-    """Counts and means over walks."""
+def trajectory_stats(trajectories: list[Trajectory]) -> dict[str, Any]:
+    """Counts and means over trajectories."""
     if not trajectories:
         return {"trajectories": 0}
     visits = [visit for trajectory in trajectories for visit in trajectory.visits]

@@ -87,8 +87,8 @@ def _compared(benchmark: str, results: list[Result], seed: int) -> Comparison:
     for result in results[1:]:
         if {row.question_id for row in result.rows} != {row.question_id for row in first.rows}:
             found = f"{len(result.rows)} rows, {first.source} has {len(first.rows)}"
-            mend = "compare results on the same questions: the same benchmark, limit and held-out share"
-            raise InputError(result.source, "questions", found, mend)
+            hint = "compare results on the same questions: the same benchmark, limit and held-out share"
+            raise InputError(result.source, "questions", found, hint)
         if unequal := unequal_terms(first.card, result.card):
             notes.append(f"{result.name} was not played on the terms of {first.name}: {', '.join(unequal)} differ")
     named = _named(results)

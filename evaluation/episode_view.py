@@ -53,7 +53,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class WalkFigure:
+class EpisodeFigure:
     """Everything the template draws, in SVG units."""
 
     width: float
@@ -70,11 +70,11 @@ class WalkFigure:
     ticks: list[tuple[float, str]]
 
 
-def walk_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Sequence[float]]) -> WalkFigure:
-    """Lays out one walk.
+def episode_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Sequence[float]]) -> EpisodeFigure:
+    """Lays out one episode.
 
     Args:
-        tree: The tree that was walked.
+        tree: The tree that was played.
         trajectory: Its visits are numbered from 1.
         clues: Clue intervals in seconds; may be empty.
     """
@@ -105,7 +105,7 @@ def walk_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Seque
         if not crowded:
             badges.extend(_badges(placed, y))
     bottom = rows[-1].y + _BAND + _LANE
-    return WalkFigure(
+    return EpisodeFigure(
         WIDTH, bottom + 24, _LEFT, WIDTH - 8, _BAND, rows, cells, badges,
         [(_LEFT + begin * scale, max(2.0, (end - begin) * scale)) for begin, end in clues],
         _TOP - 8, rows[-1].y + _BAND + 4,
@@ -153,36 +153,36 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class WalkView:
-    """One walk, ready for the template."""
+class EpisodeView:
+    """One episode, ready for the template."""
 
     label: str
     trajectory: Trajectory
-    figure: WalkFigure
+    figure: EpisodeFigure
     turns: list[Turn]
     reward: list[tuple[str, float | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class WalkGroup:
-    """The walks of several policies on one question."""
+class EpisodeGroup:
+    """The episodes of several policies on one question."""
 
     question: Question
-    walks: list[WalkView]
+    episodes: list[EpisodeView]
 
 
-def group_walks(
-    walks: Sequence[tuple[str, Trajectory]], questions: Mapping[str, Question], trees: Mapping[str, CaptionTree]
-) -> list[WalkGroup]:
-    """Walks by question, in the order in which the questions and the labels first come."""
-    groups: dict[str, WalkGroup] = {}
-    for label, trajectory in walks:
+def group_episodes(
+    episodes: Sequence[tuple[str, Trajectory]], questions: Mapping[str, Question], trees: Mapping[str, CaptionTree]
+) -> list[EpisodeGroup]:
+    """Episodes by question, in the order in which the questions and the labels first come."""
+    groups: dict[str, EpisodeGroup] = {}
+    for label, trajectory in episodes:
         question = questions[trajectory.question_id]
-        group = groups.setdefault(question.id, WalkGroup(question, []))
+        group = groups.setdefault(question.id, EpisodeGroup(question, []))
         tree = trees[trajectory.video_id]
-        figure = walk_figure(tree, trajectory, question.clue_intervals)
+        figure = episode_figure(tree, trajectory, question.clue_intervals)
         reward = [(name.replace("_", " "), value) for name, value in trajectory.reward.items()]
-        group.walks.append(WalkView(label, trajectory, figure, turns_of(trajectory), reward))
+        group.episodes.append(EpisodeView(label, trajectory, figure, turns_of(trajectory), reward))
     return list(groups.values())
 
 

@@ -90,8 +90,8 @@ def check_questions(questions: Sequence[Question], environment_factory: Environm
     trees = environment_factory.trees
     missing = sorted(video_id for video_id in {question.video_id for question in questions} if video_id not in trees)
     if missing:
-        mend = f"make its caption tree first ({len(missing)} of the questions' videos have none)"
-        raise InputError(trees.folder, "video_id", missing[0], mend)
+        hint = f"make its caption tree first ({len(missing)} of the questions' videos have none)"
+        raise InputError(trees.folder, "video_id", missing[0], hint)
 
 
 class EvaluationStopped(Exception):
@@ -126,7 +126,7 @@ class _Worker:
         )
         trajectory.reward = breakdown.to_dict()
         # The reward charges cost above a budget and on right answers only; the metric is what all visits cost.
-        trajectory.teacher = {"model": self.policy.name, "visit_cost": breakdown.walk.cost}
+        trajectory.teacher = {"model": self.policy.name, "visit_cost": breakdown.tally.cost}
         index_captions = getattr(self.policy, "index_captions", None)
         captions = 0 if index_captions is None else index_captions(question.video_id)
         if index_captions is not None:

@@ -34,7 +34,7 @@ class Journal:
         """Holds the folder for one process; reads what is finished.
 
         Raises:
-            InputError: the folder holds results of other settings or walks of something else, another process writes
+            InputError: the folder holds results of other settings or episodes of something else, another process writes
                 in it, or a line is broken.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -46,10 +46,10 @@ class Journal:
                 raise InputError(
                     self.folder, "folder", "in use", "wait for the evaluation that is writing here"
                 ) from None
-            # An evaluation writes its settings before its first episode: walks without them are somebody else's.
+            # An evaluation writes its settings before its first episode: episodes without them are somebody else's.
             if os.path.getsize(path) and not (self.folder / "settings.json").exists():
-                mend = "these are not an evaluation's, such as a teacher's: give another folder"
-                raise InputError(path, "file", "walks without a settings.json", mend)
+                hint = "these are not an evaluation's, such as a teacher's: give another folder"
+                raise InputError(path, "file", "episodes without a settings.json", hint)
             check_settings(self.folder / "settings.json", settings)
             with open(self.folder / "timings.jsonl", "a+b") as self._timings:
                 self._read(path)
@@ -110,7 +110,7 @@ def read_trajectories(path: str | Path) -> Iterator[Trajectory]:
         InputError: with file and line, where a line is no trajectory.
     """
     with open(path, "rb") as file:
-        for _, _, record in _records(file, path, mend=False):
+        for _, _, record in _records(file, path, hint=False):
             yield Trajectory.from_dict(record)
 
 
@@ -128,17 +128,17 @@ def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     if changed:
         shown = ", ".join(f"{key} {_short(old.get(key))} -> {_short(new.get(key))}" for key in changed)
-        mend = f"this folder holds results of other settings ({shown}): give another folder, or remove this one"
-        raise InputError(path, changed[0], old.get(changed[0]), mend)
+        hint = f"this folder holds results of other settings ({shown}): give another folder, or remove this one"
+        raise InputError(path, changed[0], old.get(changed[0]), hint)
 
 
-def _records(file: Any, path: str | Path, mend: bool = True) -> Iterator[tuple[int, int, dict[str, Any]]]:
+def _records(file: Any, path: str | Path, hint: bool = True) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Place, length and record of each whole line. A last line without an end was cut by a kill and is dropped."""
     file.seek(0)
     place = 0
     for number, line in enumerate(iter(file.readline, b""), 1):
         if not line.endswith(b"\n"):
-            if mend:
+            if hint:
                 file.truncate(place)
                 file.seek(0, os.SEEK_END)
             return

@@ -9,12 +9,12 @@ from typing import Any
 from navigation import InputError, Task
 from runtime import (
     Budget,
+    BudgetExceeded,
     Completion,
     Endpoint,
     EndpointDown,
     EndpointSettings,
     Journal,
-    OutOfMoney,
     PriceTable,
     Usage,
 )
@@ -113,7 +113,7 @@ class PaidCalls:
             completion = await self._endpoint.chat(
                 messages, self.max_tokens, accept, temperature=self.temperature, seed=sample, **parameters
             )
-        except (EndpointDown, OutOfMoney) as error:
+        except (EndpointDown, BudgetExceeded) as error:
             self.stopped = self.stopped or str(error)
             raise Stopped(self.stopped) from None
         kept = ("content", "reasoning_content", "reasoning", "tool_calls")

@@ -9,19 +9,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from evaluation.charts import CurveChart, accuracy_against_visits, curves_of, line_chart
-from evaluation.episode_view import group_walks
+from evaluation.episode_view import group_episodes
 from evaluation.style import SERIES, colour_of, in_order, interval, number, percent
 from navigation import Question, Status, Trajectory, TreeStore, write_atomic
 
 PNG_NAME = "accuracy_against_visits.png"
-_RIVALS = (("sft", "fewer visits than imitation alone"), ("exhaustive", "fewer visits than reading every leaf"))
+_BASELINES = (("sft", "fewer visits than imitation alone"), ("exhaustive", "fewer visits than reading every leaf"))
 
 
 def write_report(
     out: Path,
     summary: Mapping[str, Any],
     curves: Mapping[str, Sequence[Mapping[str, Any]]],
-    walks: Sequence[tuple[str, Trajectory]],
+    episodes: Sequence[tuple[str, Trajectory]],
     questions: Mapping[str, Question],
     trees: TreeStore,
     facts: Mapping[str, str],
@@ -33,15 +33,15 @@ def write_report(
         out: The HTML file. One file, no request to anywhere; follows the reader's light or dark preference.
         summary: What `summary.write_summary` returned.
         curves: Training metrics by stage, each row with `step`; see `curves.curves_of` for the names that are drawn.
-        walks: `(label, trajectory)` pairs; walks on one question stand side by side.
-        questions: By id; those of the walks, and all that the summary is about.
-        trees: Of the walks' videos.
+        episodes: `(label, trajectory)` pairs; episodes on one question stand side by side.
+        questions: By id; those of the episodes, and all that the summary is about.
+        trees: Of the episodes' videos.
         facts: What was done, as short texts by name.
         title: Of the page.
 
     Raises:
-        KeyError: a walk whose question is not among `questions`.
-        InputError: a walk whose tree is missing.
+        KeyError: an episode whose question is not among `questions`.
+        InputError: an episode whose tree is missing.
     """
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def write_report(
         chance=chance,
         key_figure=Markup(key_figure),
         charts=[(stage, [_drawn(stage, chart) for chart in charts]) for stage, charts in curves_of(curves).items()],
-        groups=group_walks(walks, questions, trees),
+        groups=group_episodes(episodes, questions, trees),
     )
     write_atomic(out, page)
 
@@ -80,22 +80,24 @@ def _drawn(stage: str, chart: CurveChart) -> Markup:
 def tiles(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     """Headline figures as `(value, what it is, beside what)`, from the summary alone."""
     found = []
-    subject = next((name for name in ("grpo", "sft") if name in policies), None)
-    if subject is None:
-        subject = max(policies, key=lambda name: policies[name].get("accuracy") or 0.0, default=None)
-    if subject is None:
+    chosen = next((name for name in ("grpo", "sft") if name in policies), None)
+    if chosen is None:
+        chosen = max(policies, key=lambda name: policies[name].get("accuracy") or 0.0, default=None)
+    if chosen is None:
         return []
-    mine = policies[subject]
+    mine = policies[chosen]
     accuracy = interval(mine.get("accuracy_ci"), as_percent=True)
-    found.append((percent(mine.get("accuracy")), f"right answers of {subject}", f"95 % interval {accuracy}"))
+    found.append((percent(mine.get("accuracy")), f"right answers of {chosen}", f"95 % interval {accuracy}"))
     visits = interval(mine.get("visits_ci"))
-    found.append((number(mine.get("visits")), f"visits a question of {subject}", f"95 % interval {visits}"))
-    for rival, phrase in _RIVALS:
-        theirs = policies.get(rival, {})
-        if rival != subject and theirs.get("visits") and mine.get("visits") is not None:
+    found.append((number(mine.get("visits")), f"visits a question of {chosen}", f"95 % interval {visits}"))
+    for baseline, phrase in _BASELINES:
+        theirs = policies.get(baseline, {})
+        if baseline != chosen and theirs.get("visits") and mine.get("visits") is not None:
             saved = 1 - mine["visits"] / theirs["visits"]
             if saved > 0:
-                beside = f"{rival} is right in {percent(theirs.get('accuracy'))} with {number(theirs['visits'])} visits"
+                beside = (
+                    f"{baseline} is right in {percent(theirs.get('accuracy'))} with {number(theirs['visits'])} visits"
+                )
                 found.append((percent(saved), phrase, beside))
     return found
 

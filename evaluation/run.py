@@ -17,7 +17,7 @@ from evaluation.meter import build_cost
 from evaluation.metrics import summarise
 from evaluation.paid_calls import PaidCalls
 from evaluation.policies import make_policy
-from evaluation.policies.judge import EndpointMind
+from evaluation.policies.judge import EndpointJudge
 from evaluation.result import card_hash, make_card, row_of, write_result
 from evaluation.scorers import Scores, score
 from navigation import (
@@ -221,7 +221,7 @@ def evaluate_corpus(
         paid = None if endpoint is None else await endpoint.calls(out).open()
         try:
             if paid is not None:
-                options.update({"calls": paid} if policy == "endpoint" else {"mind": EndpointMind(paid)})
+                options.update({"calls": paid} if policy == "endpoint" else {"judge": EndpointJudge(paid)})
             player = make_policy(policy, store, asked, seed, **options)
             source = benchmark or asked[0].source or "questions"
             described = {"name": policy, **settings["policy_options"], **getattr(player, "settings", {})}

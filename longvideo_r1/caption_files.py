@@ -123,8 +123,8 @@ def _captions(levels: list, width: object, source: str | Path) -> tuple[dict[Seg
         kept.append([])
         for item in items:
             if not isinstance(item.get("caption"), str):
-                mend = "give a text"
-                raise InputError(source, f"captions, {name} {item['segment_id']}", item.get("caption"), mend)
+                hint = "give a text"
+                raise InputError(source, f"captions, {name} {item['segment_id']}", item.get("caption"), hint)
             text = _untagged(item["caption"])
             captions[grid.path(item["segment_id"] - 1, level)] = text
             kept[-1].append(dict(item) if text != item["caption"] else {**item, "caption": None})

@@ -22,8 +22,8 @@ def import_released_sft(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str,
     A row is an Alpaca record (`system, instruction, input, output, history`), as LLaMA-Factory reads the released file,
     or holds `messages` or `conversations`. Assistant turns become reasoning and tool calls, the user turns after calls
     become tool replies. The system prompt, which explains the tagged format, gives way to ClipScout's and is kept as
-    `released_system`. A row is skipped, with its reason, if a turn cannot be read: half a conversation teaches a walk
-    that nobody made.
+    `released_system`. A row is skipped, with its reason, if a turn cannot be read: half a conversation teaches a
+    trajectory that nobody made.
     """
     for number, row in enumerate(rows):
         name = str(row.get("id", number))
@@ -42,7 +42,7 @@ def import_released_sft(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str,
 def longest_only(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Rows that are no beginning of another one, and of equal ones the first.
 
-    The released file holds a walk once a turn, each row ending one turn later, because only a row's last turn was
+    The released file holds a trajectory once a turn, each row ending one turn later, because only a row's last turn was
     trained on. Trained on as whole conversations, first turns would count many times.
     """
     ends: list[str] = []

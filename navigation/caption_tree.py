@@ -63,7 +63,7 @@ class CaptionTree:
         try:
             grid = TimeGrid(record["duration"], record["width"], record["depth"])
         except InputError as error:
-            raise InputError(source, error.field, error.value, error.mend) from None
+            raise InputError(source, error.field, error.value, error.hint) from None
         captions: dict[SegmentPath, str] = {}
         for number, segment in enumerate(record["segments"]):
             if not isinstance(segment, Mapping) or not isinstance(segment.get("path"), list):

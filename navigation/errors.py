@@ -6,27 +6,27 @@ from typing import TypeGuard
 
 
 class InputError(ValueError):
-    """Input that a person can mend.
+    """Input that a person can fix.
 
     Args:
         source: The file, folder or object the value came from.
         field: The field that is wrong.
         value: What was found; shortened to 80 characters in the message.
-        mend: What to write, run or pass instead.
+        hint: What to write, run or pass instead.
     """
 
-    def __init__(self, source: str | Path, field: str, value: object, mend: str) -> None:
+    def __init__(self, source: str | Path, field: str, value: object, hint: str) -> None:
         try:
             shown = repr(value)
         except ValueError:  # an integer of more digits than Python writes
             shown = f"a very large {type(value).__name__}"
         if len(shown) > 80:
             shown = shown[:77] + "..."
-        self.source, self.field, self.value, self.mend = str(source), field, value, mend
-        super().__init__(f"{source}: {field} is {shown}: {mend}")
+        self.source, self.field, self.value, self.hint = str(source), field, value, hint
+        super().__init__(f"{source}: {field} is {shown}: {hint}")
 
     def __reduce__(self):
-        return type(self), (self.source, self.field, self.value, self.mend)
+        return type(self), (self.source, self.field, self.value, self.hint)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

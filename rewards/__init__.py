@@ -4,9 +4,20 @@ from longvideo_r1.score import official_score
 from rewards.explain import VisitAccount, explain
 from rewards.grounding import coverage, interval_f1, navigation_f1
 from rewards.mix import Breakdown, RewardMix
-from rewards.visits import ClueTime, Step, Walk, clue_time, walk
+from rewards.visits import ClueTime, Step, Tally, clue_time, tally
 
 __all__ = [
-    "Breakdown", "ClueTime", "RewardMix", "Step", "VisitAccount", "Walk", "clue_time", "coverage", "explain",
-    "interval_f1", "navigation_f1", "official_score", "walk",
+    "Breakdown",
+    "ClueTime",
+    "Episode",
+    "RewardMix",
+    "Step",
+    "VisitAccount",
+    "clue_time",
+    "coverage",
+    "explain",
+    "interval_f1",
+    "navigation_f1",
+    "official_score",
+    "tally",
 ]  # fmt: skip

@@ -37,7 +37,7 @@ def explain(breakdown: Breakdown, grid: TimeGrid, settings: VisitCostSettings | 
 
     Args:
         breakdown: From `RewardMix.score(…, keep_steps=True)`.
-        grid: The grid the episode walked on.
+        grid: The grid the episode played on.
         settings: Of the visit cost (`mix.settings.visit_cost`); None if it is switched off.
     """
     raw_cost = breakdown.parts.get("visit_cost")
@@ -45,7 +45,7 @@ def explain(breakdown: Breakdown, grid: TimeGrid, settings: VisitCostSettings | 
     budget, cap = (settings.budget, settings.cap) if settings is not None else (0.0, 0.0)
     accounts = []
     spent = charged = 0.0
-    for step in breakdown.walk.steps:
+    for step in breakdown.tally.steps:
         if step.wasted:
             units = step.price
         else:

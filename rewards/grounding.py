@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence, Set
 
 from navigation import GET_CAPTION, SegmentPath, Visit
-from rewards.visits import ClueTime, Walk, walk
+from rewards.visits import ClueTime, Tally, tally
 
 MEASURES = ("navigation_f1", "interval_f1", "official")
 _FREE = dict.fromkeys(("get_caption", "video_qa"), 0.0)
@@ -32,15 +32,15 @@ def coverage(visits: Sequence[Visit], clues: ClueTime) -> float | None:
 
 
 def navigation_f1(visits: Sequence[Visit], clues: ClueTime) -> float | None:
-    """F1 of precision = useful visits / visits and recall = the coverage of the useful visits (see `rewards.walk`).
+    """F1 of precision = useful visits / visits and recall = the coverage of the useful visits (see `rewards.episode`).
 
     `video_qa` visits count in neither. None if the clues hold no time; 0 without visits.
     """
-    return f1_of_walk(walk(visits, clues, _FREE), clues)
+    return f1_of_tally(tally(visits, clues, _FREE), clues)
 
 
-def f1_of_walk(result: Walk, clues: ClueTime) -> float | None:
-    """`navigation_f1` of a walk that was read already."""
+def f1_of_tally(result: Tally, clues: ClueTime) -> float | None:
+    """`navigation_f1` of an episode that was read already."""
     if clues.total == 0.0:
         return None
     if not result.useful:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from longvideo_r1.score import official_grounding, tagged
 from navigation import Question, Status, TimeGrid, TreeStore, Visit
-from rewards.grounding import f1_of_segments, f1_of_walk
+from rewards.grounding import f1_of_segments, f1_of_tally
 from rewards.settings import FormatSettings, Settings, VisitCostSettings
-from rewards.visits import Walk, clue_time, walk
+from rewards.visits import Tally, clue_time, tally
 
 PARTS = ("answer", "grounding", "visit_cost", "format")
 
@@ -23,7 +23,7 @@ class Breakdown:
         weights: Signed weight by part: cost and format are negative.
         total: Weighted sum of the parts that apply; None for a failed episode, which no reward can judge.
         status: How the episode ended.
-        walk: Cost and usefulness of the visits, before budget and cap.
+        episode: Cost and usefulness of the visits, before budget and cap.
         refused: Calls that opened nothing.
     """
 
@@ -31,7 +31,7 @@ class Breakdown:
     weights: Mapping[str, float]
     total: float | None
     status: Status
-    walk: Walk
+    tally: Tally
     refused: int
 
     def to_dict(self) -> dict[str, float | None]:
@@ -39,7 +39,7 @@ class Breakdown:
         return {**self.parts, "total": self.total}
 
 
-def charged(result: Walk, settings: VisitCostSettings) -> float:
+def charged(result: Tally, settings: VisitCostSettings) -> float:
     """Visit units charged: what exceeds the budget, and every wasted visit in full, at most `cap`.
 
     Charged on right answers only; the caller decides. A wasted visit (a repeat, or a segment opened after something
@@ -153,21 +153,21 @@ class RewardMix:
 
         Args:
             question: Ground truth: the right letter and the clue intervals.
-            grid: Grid of the tree that was walked.
+            grid: Grid of the tree that was played.
             visits: Executed calls in order, from the environment's record.
             status: How the episode ended.
             prediction: The letter it ended with.
             refused: Calls that opened nothing.
             completion_text: The whole transcript in the released tagged format, read by the `official` measure only.
                 Default: the executed visits rendered in that format, so that calls only talked about earn nothing.
-            keep_steps: Whether `Breakdown.walk` keeps each visit's part.
+            keep_steps: Whether `Breakdown.episode` keeps each visit's part.
 
         Raises:
             InputError: a visit outside the grid, or of an unknown tool.
         """
         settings = self.settings
         clues = clue_time(question.clue_intervals, grid)
-        result = walk(visits, clues, self.cost_weight.settings.prices, keep_steps)
+        result = tally(visits, clues, self.cost_weight.settings.prices, keep_steps)
         parts: dict[str, float | None] = dict.fromkeys(self.parts)
         weights = self.weights
         if status is Status.FAILED:
@@ -178,7 +178,7 @@ class RewardMix:
         if settings.grounding is not None and clues.total > 0.0:
             measure = settings.grounding.measure
             if measure == "navigation_f1":
-                parts["grounding"] = f1_of_walk(result, clues)
+                parts["grounding"] = f1_of_tally(result, clues)
             elif measure == "interval_f1":
                 # Wasted visits are left out, so that a parent opened after its child does not pay here either.
                 parts["grounding"] = f1_of_segments(frozenset(result.fresh), clues)

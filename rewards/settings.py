@@ -33,7 +33,7 @@ class VisitCostSettings:
         weight: Reward per visit unit charged; with a target, where the steered weight starts.
         budget: Visit units that are free.
         prices: Visit units by tool.
-        cap: Most visit units charged, so that a long right walk still beats a wrong one.
+        cap: Most visit units charged, so that a long right episode still beats a wrong one.
         target: Mean cost of right answers in visit units to steer the weight to; None keeps the weight fixed.
         learning_rate: Weight added per visit unit above the target at every update.
         max_weight: Upper bound of a steered weight.

@@ -236,18 +236,18 @@ def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: "RewardM
     log_metric, log_extra = columns.get("log_metric"), columns.get("log_extra")
     breakdowns = [episode.breakdown for episode in episodes]
     if log_metric is not None and episodes:
-        walks = [breakdown.walk for breakdown in breakdowns]
+        tallies = [breakdown.tally for breakdown in breakdowns]
         log_metric("accuracy", fmean(episode.right for episode in episodes))
-        log_metric("visits", fmean(walk.visits for walk in walks))
-        log_metric("useful_visits", fmean(walk.useful for walk in walks))
-        log_metric("repeats", fmean(walk.wasted for walk in walks))
+        log_metric("visits", fmean(tally.visits for tally in tallies))
+        log_metric("useful_visits", fmean(tally.useful for tally in tallies))
+        log_metric("repeats", fmean(tally.wasted for tally in tallies))
         log_metric("refused", fmean(breakdown.refused for breakdown in breakdowns))
-        log_metric("cost", fmean(walk.cost for walk in walks))
+        log_metric("cost", fmean(tally.cost for tally in tallies))
         for status in Status:
             if status is Status.FAILED:  # trl raises instead
                 continue
             log_metric(f"status/{status}", fmean(breakdown.status is status for breakdown in breakdowns))
-        right_costs = [episode.breakdown.walk.cost for episode in episodes if episode.right]
+        right_costs = [episode.breakdown.tally.cost for episode in episodes if episode.right]
         if right_costs:
             log_metric(COST_METRIC, fmean(right_costs))
         if mix.cost_weight.steered:
@@ -262,7 +262,7 @@ def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: "RewardM
             log_metric("equal_groups", fmean(spread < 1e-6 for spread in spreads))
     if log_extra is not None:
         log_extra("status", [breakdown.status.value for breakdown in breakdowns])
-        log_extra("cost", [breakdown.walk.cost for breakdown in breakdowns])
+        log_extra("cost", [breakdown.tally.cost for breakdown in breakdowns])
         log_extra("total", [breakdown.total for breakdown in breakdowns])
 
 

@@ -116,7 +116,7 @@ class Step(NamedTuple):
     gain: float
 
 
-class Walk(NamedTuple):
+class Tally(NamedTuple):
     """Sums over the visits of an episode.
 
     Attributes:
@@ -142,7 +142,7 @@ class Walk(NamedTuple):
     steps: tuple[Step, ...] = ()
 
 
-def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], keep_steps: bool = False) -> Walk:
+def tally(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], keep_steps: bool = False) -> Tally:
     """Reads the visits in order.
 
     Coverage is clue time opened, each second weighted by leaf length / length of the finest opened segment that holds
@@ -200,7 +200,7 @@ def walk(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], 
             wasted_cost += price
         if keep_steps:
             steps.append(Step(visit, price, wasted, seconds, gain))
-    return Walk(
+    return Tally(
         cost=cost, wasted_cost=wasted_cost, visits=len(visits), wasted=wasted_visits, captions=captions, useful=useful,
         earned=min(1.0, earned), fresh=tuple(fresh), steps=tuple(steps),
     )  # fmt: skip

@@ -13,7 +13,7 @@ A record is in the journal when `append` returns: a killed process loses none, a
 `sync_seconds` of them.
 """
 
-from runtime.budget import Budget, OutOfMoney, PriceTable, Usage
+from runtime.budget import Budget, BudgetExceeded, PriceTable, Usage
 from runtime.endpoint import Completion, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
 from runtime.executors import executor_logs, make_executor, run_step, stop_when_orphaned
 from runtime.fingerprint import differences, file_identity, settings_hash
@@ -22,7 +22,24 @@ from runtime.lock import RunLock
 from runtime.progress import Progress
 
 __all__ = [
-    "Budget", "Completion", "Endpoint", "EndpointDown", "EndpointFailed", "EndpointSettings", "Journal", "OutOfMoney",
-    "PriceTable", "Progress", "RunLock", "Unacceptable", "Usage", "differences", "executor_logs", "file_identity",
-    "make_executor", "run_step", "settings_hash", "stop_when_orphaned",
+    "Budget",
+    "BudgetExceeded",
+    "Completion",
+    "Endpoint",
+    "EndpointDown",
+    "EndpointFailed",
+    "EndpointSettings",
+    "Journal",
+    "PriceTable",
+    "Progress",
+    "RunLock",
+    "Unacceptable",
+    "Usage",
+    "differences",
+    "executor_logs",
+    "file_identity",
+    "make_executor",
+    "run_step",
+    "settings_hash",
+    "stop_when_orphaned",
 ]  # fmt: skip

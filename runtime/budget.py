@@ -101,7 +101,7 @@ class PriceTable:
         return Price(**values)
 
 
-class OutOfMoney(Exception):
+class BudgetExceeded(Exception):
     """The next request could pass the limit: it was not sent. `usage` is what earlier attempts at the answer used."""
 
     def __init__(self, reason: str) -> None:
@@ -134,7 +134,7 @@ class Budget:
         Waits while only requests in flight are in the way, since they may turn out cheaper.
 
         Raises:
-            OutOfMoney: nothing is in flight, and what is left is less than the request could cost.
+            BudgetExceeded: nothing is in flight, and what is left is less than the request could cost.
         """
         while True:
             amount = self._dearest or estimate
@@ -145,7 +145,7 @@ class Budget:
                 return self._tickets
             if not self._aside:
                 spent = f"{self.spent:.4f} of {self.limit:.4f} USD are spent"
-                raise OutOfMoney(f"limit on money: {spent}, and the next request may cost {amount:.4f}")
+                raise BudgetExceeded(f"limit on money: {spent}, and the next request may cost {amount:.4f}")
             self._settled.clear()
             await self._settled.wait()
 

@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from navigation import InputError
-from runtime.budget import Budget, OutOfMoney, PriceTable, Usage
+from runtime.budget import Budget, BudgetExceeded, PriceTable, Usage
 from runtime.request_body import RequestBody
 
 
@@ -167,8 +167,8 @@ class Endpoint:
         table = prices or PriceTable()
         self.price = table.price(settings.model)
         if self.price is None and self.budget.limit is not None:
-            mend = f"add a price for this model to {table.path}: without one a limit on money means nothing"
-            raise InputError(table.path, "model", settings.model, mend)
+            hint = f"add a price for this model to {table.path}: without one a limit on money means nothing"
+            raise InputError(table.path, "model", settings.model, hint)
         self._key = os.environ.get("OPENAI_API_KEY", "").strip() or "none"
         self._url = settings.base_url + "/chat/completions"
         self._proxy = _proxy(self._url)
@@ -206,7 +206,7 @@ class Endpoint:
         Raises:
             EndpointFailed: this request cannot be answered, or all attempts are used up.
             EndpointDown: nor can any other.
-            OutOfMoney: the limit on money leaves no room for it.
+            BudgetExceeded: the limit on money leaves no room for it.
         """
         body = RequestBody({"model": self.settings.model, "messages": messages, "max_tokens": max_tokens, **parameters})
         total = Usage()
@@ -219,7 +219,7 @@ class Endpoint:
                     raise EndpointDown(self._down, total)
                 try:
                     outcome = await self._paid(body, max_tokens, accept)
-                except OutOfMoney as error:
+                except BudgetExceeded as error:
                     error.usage = total
                     raise
             total += outcome.usage
@@ -351,8 +351,8 @@ def _proxy(url: str) -> str | None:
     if proxy and "://" not in proxy:
         proxy = f"http://{proxy}"
     if proxy and urlsplit(proxy).scheme != "http":
-        mend = "give the address of an HTTP proxy, http://host:port, or name the endpoint's host in NO_PROXY"
-        raise InputError("environment", "proxy", urlsplit(proxy).scheme + "://…", mend)
+        hint = "give the address of an HTTP proxy, http://host:port, or name the endpoint's host in NO_PROXY"
+        raise InputError("environment", "proxy", urlsplit(proxy).scheme + "://…", hint)
     return proxy
 
 

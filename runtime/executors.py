@@ -101,8 +101,8 @@ def connect_to_ray() -> Any:
         try:
             ray.init(address=address, log_to_driver=False, **own)
         except ConnectionError as error:
-            mend = "start it with `ray start --head`, or unset RAY_ADDRESS for one on this machine"
-            raise InputError("environment", "RAY_ADDRESS", address, f"{mend} ({error})") from None
+            hint = "start it with `ray start --head`, or unset RAY_ADDRESS for one on this machine"
+            raise InputError("environment", "RAY_ADDRESS", address, f"{hint} ({error})") from None
     return ray
 
 
@@ -124,8 +124,8 @@ def run_on_ray(executor: Any) -> None:
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(all(machine.get(name, 0) >= amount for name, amount in wanted.items()) for machine in machines):
         shown = ", ".join(f"{name} {amount:,}" for name, amount in wanted.items() if amount)
-        mend = f"one rank needs {shown}; ask for less, or add a machine: Ray would wait for ever"
-        raise InputError("executor ray", "cluster", f"{len(machines)} machines", mend)
+        hint = f"one rank needs {shown}; ask for less, or add a machine: Ray would wait for ever"
+        raise InputError("executor ray", "cluster", f"{len(machines)} machines", hint)
     theirs = datatrove_ray.RankWorker
     datatrove_ray.RankWorker = InProcessRankWorker
     try:

@@ -135,8 +135,8 @@ class Journal:
                 if number == 0 and sound:
                     self._check_settings(json.loads(line)["value"])
                 elif number == 0 and line.endswith(b"\n"):
-                    mend = "move this file away to start again: what it was made with cannot be read"
-                    raise InputError(self.path, "first line", line[:60], mend)
+                    hint = "move this file away to start again: what it was made with cannot be read"
+                    raise InputError(self.path, "first line", line[:60], hint)
                 elif sound:
                     text = head.decode()
                     self._places[scanstring(text, len(_KEY))[0]] = (end, len(line))
@@ -155,8 +155,8 @@ class Journal:
     def _check_settings(self, value: Any) -> None:
         changed = differences(value["settings"], self.settings)
         if changed:
-            mend = "go on with the settings it was begun with, or write to another folder. " + "; ".join(changed)
-            raise InputError(self.path, "settings", f"{len(changed)} changed", mend)
+            hint = "go on with the settings it was begun with, or write to another folder. " + "; ".join(changed)
+            raise InputError(self.path, "settings", f"{len(changed)} changed", hint)
 
     def _sync_often(self) -> None:
         while not self._closing.is_set():

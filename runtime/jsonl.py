@@ -18,7 +18,7 @@ def write_lines(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> int:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile: its files are for their owner alone, and folders of walks are shared.
+    # Not tempfile: its files are for their owner alone, and folders of trajectories are shared.
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
     count = 0
     try:

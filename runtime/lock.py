@@ -78,8 +78,8 @@ def lock_file(handle: int, path: Path, what: str, who: str) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _locked.add(handle)
     except BlockingIOError:
-        mend = f"it is {who}. Wait for its end or stop it: two at once would write the same files"
-        raise InputError(path, what, "locked", mend) from None
+        hint = f"it is {who}. Wait for its end or stop it: two at once would write the same files"
+        raise InputError(path, what, "locked", hint) from None
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise InputError(path, what, str(error), "put this folder on a file system that can lock files") from None

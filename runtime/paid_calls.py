@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from runtime import Completion, Endpoint, EndpointDown, EndpointFailed, Journal, OutOfMoney, Usage
+from runtime import BudgetExceeded, Completion, Endpoint, EndpointDown, EndpointFailed, Journal, Usage
 
 
 class Stopped(Exception):
@@ -13,7 +13,7 @@ class Stopped(Exception):
 
 
 class CallCache:
-    """Chat completions by key. A key belongs to one place in one walk; what it was asked is checked by a digest.
+    """Chat completions by key. A key belongs to one place in one trajectory; what it was asked is checked by a digest.
 
     Args:
         endpoint: Who is asked.
@@ -72,7 +72,7 @@ class CallCache:
         before = Usage.from_dict(found["usage"]) if found else Usage()
         try:
             completion = await self.endpoint.chat(await make_messages(), max_tokens, accept, **parameters)
-        except (EndpointFailed, EndpointDown, OutOfMoney) as error:
+        except (EndpointFailed, EndpointDown, BudgetExceeded) as error:
             self.usage += error.usage
             if error.usage.requests:
                 self._keep(key, {"usage": (before + error.usage).to_dict()})

@@ -50,9 +50,11 @@ class SFTArguments(DataArguments):
     )
     whole_text_share: float = field(
         default=0.0,
-        metadata={"help": "Share of walks supervised on every token, prompt and replies included. For models too small "
-                  "to come with reading skills of their own; 0 for pretrained ones."},
-    )  # fmt: skip
+        metadata={
+            "help": "Share of trajectories supervised on every token, prompt and replies included. For models too "
+            "small to come with reading skills of their own; 0 for pretrained ones."
+        },
+    )
     longest_first: bool = field(
         default=True, metadata={"help": "Begin the first two steps with the longest samples: too little memory shows."}
     )
@@ -98,7 +100,7 @@ def parse(kinds: Sequence[type], arguments: Sequence[str] | None = None) -> tupl
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
-            raise InputError(path, "file", str(error).splitlines()[0], "mend the YAML") from None
+            raise InputError(path, "file", str(error).splitlines()[0], "fix the YAML") from None
         if not isinstance(values, dict):
             raise InputError(path, "file", values, "give a YAML mapping of options")
         for key in values:

@@ -1,6 +1,6 @@
 """Navigation episodes for trl's asynchronous trainer: the same episode as the synchronous engine's, against a server.
 
-trl's own loop renders the whole conversation again at every turn and mends what comes out otherwise; it gives every
+trl's own loop renders the whole conversation again at every turn and fixes what comes out otherwise; it gives every
 turn the budget of an episode; and its rewards see no environment. Here ids are kept and appended to, the budget is
 the episode's, and an episode is scored on what its environment recorded.
 """
@@ -162,7 +162,7 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
                 f"the last {BARREN} groups had no episode to learn from: of the last one's {len(statuses)}, "
                 + ", ".join(f"{statuses.count(each)} {each}" for each in Status if each in statuses)
                 + (f" ({error})" if (error := next((e.world_error for e in ended if e.world_error), None)) else "")
-                + ". Mend what made them so, then run the same command: it goes on from the last checkpoint."
+                + ". Fix what made them so, then run the same command: it goes on from the last checkpoint."
             )
         samples = []
         for index, episode in enumerate(scored):
@@ -214,19 +214,23 @@ def group_figures(
         Numerator and denominator of a mean by metric: trl sums both over all groups between two logs.
     """
     size = float(len(scored))
-    walks = [episode.breakdown.walk for episode in scored]
+    trajectories = [episode.breakdown.tally for episode in scored]
     visits = [visit for end in ended for visit in visits_of(end.environment)]
     sums = {
-        "accuracy": sum(episode.right for episode in scored), "visits": sum(walk.visits for walk in walks),
-        "useful_visits": sum(walk.useful for walk in walks), "repeats": sum(walk.wasted for walk in walks),
-        "cost": sum(walk.cost for walk in walks), "refused": sum(episode.breakdown.refused for episode in scored),
-        "tools/call_frequency": sum(calls), "masked": sum(masked),
+        "accuracy": sum(episode.right for episode in scored),
+        "visits": sum(trajectory.visits for trajectory in trajectories),
+        "useful_visits": sum(trajectory.useful for trajectory in trajectories),
+        "repeats": sum(trajectory.wasted for trajectory in trajectories),
+        "cost": sum(trajectory.cost for trajectory in trajectories),
+        "refused": sum(episode.breakdown.refused for episode in scored),
+        "tools/call_frequency": sum(calls),
+        "masked": sum(masked),
         **{f"status/{each}": statuses.count(each) for each in Status},
-    }  # fmt: skip
+    }
     figures = {name: (float(value), size) for name, value in sums.items()}
     if visits:
         figures["video_qa_share"] = (float(sum(visit.tool == VIDEO_QA for visit in visits)), float(len(visits)))
-    right = [walk.cost for walk, episode in zip(walks, scored, strict=True) if episode.right]
+    right = [trajectory.cost for trajectory, episode in zip(trajectories, scored, strict=True) if episode.right]
     if right:
         figures[COST_METRIC] = (float(sum(right)), float(len(right)))
     equal = equal_groups(torch.from_numpy(totals), len(totals)).item()

@@ -66,14 +66,14 @@ def check_template(name: str | Path, found: str | None, ours: str, revision: str
     if trained is None:
         return
     if trained != template_hash(ours):
-        mend = (
+        hint = (
             f"this ClipScout renders {template_hash(ours)}, and a model reads only the template it was trained under: "
             "use the ClipScout that trained it, or train it again"
         )
-        raise InputError(name, "chat template", trained, mend)
+        raise InputError(name, "chat template", trained, hint)
     if found is not None and template_hash(found) != trained:
-        mend = f"it was trained under {trained}: take its chat_template.jinja from the checkpoint's source again"
-        raise InputError(name, "chat template", template_hash(found), mend)
+        hint = f"it was trained under {trained}: take its chat_template.jinja from the checkpoint's source again"
+        raise InputError(name, "chat template", template_hash(found), hint)
 
 
 INCOMPLETE = "checkpoint-is-incomplete.txt"
@@ -139,8 +139,8 @@ def refuse_pickled_adapter(name: str, revision: str | None = None) -> None:
         for file in ("adapter_config.json", "adapter_model.safetensors")
     ]  # fmt: skip
     if there[0] is not None and there[1] is None:
-        mend = "save the adapter as safetensors: pickles are not opened"
-        raise InputError(name, "adapter_model.safetensors", None, mend)
+        hint = "save the adapter as safetensors: pickles are not opened"
+        raise InputError(name, "adapter_model.safetensors", None, hint)
 
 
 def latest_checkpoint(folder: str | Path) -> Path | None:

@@ -120,7 +120,7 @@ class SetsFolder:
 
 
 def open_data(folder: Path, held_out_share: float, tree_folder: Path | None = None) -> TracesFolder | SetsFolder:
-    """What a run trains on: sets, where the folder holds them and no walks, else a traces folder."""
+    """What a run trains on: sets, where the folder holds them and no trajectories, else a traces folder."""
     if (folder / "sft" / "train.parquet").is_file() and not (folder / "trajectories.jsonl").is_file():
         return SetsFolder(folder, tree_folder)
     return TracesFolder(folder, held_out_share, tree_folder)

@@ -124,8 +124,8 @@ def refuse_another_run(checkpoint: Path, facts: Mapping[str, Any]) -> None:
     for name in ("stage", "base", "chat_template", "distributed"):
         was, new = record.get(name), now.get(name)
         if was is not None and new is not None and not _alike(name, str(was), str(new)):
-            mend = f"this run has {new} and would go on from another run: give another output_dir, or train as it did"
-            raise InputError(checkpoint / NAME, name, was, mend)
+            hint = f"this run has {new} and would go on from another run: give another output_dir, or train as it did"
+            raise InputError(checkpoint / NAME, name, was, hint)
 
 
 def _alike(name: str, was: str, new: str) -> bool:

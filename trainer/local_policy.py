@@ -55,8 +55,8 @@ class LocalPolicy:
         if protocol not in PROTOCOLS:
             raise InputError("local policy", "protocol", protocol, f"give one of {', '.join(PROTOCOLS)}")
         if system_prompt is not None and (protocol != "tagged" or not Path(system_prompt).is_file()):
-            mend = "give a text file, and protocol tagged: the native one has a system prompt of its own"
-            raise InputError("local policy", "system_prompt", system_prompt, mend)
+            hint = "give a text file, and protocol tagged: the native one has a system prompt of its own"
+            raise InputError("local policy", "system_prompt", system_prompt, hint)
         tokenizer = load_tokenizer(checkpoint, tagged_template() if protocol == "tagged" else None)
         model = load_model(ModelConfig(model_name_or_path=checkpoint, dtype="auto")).eval()
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

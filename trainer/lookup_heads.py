@@ -103,8 +103,8 @@ def _check(config) -> None:
         ("tie_word_embeddings", config.tie_word_embeddings, bool(config.tie_word_embeddings)),
     ):
         if not wanted:
-            mend = "heads of 128, at least 2, each with its keys; 2 layers or more; hidden size up to 256; tied words"
-            raise InputError("model config", name, value, f"a base with lookup heads needs {mend}")
+            hint = "heads of 128, at least 2, each with its keys; 2 layers or more; hidden size up to 256; tied words"
+            raise InputError("model config", name, value, f"a base with lookup heads needs {hint}")
 
 
 def _repulsion(model: Qwen3ForCausalLM, compare: torch.Tensor, constant: int, generator: torch.Generator) -> float:

@@ -1,6 +1,6 @@
 """Held-out questions played by the model while it trains: right answers and visits, not only the loss of imitation.
 
-A walk can be imitated badly and still end right, and the other way round; the loss does not tell.
+An episode can be imitated badly and still end right, and the other way round; the loss does not tell.
 """
 
 import asyncio
@@ -52,9 +52,9 @@ class NavigationEvaluation:
         training = trainer.model.training
         with unwrap_model_for_generation(trainer.model_wrapped, state) as model:
             model.eval()
-            walks = self.walk(model, mine)
+            episodes = self.episode(model, mine)
         trainer.model.train(training)
-        rows = gather_object([self._row(walk, question) for walk, question in zip(walks, mine, strict=True)])
+        rows = gather_object([self._row(episode, question) for episode, question in zip(episodes, mine, strict=True)])
         grounded = [row["grounding"] for row in rows if row["grounding"] is not None]
         figures = {
             "accuracy": sum(row["correct"] for row in rows) / len(rows),
@@ -66,30 +66,30 @@ class NavigationEvaluation:
             figures["grounding"] = sum(grounded) / len(grounded)
         return {f"{prefix}_navigation_{name}": value for name, value in figures.items()}
 
-    def walk(self, model: Any, questions: Sequence[Question]) -> list[Trajectory]:
+    def episode(self, model: Any, questions: Sequence[Question]) -> list[Trajectory]:
         """One greedy episode for each question, in order."""
         policy = LocalPolicy.of(model, self.tokenizer, temperature=0.0, max_completion_tokens=self.tokens)
-        return asyncio.run(self._walk_all(policy, questions))
+        return asyncio.run(self._play_all(policy, questions))
 
-    async def _walk_all(self, policy: LocalPolicy, questions: Sequence[Question]) -> list[Trajectory]:
-        walks: dict[int, Trajectory] = {}
+    async def _play_all(self, policy: LocalPolicy, questions: Sequence[Question]) -> list[Trajectory]:
+        episodes: dict[int, Trajectory] = {}
         jobs = iter(enumerate(questions))
 
         async def work() -> None:
             environment = EnvironmentFactory(self.trees)()
             for number, question in jobs:
-                walks[number] = await run(policy, environment, question, self.limits)
+                episodes[number] = await run(policy, environment, question, self.limits)
 
         await asyncio.gather(*[work() for _ in range(min(AT_ONCE, len(questions)))])
-        failed = next((walk for walk in walks.values() if walk.status is Status.FAILED), None)
+        failed = next((episode for episode in episodes.values() if episode.status is Status.FAILED), None)
         if failed is not None:
             raise RuntimeError(f"the model failed on {failed.question_id}: {failed.error}")
-        return [walks[number] for number in range(len(questions))]
+        return [episodes[number] for number in range(len(questions))]
 
-    def _row(self, walk: Trajectory, question: Question) -> dict[str, Any]:
+    def _row(self, episode: Trajectory, question: Question) -> dict[str, Any]:
         grid = self.trees[question.video_id].grid
-        score = self.mix.score(question, grid, walk.visits, walk.status, walk.prediction, walk.refused)
+        score = self.mix.score(question, grid, episode.visits, episode.status, episode.prediction, episode.refused)
         return {
-            "correct": walk.correct and walk.status is Status.ANSWERED, "visits": len(walk.visits),
-            "answered": walk.status is Status.ANSWERED, "grounding": score.to_dict().get("grounding"),
+            "correct": episode.correct and episode.status is Status.ANSWERED, "visits": len(episode.visits),
+            "answered": episode.status is Status.ANSWERED, "grounding": score.to_dict().get("grounding"),
         }  # fmt: skip

@@ -52,9 +52,9 @@ SPREAD = 1e-6
 """Rewards of a group closer than this are equal. trl compares at 1e-8, which sums of weighted parts miss."""
 
 
-def share_of_video_qa(walks: Sequence[Sequence[Visit]]) -> float:
+def share_of_video_qa(episodes: Sequence[Sequence[Visit]]) -> float:
     """Share of all visits that asked the vision model; 0 without any visit."""
-    visits = [visit for walk in walks for visit in walk]
+    visits = [visit for episode in episodes for visit in episode]
     return sum(visit.tool == VIDEO_QA for visit in visits) / len(visits) if visits else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on walks: every assistant turn of a trajectory in one pass, nothing else learned.
+"""Supervised fine-tuning on trajectories: every assistant turn of a trajectory in one pass, nothing else learned.
 
 accelerate launch -m trainer.sft --config configs/sft/tiny_cpu.yaml [--flag value …]
 """
@@ -20,7 +20,7 @@ from trainer.estimate import lines, model_config, setup_of, total_tokens
 from trainer.navigation_evaluation import NavigationEvaluation
 from trainer.recorder import MetricsLog
 from trainer.run import describe_run, ended, quiet_unless_watched, train
-from trainer.sft_trainer import WalkTrainer
+from trainer.sft_trainer import TrajectoryTrainer
 from trainer.stopping import StopOnSignal
 from trainer.supervision import Counts, supervise
 
@@ -34,8 +34,8 @@ def check(data: SFTArguments, training: SFTConfig) -> None:
         InputError: the field, its value, and what to use instead.
     """
     if training.packing and training.packing_strategy != "bfd":
-        mend = "use bfd: it keeps every walk whole and apart from the others"
-        raise InputError(SOURCE, "packing_strategy", training.packing_strategy, mend)
+        hint = "use bfd: it keeps every trajectory whole and apart from the others"
+        raise InputError(SOURCE, "packing_strategy", training.packing_strategy, hint)
     if training.assistant_only_loss:
         # The rows come with their labels; trl's option asks for raw messages.
         raise InputError(SOURCE, "assistant_only_loss", True, "leave it out: assistant turns alone are learned anyway")
@@ -51,11 +51,11 @@ def check(data: SFTArguments, training: SFTConfig) -> None:
         if training.eval_strategy == "no":
             raise InputError(SOURCE, "eval_strategy", "no", "set it to steps: questions are played at evaluations")
         if training.fsdp or _launched_with_fsdp():
-            mend = "use 0 under FSDP and `clipscout eval` on the checkpoints: sharded weights cannot generate apart"
-            raise InputError(SOURCE, "navigation_questions", data.navigation_questions, mend)
+            hint = "use 0 under FSDP and `clipscout eval` on the checkpoints: sharded weights cannot generate apart"
+            raise InputError(SOURCE, "navigation_questions", data.navigation_questions, hint)
     if data.early_stopping_patience and (not metric or training.eval_strategy == "no"):
-        mend = "set metric_for_best_model and eval_strategy too: there is nothing to wait for"
-        raise InputError(SOURCE, "early_stopping_patience", data.early_stopping_patience, mend)
+        hint = "set metric_for_best_model and eval_strategy too: there is nothing to wait for"
+        raise InputError(SOURCE, "early_stopping_patience", data.early_stopping_patience, hint)
 
 
 def _launched_with_fsdp() -> bool:
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     callbacks: list[TrainerCallback] = [MetricsLog(training_args.output_dir), StopOnSignal()]
     if data_args.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(data_args.early_stopping_patience))
-    trainer = WalkTrainer(
+    trainer = TrajectoryTrainer(
         model=load_model(model_args), args=training_args, train_dataset=training,
         eval_dataset=evaluation if held.samples else None, processing_class=tokenizer,
         peft_config=get_peft_config(model_args), callbacks=callbacks, navigation=navigation,

@@ -1,4 +1,5 @@
-"""trl's `SFTTrainer` for walks: whole checkpoints, navigation beside the loss, and errors that say what to do."""
+"""trl's `SFTTrainer` for trajectories: whole checkpoints, navigation beside the loss, and errors that say what to
+do."""
 
 from typing import Any
 
@@ -15,7 +16,7 @@ from trainer.sample_order import Orders, RowOrder
 from trainer.stopping import TrainingFailed
 
 
-class WalkTrainer(DurableCheckpoints, SFTTrainer):
+class TrajectoryTrainer(DurableCheckpoints, SFTTrainer):
     """`SFTTrainer` over rows of `input_ids` and `labels`.
 
     Args:

@@ -12,7 +12,7 @@ PREEMPTED = 75
 
 
 class TrainingFailed(RuntimeError):
-    """A run that cannot go on: a loss that is no number, no memory, no disk. The message names the mend."""
+    """A run that cannot go on: a loss that is no number, no memory, no disk. The message names the fix."""
 
 
 class Preempted(Exception):

@@ -1,7 +1,7 @@
 """What of a conversation is learned: every assistant turn to its end token, and nothing else.
 
 The spans come from the chat template's own marks, so that they are right to the token whatever a message holds. A turn
-whose message says `"train": false` is read and not learned: a walk is kept without its bad turns.
+whose message says `"train": false` is read and not learned: a trajectory is kept without its bad turns.
 """
 
 from collections.abc import Sequence
@@ -60,8 +60,8 @@ def encode(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, source: str 
     ids, spans = encoded["input_ids"], turn_spans(encoded["assistant_masks"])
     turns = [message for message in row["messages"] if message["role"] == "assistant"]
     if len(spans) != len(turns):
-        mend = f"it has {len(turns)} assistant messages: use a chat template that marks each of them for training"
-        raise InputError(source, "supervised turns", len(spans), mend)
+        hint = f"it has {len(turns)} assistant messages: use a chat template that marks each of them for training"
+        raise InputError(source, "supervised turns", len(spans), hint)
     labels = [IGNORED] * len(ids)
     for turn, (begin, end) in zip(turns, spans, strict=True):
         learned = turn.get("train", True)
@@ -118,8 +118,8 @@ def supervise(
     rows = rows.remove_columns("fate").select([place for place, fate in enumerate(fates) if fate != "dropped"])
     counts = Counts(samples=len(rows), cut=fates.count("cut"), dropped=fates.count("dropped"))
     if not len(rows):
-        mend = f"give more than {longest} tokens: none of {len(fates)} samples fits"
-        raise InputError("config", "max_length", longest, mend)
+        hint = f"give more than {longest} tokens: none of {len(fates)} samples fits"
+        raise InputError("config", "max_length", longest, hint)
     lengths = [len(ids) for ids in rows["input_ids"]]
     learned = sum(sum(label != IGNORED for label in labels) for labels in rows["labels"])
     return rows, replace(counts, tokens=sum(lengths), supervised=learned, longest=max(lengths))

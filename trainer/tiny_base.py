@@ -102,8 +102,8 @@ def scaffolding() -> list[str]:
 # A small base model from a config, for machines without pretrained weights: `clipscout tiny-base`.
 #
 # It stands where Qwen3-8B stands in a real run. A pretrained model can look things up in its context; a random one
-# cannot, and learns it slowly from walks. So the base begins with `trainer.lookup_heads`; all else in it is random. It
-# has seen no caption, question or walk; only its tokenizer knows their words.
+# cannot, and learns it slowly from trajectories. So the base begins with `trainer.lookup_heads`; all else in it is
+# random. It has seen no caption, question or trajectory; only its tokenizer knows their words.
 @dataclass
 class TinyBaseArguments:
     """What to build, and from whose words."""
@@ -118,7 +118,7 @@ class TinyBaseArguments:
 
 
 def corpus_texts(folder: Path) -> list[str]:
-    """What a model reads of a traces folder: prompts with top captions, and the walks' turns and replies."""
+    """What a model reads of a traces folder: prompts with top captions, and the trajectories' turns and replies."""
     trees = TreeStore(folder / "trees", capacity=1)
     texts = []
     for question in read_questions(folder / "questions.jsonl"):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from clipscout.ask.material import Subject
+from clipscout.ask.material import Material
 from navigation import LETTERS, VIDEO_QA, Question, SegmentPath, Status, Trajectory
 from rewards import RewardMix
 from runtime import Usage
@@ -50,7 +50,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The end of one question. `text` is None where the walk gave none; `status` then says why."""
+    """The end of one question. `text` is None where the episode gave none; `status` then says why."""
 
     id: str
     video: str
@@ -74,7 +74,7 @@ class Answer:
 
 
 def answer_of(
-    subject: Subject,
+    material: Material,
     question: Question,
     trajectory: Trajectory,
     policy: str,
@@ -82,7 +82,7 @@ def answer_of(
     vision: Usage,
     captions_made: int,
 ) -> Answer:
-    """Reads a finished walk.
+    """Reads a finished episode.
 
     Args:
         asked: Segment, query and reply of each `video_qa` visit in order, as the environment recorded them.
@@ -98,15 +98,31 @@ def answer_of(
     read = [visit for visit in trajectory.visits if visit.tool != VIDEO_QA]
     spoken = sum(len(str(message.get("content"))) for message in trajectory.messages if message["role"] == "tool")
     return Answer(
-        question.id, subject.tree.video_id, question.question, question.options, text, letter, status, trajectory.error,
-        policy, _evidence(subject, trajectory, asked),
+        question.id,
+        material.tree.video_id,
+        question.question,
+        question.options,
+        text,
+        letter,
+        status,
+        trajectory.error,
+        policy,
+        _evidence(material, trajectory, asked),
         Cost(
-            len(trajectory.visits), _units(trajectory), subject.tree.grid.segment_count, round(trajectory.seconds, 3),
-            trajectory.prompt_tokens, trajectory.completion_tokens, captions_made, vision.to_dict(), vision.usd,
-            _exhaustive(subject, spoken, len(read)),
+            len(trajectory.visits),
+            _units(trajectory),
+            material.tree.grid.segment_count,
+            round(trajectory.seconds, 3),
+            trajectory.prompt_tokens,
+            trajectory.completion_tokens,
+            captions_made,
+            vision.to_dict(),
+            vision.usd,
+            _exhaustive(material, spoken, len(read)),
         ),
-        [visit.to_dict() for visit in trajectory.visits], trajectory.messages,
-    )  # fmt: skip
+        [visit.to_dict() for visit in trajectory.visits],
+        trajectory.messages,
+    )
 
 
 def _last_words(trajectory: Trajectory) -> str | None:
@@ -119,15 +135,15 @@ def _last_words(trajectory: Trajectory) -> str | None:
 
 
 def _evidence(
-    subject: Subject, trajectory: Trajectory, asked: Sequence[tuple[SegmentPath, str, str]]
+    material: Material, trajectory: Trajectory, asked: Sequence[tuple[SegmentPath, str, str]]
 ) -> list[Evidence]:
     """Segments in the order in which they were first opened."""
     questions_of: dict[SegmentPath, list[tuple[str, str]]] = {visit.path: [] for visit in trajectory.visits}
     for path, query, reply in asked:
         questions_of[path].append((query, reply))
-    grid = subject.tree.grid
+    grid = material.tree.grid
     return [
-        Evidence(path, *grid.interval(path), subject.known(path) or "", tuple(questions))
+        Evidence(path, *grid.interval(path), material.known(path) or "", tuple(questions))
         for path, questions in questions_of.items()
     ]
 
@@ -139,16 +155,16 @@ def _units(trajectory: Trajectory) -> float:
     return sum(prices.get(visit.tool, 1.0) for visit in trajectory.visits)
 
 
-def _exhaustive(subject: Subject, spoken: int, read: int) -> dict[str, int]:
-    grid = subject.tree.grid
+def _exhaustive(material: Material, spoken: int, read: int) -> dict[str, int]:
+    grid = material.tree.grid
     leaves = grid.width**grid.depth
-    known = [caption for path in grid.paths(grid.depth) if (caption := subject.known(path)) is not None]
+    known = [caption for path in grid.paths(grid.depth) if (caption := material.known(path)) is not None]
     characters = sum(map(len, known))
     if len(known) < leaves:
         # Captions that are not there are taken to be as long as those that were read.
         mean = characters / len(known) if known else spoken / max(1, read)
         characters += mean * (leaves - len(known))
     return {
-        "visits": leaves, "captions_to_make": leaves - len(known) if subject.captions_cost else 0,
+        "visits": leaves, "captions_to_make": leaves - len(known) if material.captions_cost else 0,
         "prompt_tokens": round(characters / _TOKEN_CHARACTERS),
     }  # fmt: skip

@@ -66,31 +66,31 @@ async def _session(
     video: Path, questions: list[str], options: list[str], parts: "Parts", tree_video: Path | None, as_json: bool,
     frames: Path | None,
 ) -> bool:  # fmt: skip
+    from clipscout.ask.material import open_material
     from clipscout.ask.session import ask as ask_one
-    from clipscout.ask.session import make_question, make_walker
-    from clipscout.ask.material import open_subject
-    from clipscout.ask.terminal import LiveWalk, tell_answer
+    from clipscout.ask.session import make_navigator, make_question
+    from clipscout.ask.terminal import LiveEpisode, tell_answer
     from clipscout.tree import plain
     from navigation import Limits, Status
 
     console = Console(stderr=as_json, highlight=False)
     all_answered = True
-    async with await open_subject(video, parts, tree_video) as subject:
-        policy = make_walker(parts)
+    async with await open_material(video, parts, tree_video) as material:
+        policy = make_navigator(parts)
         if not as_json:
-            for note in [*subject.notes, *_about(parts)]:
+            for note in [*material.notes, *_about(parts)]:
                 console.print(plain(note), style="yellow", markup=False)
         for text in _questions(questions, console):
             asked, *listed = [part.strip() for part in text.split(" | ")]
             try:
-                question = make_question(subject, asked, options or listed)
+                question = make_question(material, asked, options or listed)
                 if as_json:
-                    answer = await ask_one(subject, policy, question, lambda event: None, Limits(parts.turns))
+                    answer = await ask_one(material, policy, question, lambda event: None, Limits(parts.turns))
                     print(json.dumps(answer.to_dict()), flush=True)
                 else:
-                    with LiveWalk(console) as live:
-                        answer = await ask_one(subject, policy, question, live.tell, Limits(parts.turns))
-                    await tell_answer(console, subject, answer, frames)
+                    with LiveEpisode(console) as live:
+                        answer = await ask_one(material, policy, question, live.tell, Limits(parts.turns))
+                    await tell_answer(console, material, answer, frames)
             except InputError as error:
                 if questions:
                     raise
@@ -103,7 +103,7 @@ async def _session(
 
 def _about(parts: "Parts") -> Iterator[str]:
     if parts.policy == "descent":
-        yield "No model walks: the rule `descent` does. --checkpoint or --policy-url gives a trained one."
+        yield "No model navigates: the rule `descent` does. --checkpoint or --policy-url gives a trained one."
 
 
 def _questions(questions: list[str], console: Console) -> Iterator[str]:

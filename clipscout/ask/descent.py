@@ -1,4 +1,4 @@
-"""The rule that walks when no model is at hand: from the top-level captions down to the best leaf."""
+"""The rule that navigates when no model is at hand: from the top-level captions down to the best leaf."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

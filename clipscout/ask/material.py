@@ -22,7 +22,7 @@ THUMBNAIL = FrameRecipe((4,), (256,), 70)
 
 
 @dataclass
-class Subject:
+class Material:
     """One opened source. Make it with `open_subject`, in the event loop that it is used on.
 
     Attributes:
@@ -88,7 +88,7 @@ class Subject:
     async def close(self) -> None:
         await self._closers.aclose()
 
-    async def __aenter__(self) -> "Subject":
+    async def __aenter__(self) -> "Material":
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -98,22 +98,22 @@ class Subject:
 class OneTree(Mapping[str, CaptionTree]):
     """A subject's tree where a folder of trees is expected."""
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
+    def __init__(self, material: Material) -> None:
+        self._material = material
 
     def __getitem__(self, video_id: str) -> CaptionTree:
-        if video_id != self._subject.tree.video_id:
+        if video_id != self._material.tree.video_id:
             raise KeyError(video_id)
-        return self._subject.tree
+        return self._material.tree
 
     def __iter__(self) -> Iterator[str]:
-        return iter([self._subject.tree.video_id])
+        return iter([self._material.tree.video_id])
 
     def __len__(self) -> int:
         return 1
 
 
-async def open_subject(source: Path, parts: Parts, video: Path | None = None) -> Subject:
+async def open_material(source: Path, parts: Parts, video: Path | None = None) -> Material:
     """Opens a video, an SRT or VTT file, a caption tree or a released caption file.
 
     Args:
@@ -129,34 +129,36 @@ async def open_subject(source: Path, parts: Parts, video: Path | None = None) ->
         raise InputError("ask", "video", str(source), "give a video, an SRT or VTT file, or a caption tree that exists")
     suffix = source.suffix.lower()
     if suffix == ".json":
-        subject = await _of_tree(source, video)
+        material = await _of_tree(source, video)
     elif suffix in SUFFIXES:
-        subject = await _on_demand(source, replace(parts, captioner=type(parts.captioner)()))
+        material = await _on_demand(source, replace(parts, captioner=type(parts.captioner)()))
         if video is not None:
-            subject.video, subject.tree = video, _named_after(subject.tree, video)
+            material.video, material.tree = video, _named_after(material.tree, video)
     elif suffix in VIDEO_SUFFIXES:
-        subject = await _on_demand(source, parts)
+        material = await _on_demand(source, parts)
     else:
-        mend = "give a video, an .srt or .vtt file, or a .json caption tree"
-        raise InputError("ask", "video", str(source), mend)
-    _look_at_clips(subject, parts)
-    return subject
+        hint = "give a video, an .srt or .vtt file, or a .json caption tree"
+        raise InputError("ask", "video", str(source), hint)
+    _look_at_clips(material, parts)
+    return material
 
 
-async def _of_tree(source: Path, video: Path | None) -> Subject:
+async def _of_tree(source: Path, video: Path | None) -> Material:
     tree = await asyncio.to_thread(_load, source)
     if video is None:
         beside = (source.with_suffix(suffix) for suffix in sorted(VIDEO_SUFFIXES))
         video = next((path for path in beside if path.is_file()), None)
     if video is not None:
         tree = _named_after(tree, video)
-    subject = Subject(source, tree, LineAnswerer(), video=video)
+    material = Material(source, tree, LineAnswerer(), video=video)
     missing = len(tree.missing())
     if missing:
-        subject.notes.append(f"{missing} of {tree.grid.segment_count} segments have no caption: they cannot be opened.")
+        material.notes.append(
+            f"{missing} of {tree.grid.segment_count} segments have no caption: they cannot be opened."
+        )
     if video is None:
-        subject.notes.append("No video beside the tree: no frames are shown. --video gives it.")
-    return subject
+        material.notes.append("No video beside the tree: no frames are shown. --video gives it.")
+    return material
 
 
 def _named_after(tree: CaptionTree, video: Path) -> CaptionTree:
@@ -173,7 +175,7 @@ def _load(source: Path) -> CaptionTree:
     return import_released(source)
 
 
-async def _on_demand(source: Path, parts: Parts) -> Subject:
+async def _on_demand(source: Path, parts: Parts) -> Material:
     settings = parts.caption_settings()
     closers = contextlib.AsyncExitStack()
     if settings.captioner == "endpoint":
@@ -195,30 +197,30 @@ async def _on_demand(source: Path, parts: Parts) -> Subject:
         await closers.aclose()
         raise
     is_video = source.suffix.lower() not in SUFFIXES
-    subject = Subject(
+    material = Material(
         source, on_demand.tree, LineAnswerer(), on_demand=on_demand, video=source if is_video else None,
         captions_cost=settings.captioner == "endpoint", _closers=closers, _index=on_demand.index,
     )  # fmt: skip
     if settings.captioner != "endpoint":
-        subject.notes.append("Captions are the subtitles: what is only seen is not in them. --caption-url adds sight.")
-    return subject
+        material.notes.append("Captions are the subtitles: what is only seen is not in them. --caption-url adds sight.")
+    return material
 
 
-def _look_at_clips(subject: Subject, parts: Parts) -> None:
+def _look_at_clips(material: Material, parts: Parts) -> None:
     """Lets a vision model answer `video_qa` where there is a video and a model."""
     server = parts.clip_server.settings("clip" if parts.clips.url or parts.clips.model else "caption")
-    if subject.video is None or server is None:
-        if subject.video is not None:
-            subject.notes.append("No vision model: video_qa answers from timed texts. --clip-url gives one.")
+    if material.video is None or server is None:
+        if material.video is not None:
+            material.notes.append("No vision model: video_qa answers from timed texts. --clip-url gives one.")
         return
     endpoint = parts.endpoint(server)
-    subject._closers.push_async_exit(endpoint.__aexit__)
+    material._closers.push_async_exit(endpoint.__aexit__)
 
     async def ask(key: str, make_messages: Callable[[], Awaitable[list[dict[str, Any]]]]) -> str:
         completion = await endpoint.chat(await make_messages(), 256, accept_text, temperature=0.0)
-        subject.clip_usage += completion.usage
+        material.clip_usage += completion.usage
         return completion.text
 
-    answerer = ClipEndpointAnswerer(subject.video, ask, asyncio.get_running_loop())
-    subject._closers.enter_context(answerer)
-    subject.answerer = answerer
+    answerer = ClipEndpointAnswerer(material.video, ask, asyncio.get_running_loop())
+    material._closers.enter_context(answerer)
+    material.answerer = answerer

@@ -1,4 +1,5 @@
-"""Which models do the work: who captions, who looks at clips, who walks. Each may be missing, and then it is said."""
+"""Which models do the work: who captions, who looks at clips, who navigates. Each may be missing, and then it is
+said."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,12 +61,12 @@ class Parts:
     Args:
         policy: `descent` (a rule), another rule's name, `local` or `endpoint`.
         checkpoint: Of `local`: folder or Hub name.
-        temperature: Of a model that walks.
+        temperature: Of a model that navigates.
         policy_server: Of `endpoint`.
         captioner: Writes captions on demand; without one a video needs subtitles or a tree.
         clips: Answers `video_qa` from frames; default: the captioner's. Without one, timed lines answer.
         frames, sides: Of a segment to caption, leaves first.
-        turns: Most assistant messages of a walk.
+        turns: Most assistant messages of an episode.
         cache: Folder of on-demand captions; None: beside the video.
         seed: Of the policy.
         prices: Price table (YAML).

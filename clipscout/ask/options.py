@@ -25,9 +25,11 @@ PolicyName = Annotated[
     ),
 ]
 Checkpoint = Annotated[str, typer.Option(envvar="CLIPSCOUT_CHECKPOINT", help="Trained model: folder or Hub name.")]
-PolicyUrl = Annotated[str, typer.Option(envvar="CLIPSCOUT_POLICY_URL", help="OpenAI-compatible endpoint that walks.")]
+PolicyUrl = Annotated[
+    str, typer.Option(envvar="CLIPSCOUT_POLICY_URL", help="OpenAI-compatible endpoint that navigates.")
+]
 PolicyModel = Annotated[str, typer.Option(envvar="CLIPSCOUT_POLICY_MODEL", help="Its model.")]
-Temperature = Annotated[float, typer.Option(min=0.0, help="Of the model that walks.")]
+Temperature = Annotated[float, typer.Option(min=0.0, help="Of the model that navigates.")]
 CaptionUrl = Annotated[str, typer.Option(envvar="CLIPSCOUT_CAPTION_URL", help="Endpoint of a vision model: captions.")]
 CaptionModel = Annotated[str, typer.Option(envvar="CLIPSCOUT_CAPTION_MODEL", help="Its model.")]
 ClipUrl = Annotated[str, typer.Option(envvar="CLIPSCOUT_CLIP_URL", help="Endpoint for video_qa; default: captions'.")]
@@ -35,7 +37,7 @@ ClipModel = Annotated[str, typer.Option(envvar="CLIPSCOUT_CLIP_MODEL", help="Its
 FramesPer = Annotated[str, typer.Option("--frames", help="Frames of a segment to caption by level, leaves first.")]
 Sides = Annotated[str, typer.Option(help="Their longest side in px by level, leaves first.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")]
-Turns = Annotated[int, typer.Option(min=1, help="Most turns of a walk.")]
+Turns = Annotated[int, typer.Option(min=1, help="Most turns of an episode.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of captions; default: .clipscout beside the video.")]
 Seed = Annotated[int, typer.Option()]
 Prices = Annotated[Path | None, typer.Option(help="Price table (YAML).")]

@@ -7,8 +7,8 @@ from typing import Any
 
 from clipscout.ask.answer import Answer, answer_of
 from clipscout.ask.descent import DescentPolicy, Quoting
+from clipscout.ask.material import Material, OneTree
 from clipscout.ask.models import POLICY_START, LimitReached, Parts
-from clipscout.ask.material import OneTree, Subject
 from evaluation.policies import make_policy
 from evaluation.policies.endpoint import EndpointPolicy
 from navigation import (
@@ -29,7 +29,7 @@ from navigation import (
     visits_of,
 )
 from navigation.tools import parse_path
-from runtime import Completion, Endpoint, EndpointDown, EndpointFailed, OutOfMoney, Unacceptable, Usage
+from runtime import BudgetExceeded, Completion, Endpoint, EndpointDown, EndpointFailed, Unacceptable, Usage
 
 Tell = Callable[[dict[str, Any]], None]
 """Takes one event. Called from the event loop and from tool threads."""
@@ -39,12 +39,12 @@ class WatchedPolicy:
     """Tells each turn: `{"type": "turn", "turn", "reasoning", "content", "calls", "prompt_tokens", …}`.
 
     Attributes:
-        out_of_money: Set where the limit on money ended the walk.
+        out_of_money: Set where the limit on money ended the episode.
     """
 
     def __init__(self, policy: Policy, tell: Tell) -> None:
         self._policy, self._tell = policy, tell
-        self.out_of_money: OutOfMoney | None = None
+        self.budget_exceeded: BudgetExceeded | None = None
         self.name = policy.name
         self._turns = 0
 
@@ -52,8 +52,8 @@ class WatchedPolicy:
         self._tell({"type": "thinking", "turn": self._turns + 1})
         try:
             reply = await self._policy.reply(task, messages)
-        except OutOfMoney as error:
-            self.out_of_money = error
+        except BudgetExceeded as error:
+            self.budget_exceeded = error
             raise
         self._turns += 1
         message = reply.message
@@ -130,7 +130,7 @@ class LiveCalls:
         return {"model": model, "max_tokens": self.max_tokens, "temperature": self.temperature}
 
     async def chat(self, task: Task, messages: list[dict[str, Any]], **parameters: Any) -> dict[str, Any]:
-        """The reply as `{message, finish_reason}`. Raises EndpointFailed, EndpointDown or OutOfMoney."""
+        """The reply as `{message, finish_reason}`. Raises EndpointFailed, EndpointDown or BudgetExceeded."""
         completion = await self.endpoint.chat(
             messages, self.max_tokens, _accept, temperature=self.temperature, **parameters
         )
@@ -160,7 +160,7 @@ POLICIES = ("descent", *PLANNED, *SEARCHING, "local", "endpoint")
 LONGEST_QUESTION = 4000
 
 
-def make_walker(parts: Parts) -> Policy:
+def make_navigator(parts: Parts) -> Policy:
     """The policy that `parts` name. `descent` is the rule where nothing else is said.
 
     Raises:
@@ -171,13 +171,13 @@ def make_walker(parts: Parts) -> Policy:
     if parts.policy == "endpoint":
         settings = parts.policy_server.settings("policy")
         if settings is None:
-            mend = f"start the model, for example `{POLICY_START}`, and pass --policy-url and --policy-model"
-            raise InputError("ask", "--policy-url", "", mend)
+            hint = f"start the model, for example `{POLICY_START}`, and pass --policy-url and --policy-model"
+            raise InputError("ask", "--policy-url", "", hint)
         return EndpointPolicy(LiveCalls(parts.endpoint(settings), parts.temperature), parts.seed)
     if parts.policy == "local":
         if not parts.checkpoint:
-            mend = "give the folder or Hub name of a trained model, as `make sft` or `make rl` left it"
-            raise InputError("ask", "--checkpoint", "", mend)
+            hint = "give the folder or Hub name of a trained model, as `make sft` or `make rl` left it"
+            raise InputError("ask", "--checkpoint", "", hint)
         return make_policy(
             "local", TreeStore("."), (), parts.seed, checkpoint=parts.checkpoint, temperature=parts.temperature
         )
@@ -187,7 +187,7 @@ def make_walker(parts: Parts) -> Policy:
     return Quoting(rule) if parts.policy in PLANNED else rule
 
 
-def make_question(subject: Subject, text: str, options: Sequence[str] = ()) -> Question:
+def make_question(material: Material, text: str, options: Sequence[str] = ()) -> Question:
     """A question about a subject, with an id of its own and no right answer.
 
     Raises:
@@ -202,39 +202,41 @@ def make_question(subject: Subject, text: str, options: Sequence[str] = ()) -> Q
     if not all(option and len(option) <= LONGEST_QUESTION for option in options):
         raise InputError("ask", "options", options, f"give each 1 to {LONGEST_QUESTION} characters")
     return Question(
-        f"ask/{secrets.token_hex(8)}", subject.tree.video_id, text, options, "", (), subject.tree.grid.duration, "ask"
+        f"ask/{secrets.token_hex(8)}", material.tree.video_id, text, options, "", (), material.tree.grid.duration, "ask"
     )
 
 
-async def ask(subject: Subject, policy: Policy, question: Question, tell: Tell, limits: Limits | None = None) -> Answer:
-    """Walks one question and tells `begin`, `thinking`, `turn`, `opening`, `opened`, `refused` and `answer` events.
+async def ask(
+    material: Material, policy: Policy, question: Question, tell: Tell, limits: Limits | None = None
+) -> Answer:
+    """Episodes one question and tells `begin`, `thinking`, `turn`, `opening`, `opened`, `refused` and `answer` events.
 
     Raises:
         LimitReached: the next request may cost more than the limit on money leaves.
         InputError: the world is broken (a video that cannot be decoded), or the captions cannot be had.
     """
     if not question.options and policy.name in SEARCHING:
-        mend = "this rule chooses among options: give some, or let `descent` or a model walk"
-        raise InputError("ask", "options", [], mend)
-    grid = subject.tree.grid
-    before, made = subject.usage, _made(subject)
+        hint = "this rule chooses among options: give some, or let `descent` or a model navigate"
+        raise InputError("ask", "options", [], hint)
+    grid = material.tree.grid
+    before, made = material.usage, _made(material)
     begin: dict[str, Any] = {
-        "type": "begin", "id": question.id, "video": subject.tree.video_id, "question": question.question,
+        "type": "begin", "id": question.id, "video": material.tree.video_id, "question": question.question,
         "options": list(question.options), "policy": policy.name, "duration": grid.duration, "width": grid.width,
         "depth": grid.depth,
     }  # fmt: skip
     tell(begin)
     try:
-        await subject.prepare()
-        tell({"type": "overview", "segments": [overview(subject, path) for path in grid.paths(1)]})
-        environment = WatchedEnvironment(OneTree(subject), subject.answerer, tell=tell)
+        await material.prepare()
+        tell({"type": "overview", "segments": [overview(material, path) for path in grid.paths(1)]})
+        environment = WatchedEnvironment(OneTree(material), material.answerer, tell=tell)
         watched = WatchedPolicy(policy, tell)
         trajectory = await run(watched, environment, question, limits)
-        if watched.out_of_money is not None:
-            raise watched.out_of_money
-    except OutOfMoney as error:
-        mend = "give a higher limit to go on; captions written so far are kept"
-        raise LimitReached("ask", "--max-usd", str(error), mend) from None
+        if watched.budget_exceeded is not None:
+            raise watched.budget_exceeded
+    except BudgetExceeded as error:
+        hint = "give a higher limit to go on; captions written so far are kept"
+        raise LimitReached("ask", "--max-usd", str(error), hint) from None
     except (EndpointFailed, EndpointDown) as error:
         raise InputError(
             "ask",
@@ -243,27 +245,27 @@ async def ask(subject: Subject, policy: Policy, question: Question, tell: Tell, 
             "start the model that --caption-url and --clip-url name, and ask again",
         ) from None
     answer = answer_of(
-        subject, question, trajectory, policy.name, environment.asked, _less(subject.usage, before),
-        _made(subject) - made,
+        material, question, trajectory, policy.name, environment.asked, _less(material.usage, before),
+        _made(material) - made,
     )  # fmt: skip
     tell({"type": "answer", **answer.to_dict(messages=False)})
     if trajectory.status is Status.FAILED and isinstance(policy, EndpointPolicy):
-        mend = f"start the model that --policy-url names, for example `{POLICY_START}`"
-        raise InputError("ask", "policy", trajectory.error, mend)
+        hint = f"start the model that --policy-url names, for example `{POLICY_START}`"
+        raise InputError("ask", "policy", trajectory.error, hint)
     return answer
 
 
-def overview(subject: Subject, path: tuple[int, ...]) -> dict[str, Any]:
+def overview(material: Material, path: tuple[int, ...]) -> dict[str, Any]:
     """One segment as events tell it."""
-    start, end = subject.tree.grid.interval(path)
-    return {"path": list(path), "start": start, "end": end, "caption": subject.known(path) or ""}
+    start, end = material.tree.grid.interval(path)
+    return {"path": list(path), "start": start, "end": end, "caption": material.known(path) or ""}
 
 
-def _made(subject: Subject) -> int:
+def _made(material: Material) -> int:
     """Captions written so far, by requests that were answered."""
-    if subject.on_demand is None:
+    if material.on_demand is None:
         return 0
-    return subject.on_demand.usage.requests - subject.on_demand.usage.unanswered
+    return material.on_demand.usage.requests - material.on_demand.usage.unanswered
 
 
 def _less(after: Usage, before: Usage) -> Usage:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clipscout.ask.answer import Answer, Evidence
-from clipscout.ask.material import Subject
+from clipscout.ask.material import Material
 from clipscout.tree import plain
 from navigation import VIDEO_QA, InputError, Status, TimeGrid
 from navigation.files import id_to_name
@@ -24,7 +24,7 @@ from navigation.grid import clock, format_path
 _LONGEST = 400
 
 
-class LiveWalk:
+class LiveEpisode:
     """Draws events in place on a terminal; prints one line a visit elsewhere. Its `tell` takes the events of `ask`.
 
     Everything that comes from a model, a caption or a file passes `plain`: no escape sequence of theirs is obeyed.
@@ -40,7 +40,7 @@ class LiveWalk:
         self._head, self._said, self._doing = "", "", ""
         self._turns = self._visits = self._refused = self._prompt = self._completion = 0
 
-    def __enter__(self) -> "LiveWalk":
+    def __enter__(self) -> "LiveEpisode":
         if self.console.is_terminal:
             self._live = Live(console=self.console, refresh_per_second=8, transient=True, get_renderable=self._render)
             self._live.start()
@@ -140,7 +140,7 @@ _COLUMNS = 28
 _MOST_PICTURED = 3
 
 
-async def tell_answer(console: Console, subject: Subject, answer: Answer, frames: Path | None) -> None:
+async def tell_answer(console: Console, material: Material, answer: Answer, frames: Path | None) -> None:
     """Prints an answer.
 
     Args:
@@ -149,13 +149,13 @@ async def tell_answer(console: Console, subject: Subject, answer: Answer, frames
     if answer.status == Status.ANSWERED:
         console.print(Text.assemble(("Answer  ", "bold green"), plain(answer.text or "")))
     else:
-        why = plain(answer.error) if answer.error else "the walk ended without an answer"
+        why = plain(answer.error) if answer.error else "the episode ended without an answer"
         console.print(Text.assemble(("No answer  ", "bold red"), f"{answer.status.replace('_', ' ')}: {why}"))
     if answer.evidence:
         console.print(_table(answer.evidence))
     for evidence in _pictured(answer):
         try:
-            found = await subject.thumbnails(evidence.path)
+            found = await material.thumbnails(evidence.path)
         except InputError as error:
             console.print(Text(f"no frames of {format_path(evidence.path)}: {plain(str(error))}", style="yellow"))
             continue

@@ -13,12 +13,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from clipscout.ask.models import LimitReached, Parts
-from clipscout.ask.session import make_walker
+from clipscout.ask.session import make_navigator
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import OpenAIApi
 from clipscout.serve.page_api import PageApi
 from clipscout.serve.requests import json_reply
-from clipscout.serve.sources import Busy, Desk
+from clipscout.serve.sources import Busy, Sources
 from clipscout.web import Guard, Limits, templates
 from clipscout.web.pages import asset_route, style_sheet
 from clipscout.web.server import LOOPBACK, POLICY_WITH_SCRIPT, App
@@ -41,30 +41,30 @@ def serve_app(
     Args:
         library: What may be asked about.
         parts: Who does the work.
-        sessions: Walks at once; more get 503.
+        sessions: Episodes at once; more get 503.
         limits: Of requests.
         hosts: Names the server may be called by.
-        policy: Who walks; default: what `parts` name, made when the server starts.
+        policy: Who episodes; default: what `parts` name, made when the server starts.
     """
-    desk = Desk(parts, policy or make_walker(parts), sessions)
-    page_api, openai_api = PageApi(library, desk), OpenAIApi(library, desk)
-    page = templates(HERE / "templates").get_template("ask.html").render(policy=desk.policy.name)
+    sources = Sources(parts, policy or make_navigator(parts), sessions)
+    page_api, openai_api = PageApi(library, sources), OpenAIApi(library, sources)
+    page = templates(HERE / "templates").get_template("ask.html").render(policy=sources.policy.name)
 
     async def index(request: Request) -> Response:
         return HTMLResponse(page)
 
     async def health(request: Request) -> Response:
-        return json_reply({"status": "ok", "walking": desk.walking, "finished": desk.finished})
+        return json_reply({"status": "ok", "navigating": sources.playing, "finished": sources.finished})
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # Each walk may wait in a tool, and each page for frames.
+        # Each episode may wait in a tool, and each page for frames.
         threads = ThreadPoolExecutor(sessions + 32, "tools")
         asyncio.get_running_loop().set_default_executor(threads)
         try:
             yield
         finally:
-            await desk.close()
+            await sources.close()
             threads.shutdown(wait=False, cancel_futures=True)
 
     assets = {"app.js": HERE / "static" / "app.js", "timeline.js": HERE / "static" / "timeline.js"}
@@ -86,7 +86,7 @@ async def _spent(request: Request, error: Exception) -> Response:
 
 
 async def _busy(request: Request, error: Exception) -> Response:
-    response = _error(503, "as many walks as are allowed are under way; try again", "server_busy")
+    response = _error(503, "as many episodes as are allowed are under way; try again", "server_busy")
     response.headers["retry-after"] = "1"
     return response
 

@@ -16,7 +16,7 @@ def serve(
     ],
     host: Annotated[str, typer.Option(help="Address to bind; anything but loopback is open to others.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
-    sessions: Annotated[int, typer.Option(min=1, help="Walks at once; more get 503.")] = 64,
+    sessions: Annotated[int, typer.Option(min=1, help="Episodes at once; more get 503.")] = 64,
     body_mb: Annotated[float, typer.Option(min=0.001, help="Largest request body.")] = 1.0,
     policy: given.PolicyName = "",
     checkpoint: given.Checkpoint = "",

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from clipscout.ask.answer import Answer
 from clipscout.serve.library import Entry, Library
 from clipscout.serve.requests import event, json_body, json_reply, kept_alive, read_options
-from clipscout.serve.sources import Desk
+from clipscout.serve.sources import Sources
 from navigation import LETTERS, VIDEO_QA, InputError, Status
 from navigation.grid import format_path
 
@@ -32,8 +32,8 @@ _FINISH = {Status.OUT_OF_TURNS.value: "length", Status.OUT_OF_TOKENS.value: "len
 class OpenAIApi:
     """Routes below `/v1`."""
 
-    def __init__(self, library: Library, desk: Desk) -> None:
-        self.library, self.desk = library, desk
+    def __init__(self, library: Library, sources: Sources) -> None:
+        self.library, self.sources = library, sources
         self.started = int(time.time())
         self.routes = [
             Route("/v1/models", self.models),
@@ -49,21 +49,21 @@ class OpenAIApi:
         body = await json_body(request)
         entry = self._entry(body)
         text, options = question_of(body)
-        walk = self.desk.walk(entry, text, options)
+        episode = self.sources.episode(entry, text, options)
         try:
-            first = await anext(walk)
+            first = await anext(episode)
         except BaseException:
-            await walk.aclose()
+            await episode.aclose()
             raise
         head = {"id": f"chatcmpl-{first['id'].rpartition('/')[2]}", "created": int(time.time()), "model": MODEL}
         if body.get("stream") is True:
             headers = {"cache-control": "no-store"}
-            return StreamingResponse(self._stream(walk, head), media_type="text/event-stream", headers=headers)
-        return await self._whole(request, walk, head)
+            return StreamingResponse(self._stream(episode, head), media_type="text/event-stream", headers=headers)
+        return await self._whole(request, episode, head)
 
-    async def _whole(self, request: Request, walk: AsyncIterator[Any], head: dict[str, Any]) -> Response:
+    async def _whole(self, request: Request, episode: AsyncIterator[Any], head: dict[str, Any]) -> Response:
         reasoning: list[str] = []
-        items = kept_alive(walk, _LOOK_ROUND)
+        items = kept_alive(episode, _LOOK_ROUND)
         try:
             async for item in items:
                 if isinstance(item, Answer):
@@ -74,14 +74,14 @@ class OpenAIApi:
                     return Response(status_code=499)
         finally:
             await items.aclose()
-        raise RuntimeError("a walk ends with its answer")
+        raise RuntimeError("an episode ends with its answer")
 
-    async def _stream(self, walk: AsyncIterator[Any], head: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def _stream(self, episode: AsyncIterator[Any], head: dict[str, Any]) -> AsyncIterator[bytes]:
         def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
             return event({**head, "object": "chat.completion.chunk", "choices": [choice], **more})
 
-        items = kept_alive(walk)
+        items = kept_alive(episode)
         try:
             yield chunk({"role": "assistant", "content": ""})
             async for item in items:
@@ -109,8 +109,8 @@ class OpenAIApi:
             return self.library.get(model.removeprefix(f"{MODEL}/"))
         if len(self.library.entries) == 1:
             return self.library.entries[0]
-        mend = f"name one in the field `video`, or as the model `{MODEL}/<name>`; /v1/models lists them"
-        raise InputError("request", "video", video, mend)
+        hint = f"name one in the field `video`, or as the model `{MODEL}/<name>`; /v1/models lists them"
+        raise InputError("request", "video", video, hint)
 
 
 def question_of(body: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

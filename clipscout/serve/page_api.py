@@ -1,4 +1,4 @@
-"""What the page asks the server: the list, a segment, its frames, and a walk as server-sent events."""
+"""What the page asks the server: the list, a segment, its frames, and an episode as server-sent events."""
 
 import re
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from starlette.routing import Route
 from clipscout.ask.session import overview
 from clipscout.serve.library import Entry, Library
 from clipscout.serve.requests import event, json_body, json_reply, kept_alive, read_options, text_of
-from clipscout.serve.sources import Busy, Desk
+from clipscout.serve.sources import Busy, Sources
 from clipscout.web.pages import all_shown
 from navigation import InputError, SegmentPath
 
@@ -22,8 +22,8 @@ _ADDRESS = re.compile(r"[1-9]\d{0,3}(?:-[1-9]\d{0,3}){0,31}", re.ASCII)
 class PageApi:
     """Routes below `/api`. Texts in replies have lost what could steer their reader; the page sets them as text."""
 
-    def __init__(self, library: Library, desk: Desk) -> None:
-        self.library, self.desk = library, desk
+    def __init__(self, library: Library, sources: Sources) -> None:
+        self.library, self.sources = library, sources
         self.routes = [
             Route("/api/videos", self.videos),
             Route("/api/videos/{key}", self.video),
@@ -39,31 +39,31 @@ class PageApi:
 
     async def video(self, request: Request) -> Response:
         entry = self._entry(request)
-        async with self.desk.open(entry) as subject:
-            grid = subject.tree.grid
+        async with self.sources.open(entry) as material:
+            grid = material.tree.grid
             return json_reply(all_shown({
                 "key": entry.key, "name": entry.name, "kind": entry.kind, "duration": grid.duration,
-                "width": grid.width, "depth": grid.depth, "frames": subject.video is not None, "notes": subject.notes,
-                "made_by": str(subject.tree.made_by.get("captioner", "")),
+                "width": grid.width, "depth": grid.depth, "frames": material.video is not None, "notes": material.notes,
+                "made_by": str(material.tree.made_by.get("captioner", "")),
             }))  # fmt: skip
 
     async def segment(self, request: Request) -> Response:
         entry, path = self._entry(request), self._path(request)
-        async with self.desk.open(entry) as subject:
-            record: dict[str, Any] = overview(subject, path)
-            record["known"] = subject.known(path) is not None
+        async with self.sources.open(entry) as material:
+            record: dict[str, Any] = overview(material, path)
+            record["known"] = material.known(path) is not None
             record["lines"] = [
-                {"start": line.start, "end": line.end, "text": line.text} for line in subject.tree.lines_in(path)[:40]
+                {"start": line.start, "end": line.end, "text": line.text} for line in material.tree.lines_in(path)[:40]
             ]
         try:
-            frames = await self.desk.frames(entry, path)
+            frames = await self.sources.frames(entry, path)
             record["times"] = frames.shown if frames is not None else []
         except InputError as error:
             record |= {"times": [], "frames_error": str(error)}
         return json_reply(all_shown(record))
 
     async def frame(self, request: Request) -> Response:
-        frames = await self.desk.frames(self._entry(request), self._path(request))
+        frames = await self.sources.frames(self._entry(request), self._path(request))
         number = request.path_params["number"]
         if frames is None or number >= len(frames.jpegs):
             return json_reply({"error": {"message": "there is no such frame"}}, 404)
@@ -75,17 +75,17 @@ class PageApi:
         body = await json_body(request)
         entry = self.library.get(text_of(body, "video"))
         question, options = text_of(body, "question"), read_options(body)
-        walk = self.desk.walk(entry, question, options)
+        episode = self.sources.episode(entry, question, options)
         try:
             # The first event before the status line: what is wrong with the request can still be said in it.
-            first = await anext(walk)
+            first = await anext(episode)
         except BaseException:
-            await walk.aclose()
+            await episode.aclose()
             raise
 
         async def stream() -> AsyncIterator[bytes]:
             yield event(all_shown(first), first["type"])
-            items = kept_alive(walk)
+            items = kept_alive(episode)
             try:
                 async for item in items:
                     if item is None:
@@ -95,7 +95,7 @@ class PageApi:
             except InputError as error:
                 yield event(all_shown({"type": "error", "message": str(error)}), "error")
             except Busy:
-                yield event({"type": "error", "message": "too many walks at once"}, "error")
+                yield event({"type": "error", "message": "too many episodes at once"}, "error")
             finally:
                 await items.aclose()
 

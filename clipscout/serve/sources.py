@@ -1,4 +1,4 @@
-"""Where questions are taken: opened subjects, one policy for all, and a limit on walks at once."""
+"""Where questions are taken: opened subjects, one policy for all, and a limit on episodes at once."""
 
 import asyncio
 import contextlib
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clipscout.ask.answer import Answer
+from clipscout.ask.material import Material, open_material
 from clipscout.ask.models import LimitReached, Parts
 from clipscout.ask.session import ask, make_question
-from clipscout.ask.material import Subject, open_subject
 from clipscout.serve.library import Entry
 from data_gen.clips import SharedCache
 from data_gen.frames import SegmentFrames
@@ -22,29 +22,29 @@ _FRAME_BYTES = 48_000_000
 
 
 class Busy(Exception):
-    """As many walks as are allowed are under way."""
+    """As many episodes as are allowed are under way."""
 
 
 @dataclass
 class _Opened:
-    subject: asyncio.Task[Subject]
+    material: asyncio.Task[Material]
     users: int = 0
 
 
 @dataclass
-class Desk:
-    """Runs walks. Belongs to one event loop.
+class Sources:
+    """Runs episodes. Belongs to one event loop.
 
     Args:
         parts: Who does the work.
-        policy: Who walks; shared by all walks.
-        sessions: Walks at once; more are refused.
+        policy: Who episodes; shared by all episodes.
+        sessions: Episodes at once; more are refused.
     """
 
     parts: Parts
     policy: Policy
     sessions: int = 64
-    walking: int = 0
+    playing: int = 0
     finished: int = 0
     limit_reached: LimitReached | None = None
     _opened: OrderedDict[str, _Opened] = field(default_factory=OrderedDict)
@@ -53,7 +53,7 @@ class Desk:
     )
 
     @contextlib.asynccontextmanager
-    async def open(self, entry: Entry) -> AsyncIterator[Subject]:
+    async def open(self, entry: Entry) -> AsyncIterator[Material]:
         """The subject of an entry, opened once for all who want it at the time.
 
         Raises:
@@ -62,42 +62,44 @@ class Desk:
         opened = self._opened.get(entry.key)
         if opened is None:
             # A task of its own: who came first may leave, the others still get it.
-            opened = _Opened(asyncio.ensure_future(open_subject(entry.checked(), self.parts)))
+            opened = _Opened(asyncio.ensure_future(open_material(entry.checked(), self.parts)))
             self._opened[entry.key] = opened
         self._opened.move_to_end(entry.key)
         opened.users += 1
         try:
-            yield await asyncio.shield(opened.subject)
+            yield await asyncio.shield(opened.material)
         finally:
             opened.users -= 1
-            if opened.subject.done() and (opened.subject.cancelled() or opened.subject.exception() is not None):
+            if opened.material.done() and (opened.material.cancelled() or opened.material.exception() is not None):
                 self._opened.pop(entry.key, None)
             await self._close_oldest()
 
-    async def walk(self, entry: Entry, text: str, options: tuple[str, ...]) -> AsyncIterator[dict[str, Any] | Answer]:
-        """Events of one walk in order, and at last its `Answer`. Leaving the iteration cancels the walk.
+    async def episode(
+        self, entry: Entry, text: str, options: tuple[str, ...]
+    ) -> AsyncIterator[dict[str, Any] | Answer]:
+        """Events of one episode in order, and at last its `Answer`. Leaving the iteration cancels the episode.
 
         Raises:
-            Busy: too many walks are under way.
-            LimitReached: the limit on money is reached; at once, where every walk costs, after one has met it.
+            Busy: too many episodes are under way.
+            LimitReached: the limit on money is reached; at once, where every episode costs, after one has met it.
             InputError: the question or the video is at fault, or a model that is needed does not answer.
         """
-        if self.walking >= self.sessions:
+        if self.playing >= self.sessions:
             raise Busy
         if self.limit_reached is not None and isinstance(self.policy, EndpointPolicy):
             raise self.limit_reached
-        self.walking += 1
+        self.playing += 1
         try:
-            async with self.open(entry) as subject:
-                question = make_question(subject, text, options)
+            async with self.open(entry) as material:
+                question = make_question(material, text, options)
                 loop, queue = asyncio.get_running_loop(), asyncio.Queue[dict[str, Any] | None]()
 
                 def tell(event: dict[str, Any] | None) -> None:
-                    # A tool thread may outlive its walk, and the loop.
+                    # A tool thread may outlive its episode, and the loop.
                     with contextlib.suppress(RuntimeError):
                         loop.call_soon_threadsafe(queue.put_nowait, event)
 
-                task = asyncio.ensure_future(ask(subject, self.policy, question, tell, Limits(self.parts.turns)))
+                task = asyncio.ensure_future(ask(material, self.policy, question, tell, Limits(self.parts.turns)))
                 task.add_done_callback(lambda _: tell(None))
                 try:
                     while (event := await queue.get()) is not None:
@@ -113,16 +115,16 @@ class Desk:
                     task.cancel()
                     await asyncio.gather(task, return_exceptions=True)
         finally:
-            self.walking -= 1
+            self.playing -= 1
 
     async def frames(self, entry: Entry, path: SegmentPath) -> SegmentFrames | None:
         """Thumbnails of a segment, decoded once while they are kept; None without a video."""
-        async with self.open(entry) as subject:
-            if subject.video is None:
+        async with self.open(entry) as material:
+            if material.video is None:
                 return None
 
             async def decode() -> SegmentFrames:
-                found = await subject.thumbnails(path)
+                found = await material.thumbnails(path)
                 if found is None:
                     raise InputError(entry.name, "frames", None, "there is no video")
                 return found
@@ -131,13 +133,13 @@ class Desk:
 
     async def close(self) -> None:
         for opened in self._opened.values():
-            if opened.subject.done() and not opened.subject.cancelled() and opened.subject.exception() is None:
-                await opened.subject.result().close()
+            if opened.material.done() and not opened.material.cancelled() and opened.material.exception() is None:
+                await opened.material.result().close()
             else:
-                opened.subject.cancel()
+                opened.material.cancel()
         self._opened.clear()
 
     async def _close_oldest(self) -> None:
-        idle = [key for key, opened in self._opened.items() if not opened.users and opened.subject.done()]
+        idle = [key for key, opened in self._opened.items() if not opened.users and opened.material.done()]
         for key in idle[: max(0, len(self._opened) - _KEPT)]:
-            await self._opened.pop(key).subject.result().close()
+            await self._opened.pop(key).material.result().close()

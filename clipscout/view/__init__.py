@@ -1,1 +1,1 @@
-"""`clipscout view`: recorded walks as pages: filtered, drawn on their trees, explained, compared."""
+"""`clipscout view`: recorded trajectories as pages: filtered, drawn on their trees, explained, compared."""

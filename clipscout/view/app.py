@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from clipscout.view.episode_page import WalkPage, walk_page
+from clipscout.view.episode_page import EpisodePage, episode_page
 from clipscout.view.filters import CORRECT, ORDERS, OUTCOMES, Filter, compare
 from clipscout.view.index import Row
-from clipscout.view.trajectory_set import WalkSet
+from clipscout.view.trajectory_set import TrajectorySet
 from clipscout.web import Guard, templates
 from clipscout.web.pages import asset_route, style_sheet
 from clipscout.web.server import LOOPBACK, App
@@ -28,12 +28,12 @@ HERE = Path(__file__).parent
 PAGE_SIZE = 50
 
 
-def view_app(sets: Sequence[WalkSet], hosts: tuple[str, ...] | None = LOOPBACK) -> App:
-    """The pages over some sets of walks: a list with filters, a walk, a comparison."""
+def view_app(sets: Sequence[TrajectorySet], hosts: tuple[str, ...] | None = LOOPBACK) -> App:
+    """The pages over some sets of trajectories: a list with filters, a trajectory, a comparison."""
     pages = _Pages(sets)
     routes = [
         Route("/", pages.guarded(pages.list)),
-        Route("/walk/{walks:int}/{number:int}", pages.guarded(pages.walk)),
+        Route("/trajectory/{trajectories:int}/{number:int}", pages.guarded(pages.trajectory)),
         Route("/compare", pages.guarded(pages.compare)),
         asset_route({"view.css": style_sheet(HERE / "static" / "view.css")}),
     ]
@@ -41,7 +41,7 @@ def view_app(sets: Sequence[WalkSet], hosts: tuple[str, ...] | None = LOOPBACK) 
 
 
 class _Pages:
-    def __init__(self, sets: Sequence[WalkSet]) -> None:
+    def __init__(self, sets: Sequence[TrajectorySet]) -> None:
         self.sets = list(sets)
         self.turn = Lock()
         self.templates = templates(HERE / "templates")
@@ -72,39 +72,48 @@ class _Pages:
 
     def list(self, request: Request) -> str:
         query = request.query_params
-        place, walks = self._set(query.get("set", "0"))
+        place, trajectories = self._set(query.get("set", "0"))
         chosen = Filter.from_query(query)
-        numbers = chosen.select(walks)
+        numbers = chosen.select(trajectories)
         pages = max(1, -(-len(numbers) // PAGE_SIZE))
         page = min(max(1, _whole("page", query.get("page", "1"))), pages)
         shown = numbers[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
-        rows = [walks.rows[number] for number in numbers]
+        rows = [trajectories.rows[number] for number in numbers]
         return self._render(
-            "list.html", place=place, walks=walks, filter=chosen,
-            rows=[(number, walks.rows[number]) for number in shown], page=page, pages=pages, count=len(numbers),
-            facts=summary(rows), statuses=[each.value for each in Status],
-            correct=CORRECT, orders=ORDERS, kinds=sorted({kind for kind in walks.questions.kinds.values() if kind}),
+            "list.html",
+            place=place,
+            trajectories=trajectories,
+            filter=chosen,
+            rows=[(number, trajectories.rows[number]) for number in shown],
+            page=page,
+            pages=pages,
+            count=len(numbers),
+            facts=summary(rows),
+            statuses=[each.value for each in Status],
+            correct=CORRECT,
+            orders=ORDERS,
+            kinds=sorted({kind for kind in trajectories.questions.kinds.values() if kind}),
             has_steps=any(row.step is not None for row in rows[:1]),
             query=lambda **more: chosen.query(set=place, **more),
-        )  # fmt: skip
+        )
 
-    def walk(self, request: Request) -> str:
-        place, walks = self._set(str(request.path_params["walks"]))
+    def trajectory(self, request: Request) -> str:
+        place, trajectories = self._set(str(request.path_params["trajectories"]))
         number = request.path_params["number"]
         chosen = Filter.from_query(request.query_params)
-        told = walk_page(walks, number)
-        around = chosen.select(walks)
+        told = episode_page(trajectories, number)
+        around = chosen.select(trajectories)
         at = around.index(number) if number in around else None
         return self._render(
-            "walk_page.html", place=place, told=told, filter=chosen,
+            "episode_page.html", place=place, told=told, filter=chosen,
             query=lambda **more: chosen.query(set=place, **more),
             before=around[at - 1] if at else None,
             after=around[at + 1] if at is not None and at + 1 < len(around) else None,
             at=at, count=len(around),
-            same=[other for other in walks.by_question()[told.row.question_id] if other != number],
+            same=[other for other in trajectories.by_question()[told.row.question_id] if other != number],
             others=[
                 (index, other) for index, other in enumerate(self.sets)
-                if other is not walks and told.row.question_id in other.by_question()
+                if other is not trajectories and told.row.question_id in other.by_question()
             ],
         )  # fmt: skip
 
@@ -137,13 +146,13 @@ class _Pages:
             for name, numbers in (("i", pair.left), ("j", pair.right))
         ]
         return self._render(
-            "compare_walks.html", pair=pair, chosen=number, place_of_pair=at, count=len(pairs),
+            "compare_episodes.html", pair=pair, chosen=number, place_of_pair=at, count=len(pairs),
             before=pairs[at - 1].question_id if at else None,
             after=pairs[at + 1].question_id if at + 1 < len(pairs) else None,
-            told=[walk_page(left, pair.left[number[0]]), walk_page(right, pair.right[number[1]])], **shared,
+            told=[episode_page(left, pair.left[number[0]]), episode_page(right, pair.right[number[1]])], **shared,
         )  # fmt: skip
 
-    def _set(self, given: str) -> tuple[int, WalkSet]:
+    def _set(self, given: str) -> tuple[int, TrajectorySet]:
         place = _whole("set", given)
         if not 0 <= place < len(self.sets):
             raise InputError("viewer", "set", given, f"give a number from 0 to {len(self.sets) - 1}")
@@ -158,7 +167,7 @@ class _Pages:
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Counts and means of some walks."""
+    """Counts and means of some trajectories."""
     totals = [row.total for row in rows if row.total is not None]
     return {
         "statuses": Counter(row.status for row in rows),
@@ -180,12 +189,12 @@ def _whole(name: str, given: str) -> int:
         raise InputError("viewer", name, given, "give a whole number") from None
 
 
-def export(sets: Sequence[WalkSet], chosen: Filter, out: Path, limit: int = 100) -> int:
-    """Writes the walks of one set that pass the filter, or of two sets side by side on the questions they share.
+def export(sets: Sequence[TrajectorySet], chosen: Filter, out: Path, limit: int = 100) -> int:
+    """Writes the trajectories of one set that pass the filter, or of two sets side by side on the questions they share.
 
     Args:
         sets: One or two.
-        chosen: Applies to the first set. Of two, each question stands once, by its first walk that passes.
+        chosen: Applies to the first set. Of two, each question stands once, by its first trajectory that passes.
         limit: Questions to write at most; the page says how many were left out.
 
     Returns:
@@ -206,9 +215,10 @@ def export(sets: Sequence[WalkSet], chosen: Filter, out: Path, limit: int = 100)
     else:
         pairs = [(number,) for number in numbers]
     if not pairs:
-        raise InputError("view", "export", 0, "no walk passes this filter")
-    groups: list[list[WalkPage]] = [
-        [walk_page(walks, number) for walks, number in zip(sets, pair, strict=True)] for pair in pairs[:limit]
+        raise InputError("view", "export", 0, "no trajectory passes this filter")
+    groups: list[list[EpisodePage]] = [
+        [episode_page(trajectories, number) for trajectories, number in zip(sets, pair, strict=True)]
+        for pair in pairs[:limit]
     ]
     environment = templates(HERE / "templates")
     style = style_sheet(HERE / "static" / "view.css")

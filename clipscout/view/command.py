@@ -1,4 +1,4 @@
-"""`clipscout view`: recorded walks as pages."""
+"""`clipscout view`: recorded trajectories as pages."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,8 @@ from navigation import InputError
 def view(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or JSONL files of trajectories.")],
     corpus: Annotated[
-        Path | None, typer.Option(help="Folder with questions.jsonl and trees/; default: looked for beside the walks.")
+        Path | None,
+        typer.Option(help="Folder with questions.jsonl and trees/; default: looked for beside the trajectories."),
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only sets whose name ends so; repeatable.")] = None,
     host: Annotated[str, typer.Option(help="Address to bind; anything but loopback is open to others.")] = "127.0.0.1",
@@ -24,7 +25,7 @@ def view(
     text: Annotated[str, typer.Option(help="Export: only questions, ids and videos with this text.")] = "",
     order: Annotated[str, typer.Option(help="Export: file, reward, reward-, visits, visits- or turns-.")] = "file",
 ) -> None:
-    """Show trajectories, rollouts and evaluations as pages: filter them, read a walk, compare two runs."""
+    """Show trajectories, rollouts and evaluations as pages: filter them, read a trajectory, compare two runs."""
     from clipscout.tree import plain
     from clipscout.view.app import export as write_export
     from clipscout.view.app import view_app
@@ -48,5 +49,5 @@ def view(
         return
     for each in sets:
         beside = each.corpus if each.corpus is not None else "no questions found; --corpus gives them"
-        print(plain(f"{each.name}: {len(each.rows)} walks ({beside})"), file=sys.stderr)
-    run_app(view_app(sets, allowed_hosts(host)), host, port, "walks")
+        print(plain(f"{each.name}: {len(each.rows)} trajectories ({beside})"), file=sys.stderr)
+    run_app(view_app(sets, allowed_hosts(host)), host, port, "trajectories")

@@ -1,12 +1,12 @@
-"""Everything that is told of one walk: its drawing, its turns, and why it earned what it did."""
+"""Everything that is told of one trajectory: its drawing, its turns, and why it earned what it did."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clipscout.view.index import Row
-from clipscout.view.trajectory_set import WalkSet
-from evaluation.episode_view import Turn, WalkFigure, turns_of, walk_figure
+from clipscout.view.trajectory_set import TrajectorySet
+from evaluation.episode_view import EpisodeFigure, Turn, episode_figure, turns_of
 from navigation import CaptionTree, InputError, Question, Trajectory
 from navigation.errors import is_number
 from rewards import Breakdown, explain
@@ -14,8 +14,8 @@ from rewards.explain import VisitAccount
 
 
 @dataclass(frozen=True, slots=True)
-class WalkPage:
-    """One walk, ready for the template. What is not known (no question, no tree) is None or empty.
+class EpisodePage:
+    """One trajectory, ready for the template. What is not known (no question, no tree) is None or empty.
 
     Attributes:
         recorded: Reward parts as they stand in the record, by name.
@@ -25,12 +25,12 @@ class WalkPage:
         raw: The record as indented JSON.
     """
 
-    walks: WalkSet
+    trajectories: TrajectorySet
     number: int
     row: Row
     trajectory: Trajectory
     question: Question | None
-    figure: WalkFigure | None
+    figure: EpisodeFigure | None
     turns: Sequence[Turn]
     recorded: Sequence[tuple[str, float]]
     breakdown: Breakdown | None
@@ -39,8 +39,8 @@ class WalkPage:
     raw: str
 
 
-def walk_page(walks: WalkSet, number: int) -> WalkPage:
-    """Reads one walk.
+def episode_page(trajectories: TrajectorySet, number: int) -> EpisodePage:
+    """Reads one trajectory.
 
     Raises:
         IndexError: no such row.
@@ -48,34 +48,34 @@ def walk_page(walks: WalkSet, number: int) -> WalkPage:
     """
     if number < 0:
         raise IndexError(number)
-    row = walks.rows[number]
-    record = walks.offsets.record(row)
-    trajectory = Trajectory.from_dict(record, walks.offsets.files[row.file])
-    question, tree = walks.question(row), walks.tree(row)
+    row = trajectories.rows[number]
+    record = trajectories.offsets.record(row)
+    trajectory = Trajectory.from_dict(record, trajectories.offsets.files[row.file])
+    question, tree = trajectories.question(row), trajectories.tree(row)
     clues = question.clue_intervals if question is not None else ()
-    breakdown, problem = _score(walks, trajectory, question, tree)
+    breakdown, problem = _score(trajectories, trajectory, question, tree)
     accounts: Sequence[VisitAccount] = ()
     if breakdown is not None and tree is not None:
-        accounts = explain(breakdown, tree.grid, walks.mix.settings.visit_cost)
+        accounts = explain(breakdown, tree.grid, trajectories.mix.settings.visit_cost)
     parts = ((name, value) for name, value in trajectory.reward.items() if is_number(value))
-    return WalkPage(
-        walks, number, row, trajectory, question,
-        walk_figure(tree, trajectory, clues) if tree is not None else None,
+    return EpisodePage(
+        trajectories, number, row, trajectory, question,
+        episode_figure(tree, trajectory, clues) if tree is not None else None,
         turns_of(trajectory, most_calls=None, longest=None),
         [(name.replace("_", " "), value) for name, value in parts],
-        breakdown, accounts, _missing(walks, question, tree) or problem,
+        breakdown, accounts, _missing(trajectories, question, tree) or problem,
         json.dumps(record, ensure_ascii=False, indent=1),
     )  # fmt: skip
 
 
 def _score(
-    walks: WalkSet, trajectory: Trajectory, question: Question | None, tree: CaptionTree | None
+    trajectories: TrajectorySet, trajectory: Trajectory, question: Question | None, tree: CaptionTree | None
 ) -> tuple[Breakdown | None, str]:
-    """The walk scored again; or why that cannot be, as with visits of another tree than the one at hand."""
+    """The trajectory scored again; or why that cannot be, as with visits of another tree than the one at hand."""
     if question is None or tree is None:
         return None, ""
     try:
-        breakdown = walks.mix.score(
+        breakdown = trajectories.mix.score(
             question, tree.grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused,
             keep_steps=True,
         )  # fmt: skip
@@ -84,10 +84,10 @@ def _score(
     return breakdown, ""
 
 
-def _missing(walks: WalkSet, question: Question | None, tree: CaptionTree | None) -> str:
+def _missing(trajectories: TrajectorySet, question: Question | None, tree: CaptionTree | None) -> str:
     if question is not None and tree is not None:
         return ""
     what = "question and tree" if question is None and tree is None else "question" if question is None else "tree"
-    if walks.corpus is None:
+    if trajectories.corpus is None:
         return f"No {what}: give --corpus, the folder with questions.jsonl and trees/."
-    return f"No {what} of this walk in {walks.corpus}: give another --corpus."
+    return f"No {what} of this trajectory in {trajectories.corpus}: give another --corpus."

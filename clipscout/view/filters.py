@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from clipscout.view.index import Row
-from clipscout.view.trajectory_set import WalkSet
+from clipscout.view.trajectory_set import TrajectorySet
 from navigation import InputError, Status
 
 ORDERS = ("file", "reward", "reward-", "visits", "visits-", "turns-")
@@ -54,20 +54,20 @@ class Filter:
         given = {key: value for key, value in given.items() if value not in (None, "", "file")}
         return urlencode({key: str(value).encode("utf-8", "replace") for key, value in (given | more).items()})
 
-    def select(self, walks: WalkSet) -> list[int]:
+    def select(self, trajectories: TrajectorySet) -> list[int]:
         """Numbers of the rows that pass, in order."""
-        texts, kinds = walks.questions.texts, walks.questions.kinds
+        texts, kinds = trajectories.questions.texts, trajectories.questions.kinds
         text = self.text.casefold()
         found = [
             number
-            for number, row in enumerate(walks.rows)
+            for number, row in enumerate(trajectories.rows)
             if self._passes(row)
             and (not self.kind or kinds.get(row.question_id) == self.kind)
             and (not text or text in f"{texts.get(row.question_id, '')}\n{row.id}\n{row.video_id}".casefold())
         ]
         if self.order != "file":
             name = self.order.rstrip("-")
-            found.sort(key=lambda number: _sort_key(walks.rows[number], name), reverse=self.order.endswith("-"))
+            found.sort(key=lambda number: _sort_key(trajectories.rows[number], name), reverse=self.order.endswith("-"))
         return found
 
     def _passes(self, row: Row) -> bool:
@@ -115,7 +115,7 @@ OUTCOMES = ("both", "left", "right", "neither")
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One question's walks in both sets, as row numbers; the first of each is the one compared."""
+    """One question's trajectories in both sets, as row numbers; the first of each is the one compared."""
 
     question_id: str
     left: Sequence[int]
@@ -133,7 +133,7 @@ class Comparison:
     accuracy: tuple[float, float]
 
 
-def compare(left: WalkSet, right: WalkSet) -> Comparison:
+def compare(left: TrajectorySet, right: TrajectorySet) -> Comparison:
     """Pairs the questions that both sets hold, in the left one's order."""
     theirs = right.by_question()
     pairs = []

@@ -86,8 +86,8 @@ class Offsets:
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict) or record.get("id") != row.id:
-            mend = "open the page again: a run may have just written the file anew; if not, this line is broken"
-            raise InputError(f"{path}: byte {row.place}", "line", line[:60].decode(errors="replace"), mend)
+            hint = "open the page again: a run may have just written the file anew; if not, this line is broken"
+            raise InputError(f"{path}: byte {row.place}", "line", line[:60].decode(errors="replace"), hint)
         return record
 
     def trajectory(self, row: Row) -> Trajectory:
@@ -162,7 +162,7 @@ def _row(number: int, place: int, line: bytes, path: Path, line_number: int) -> 
     except (ValueError, RecursionError) as error:
         source = f"{path}:{line_number}"
         if isinstance(error, InputError):
-            raise InputError(source, error.field, error.value, error.mend) from None
+            raise InputError(source, error.field, error.value, error.hint) from None
         raise InputError(source, "line", line[:60].decode(errors="replace"), f"remove it ({error})") from None
 
 

@@ -1,4 +1,4 @@
-"""The walks of one run (or one policy, or one training), with the questions and trees they are about."""
+"""The trajectories of one run (or one policy, or one training), with the questions and trees they are about."""
 
 import json
 import os
@@ -93,13 +93,13 @@ TRAJECTORIES, ROLLOUTS = "trajectories.jsonl", "rollouts"
 _DEEPEST = 4
 
 
-class WalkSet:
-    """Named walks.
+class TrajectorySet:
+    """Named trajectories.
 
     Args:
         name: Shown, and given on the command line.
         files: JSONL files of trajectories; or what lists them, where a run adds some.
-        corpus: Folder with `questions.jsonl` and `trees/`; None: walks are shown without question and drawing.
+        corpus: Folder with `questions.jsonl` and `trees/`; None: trajectories are shown without question and drawing.
         mix: Recorded reward settings; None: the default mix explains the reward.
     """
 
@@ -119,7 +119,7 @@ class WalkSet:
         return QuestionFile(self.corpus / "questions.jsonl" if self.corpus is not None else None)
 
     def refresh(self) -> None:
-        """Takes in what changed in the files of walks and of questions since the last call."""
+        """Takes in what changed in the files of trajectories and of questions since the last call."""
         self.offsets.refresh()
         if "questions" in self.__dict__ and self.questions.changed():
             del self.questions
@@ -148,15 +148,15 @@ class WalkSet:
         return self.trees[row.video_id]
 
 
-def find_sets(run: Path, corpus: Path | None = None) -> list[WalkSet]:
-    """Every set of walks in a run's folder, or the one in a JSONL file.
+def find_sets(run: Path, corpus: Path | None = None) -> list[TrajectorySet]:
+    """Every set of trajectories in a run's folder, or the one in a JSONL file.
 
     Args:
         run: A file; or a folder with `trajectories.jsonl` or `rollouts/` in it or up to four levels below.
-        corpus: Where the questions and trees are; default: looked for beside the walks.
+        corpus: Where the questions and trees are; default: looked for beside the trajectories.
 
     Raises:
-        InputError: nothing there, or no walks in it.
+        InputError: nothing there, or no trajectories in it.
     """
     if run.is_file():
         return [_set(run.name, [run], run.parent, corpus)]
@@ -172,7 +172,10 @@ def find_sets(run: Path, corpus: Path | None = None) -> list[WalkSet]:
             sets.append(_set(f"{name}/{ROLLOUTS}", rollouts, folder, corpus))
     if not sets:
         raise InputError(
-            run, "run", "no walks", f"give a folder with {TRAJECTORIES} or {ROLLOUTS}/*.jsonl in it, or such a file"
+            run,
+            "run",
+            "no trajectories",
+            f"give a folder with {TRAJECTORIES} or {ROLLOUTS}/*.jsonl in it, or such a file",
         )
     return sets
 
@@ -195,13 +198,16 @@ def _in_order(path: Path) -> tuple[int, str]:
     return int(digits[-18:] or 0), path.name
 
 
-def _set(name: str, files: Sequence[Path] | Callable[[], Sequence[Path]], folder: Path, corpus: Path | None) -> WalkSet:
+def _set(
+    name: str, files: Sequence[Path] | Callable[[], Sequence[Path]], folder: Path, corpus: Path | None
+) -> TrajectorySet:
     config = _yaml(folder / "resolved_config.yaml") or _yaml(folder / "settings.json")
-    return WalkSet(name, files, corpus or _corpus(folder, config.get("data")), _mix(config))
+    return TrajectorySet(name, files, corpus or _corpus(folder, config.get("data")), _mix(config))
 
 
 def _corpus(folder: Path, told: object) -> Path | None:
-    """The nearest folder of questions and trees: the walks' own, the one their config names, or one beside a parent."""
+    """The nearest folder of questions and trees: the trajectories' own, the one their config names, or one beside a
+    parent."""
     places = [folder, folder / "corpus"]
     if isinstance(told, str):
         places += [Path(told), folder / told]

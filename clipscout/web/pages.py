@@ -43,7 +43,7 @@ def all_shown(value: Any) -> Any:
 
 
 REPORT_TEMPLATES = Path(evaluation.__file__).parent / "templates"
-"""Where the drawing of a walk and the base style come from."""
+"""Where the drawing of a trajectory and the base style come from."""
 
 
 def templates(*folders: Path) -> Environment:

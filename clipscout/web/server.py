@@ -163,8 +163,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host.strip("[]"), port))
     except OSError as error:
         listener.close()
-        mend = "give another --port, 0 takes a free one" if error.errno == 98 else "give an address of this machine"
-        raise InputError("server", "address", f"{host}:{port}", f"{error.strerror}: {mend}") from None
+        hint = "give another --port, 0 takes a free one" if error.errno == 98 else "give an address of this machine"
+        raise InputError("server", "address", f"{host}:{port}", f"{error.strerror}: {hint}") from None
     return listener
 
 

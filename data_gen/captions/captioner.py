@@ -38,7 +38,7 @@ class Captioner(Protocol):
     """Writes one segment's caption.
 
     `caption` may be called for many segments at once. It raises `EndpointFailed` for a segment that cannot be
-    captioned, and `EndpointDown` or `OutOfMoney` if none can be.
+    captioned, and `EndpointDown` or `BudgetExceeded` if none can be.
     """
 
     def needs_frames(self, level: int, depth: int) -> bool:

@@ -100,7 +100,7 @@ class OnDemandCaptions:
 
         Raises:
             InputError: no such segment; the video cannot be decoded there.
-            EndpointFailed, EndpointDown, OutOfMoney: from the captioner.
+            EndpointFailed, EndpointDown, BudgetExceeded: from the captioner.
         """
         known = self.captions.known.get(path)
         if known is not None:
@@ -116,8 +116,8 @@ class OnDemandCaptions:
         """Several at once, in order; `tree.grid.paths(1)` are the ones an episode begins with.
 
         Raises:
-            InputError, EndpointFailed, EndpointDown, OutOfMoney: the first of `paths` that failed, when all have ended:
-                none goes on being asked for, and paid for, behind the caller's back.
+            InputError, EndpointFailed, EndpointDown, BudgetExceeded: the first of `paths` that failed, when all have
+                ended: none goes on being asked for, and paid for, behind the caller's back.
         """
         captions = await asyncio.gather(*map(self.caption, paths), return_exceptions=True)
         for caption in captions:

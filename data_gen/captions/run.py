@@ -17,7 +17,7 @@ from data_gen.captions.video_job import VideoJob
 from data_gen.frames import SegmentFrames, segment_frames
 from data_gen.frames.video_files import VideoFile
 from navigation import InputError, Line, SegmentPath
-from runtime import EndpointDown, EndpointFailed, OutOfMoney, Progress, Usage
+from runtime import BudgetExceeded, EndpointDown, EndpointFailed, Progress, Usage
 
 
 class Closed(Exception):
@@ -243,7 +243,7 @@ class CaptionRun:
             caption = await self.captioner.caption(job.segment(path, frames))
         except EndpointFailed as error:
             job.record_failure(path, error.reason, error.usage)
-        except (EndpointDown, OutOfMoney) as error:
+        except (EndpointDown, BudgetExceeded) as error:
             job.record_cost(path, error.usage, str(error))
             self.stop(str(error))
         else:

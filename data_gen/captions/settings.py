@@ -41,8 +41,8 @@ class Prompts:
             template = Template(text)
             unknown = sorted(set(template.get_identifiers()) - places)
             if unknown or not template.is_valid():
-                mend = f"use only these places, and $$ for a dollar sign: {', '.join(sorted(places))}"
-                raise InputError(path, "places", unknown, mend)
+                hint = f"use only these places, and $$ for a dollar sign: {', '.join(sorted(places))}"
+                raise InputError(path, "places", unknown, hint)
             texts.append(text)
         digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
         return cls(Template(texts[0]), Template(texts[1]), digest)

@@ -116,8 +116,8 @@ def lines_by_video(job: CaptionJob) -> Callable[[VideoFile], Sequence[Line]]:
         if path is not None:
             return read_subtitles(path)
         if job.settings.captioner == "subtitles":
-            mend = f"put {video.path.stem}.srt or .vtt beside it, or use another captioner"
-            raise InputError(video.path, "subtitles", None, mend)
+            hint = f"put {video.path.stem}.srt or .vtt beside it, or use another captioner"
+            raise InputError(video.path, "subtitles", None, hint)
         return ()
 
     return subtitles
@@ -141,8 +141,8 @@ def _annotations(path: Path | None) -> Callable[[VideoFile], Sequence[Line]]:
                 raise ValueError
             by_video[str(row["video_id"])].append(Line(float(start), float(end), row["text"]))
         except (KeyError, TypeError, ValueError, RecursionError):
-            mend = "give an object with video_id, start and end in seconds (start first), and text"
-            raise InputError(f"{path}:{number}", "row", text.strip(), mend) from None
+            hint = "give an object with video_id, start and end in seconds (start first), and text"
+            raise InputError(f"{path}:{number}", "row", text.strip(), hint) from None
 
     def annotations(video: VideoFile) -> Sequence[Line]:
         if video.id not in by_video:
@@ -223,5 +223,5 @@ def _keep_settings(path: Path, settings: dict[str, Any]) -> None:
         return
     changed = differences(json.loads(path.read_text(encoding="utf-8")), settings)
     if changed:
-        mend = "go on with the settings it was begun with, or write to another folder. " + "; ".join(changed)
-        raise InputError(path.parent.parent, "settings", f"{len(changed)} changed", mend)
+        hint = "go on with the settings it was begun with, or write to another folder. " + "; ".join(changed)
+        raise InputError(path.parent.parent, "settings", f"{len(changed)} changed", hint)

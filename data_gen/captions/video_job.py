@@ -119,8 +119,8 @@ class VideoJob:
     def _recognise(self, tree: CaptionTree) -> None:
         changed = differences(tree.made_by, self._made_by)
         if changed:
-            mend = "remove it to make it again, or write to another folder. " + "; ".join(changed)
-            raise InputError(self.trees.path(self.video.id), "made_by", f"{len(changed)} changed", mend)
+            hint = "remove it to make it again, or write to another folder. " + "; ".join(changed)
+            raise InputError(self.trees.path(self.video.id), "made_by", f"{len(changed)} changed", hint)
         self.report.state, self.report.segments = "complete", tree.grid.segment_count
         self.report.captioned = self.report.resumed = len(tree.captions)
         if self._journal_path.is_file():

@@ -1,4 +1,4 @@
-"""A generated world of videos whose trees a model of a million parameters can learn to walk in CPU minutes.
+"""A generated world of videos whose trees a model of a million parameters can learn to navigate in CPU minutes.
 
 Each video shows four places, each place four activities, each activity four objects, one after the other, each object
 with a colour. Captions name what is directly below them after its part number; a leaf names its object and colour:

@@ -73,8 +73,8 @@ def read_json_lines(path: Path, on_duplicate: Callable[[str], None] | None = Non
             try:
                 value = parse_json(line, on_duplicate)
             except (ValueError, RecursionError) as error:
-                mend = "give one JSON object a line: download it again"
-                raise InputError(f"{path}:{number}", "line", str(error), mend) from None
+                hint = "give one JSON object a line: download it again"
+                raise InputError(f"{path}:{number}", "line", str(error), hint) from None
             found = True
             yield number, value
     if not found:
@@ -97,8 +97,8 @@ def read_parquet(path: Path, columns: Sequence[str], corpus: str) -> list[dict[s
             raise InputError(path, "columns", missing, f"{corpus} wants the columns {', '.join(columns)}")
         return file.read().to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
-        mend = "give a whole parquet file: download it again"
-        raise InputError(path, "file", str(error).splitlines()[0], mend) from None
+        hint = "give a whole parquet file: download it again"
+        raise InputError(path, "file", str(error).splitlines()[0], hint) from None
 
 
 def parse_json(text: str, on_duplicate: Callable[[str], None] | None = None) -> Any:
@@ -126,11 +126,11 @@ def _matches(corpus: str, folder: Path, names: tuple[str, ...]) -> list[Path]:
             state = "empty"
         else:
             state = f"without {' or '.join(names)}"
-        raise InputError(folder, "folder", state, _mend(corpus, folder))
+        raise InputError(folder, "folder", state, _hint(corpus, folder))
     return found
 
 
-def _mend(corpus: str, folder: Path) -> str:
+def _hint(corpus: str, folder: Path) -> str:
     likely = [name for name in WANTED if name != corpus and looks_like(name, folder)]
     hint = f"; this folder looks like {' or '.join(likely)}" if likely else ""
     below = sorted(each.name for each in folder.iterdir() if looks_like(corpus, each)) if folder.is_dir() else []

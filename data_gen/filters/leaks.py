@@ -18,8 +18,8 @@ from navigation.tools import parse_path
 # Teachers, instructors and assistants appear in videos; users, systems and feedback do not.
 # Words in which a teacher gives a hint away.
 #
-# Found by reading, so never complete: docs/traces.md tells how much is caught. Hinted walks are the only ones that are
-# searched, and one that is dropped without need costs little, so a pattern may be somewhat too wide.
+# Found by reading, so never complete: docs/traces.md tells how much is caught. Hinted trajectories are the only ones
+# that are searched, and one that is dropped without need costs little, so a pattern may be somewhat too wide.
 _TELLER = r"(?:user|system|prompt|feedback|environment|evaluator|examiner)"
 _SAYS = (
     r"(?:says?|said|tells?|told|wants?|asked|asks|suggests?|suggested|points?|pointed|confirms?|confirmed|indicates?|"

@@ -1,4 +1,4 @@
-"""Walks that say nearly what another walk on the same video says."""
+"""Trajectories that say nearly what another trajectory on the same video says."""
 
 import re
 from collections import defaultdict
@@ -17,11 +17,11 @@ _IN_WORD = np.array([chr(byte).isalnum() or byte > 127 for byte in range(256)])
 
 
 class NearDuplicates:
-    """Remembers walks and tells whether a new one repeats one of them.
+    """Remembers trajectories and tells whether a new one repeats one of them.
 
-    Two walks of a video are near-duplicates if they ask the same question, by its words, and either make the same
-    visits in the same order, or share at least `threshold` of their shingles (Jaccard index of the sets of runs of
-    three words of reasoning and calls). A walk is remembered in four bytes a word.
+    Two trajectories of a video are near-duplicates if they ask the same question, by its words, and either make the
+    same visits in the same order, or share at least `threshold` of their shingles (Jaccard index of the sets of runs of
+    three words of reasoning and calls). A trajectory is remembered in four bytes a word.
 
     Args:
         threshold: 0 to 1; 1 leaves only equal ones.
@@ -31,11 +31,11 @@ class NearDuplicates:
         self.threshold = threshold
         self._seen: dict[Hashable, list[tuple[int, np.ndarray]]] = defaultdict(list)
 
-    def add(self, walk: Trajectory) -> bool:
-        """Whether the walk repeats one that was added before; if not, it is remembered."""
-        key = (walk.video_id, _normal(walk.messages[1]["content"].partition("\n\nThe video lasts ")[0]))
-        visits = hash(tuple(walk.visits))
-        own = shingles(walk)
+    def add(self, trajectory: Trajectory) -> bool:
+        """Whether the trajectory repeats one that was added before; if not, it is remembered."""
+        key = (trajectory.video_id, _normal(trajectory.messages[1]["content"].partition("\n\nThe video lasts ")[0]))
+        visits = hash(tuple(trajectory.visits))
+        own = shingles(trajectory)
         for other_visits, other in self._seen[key]:
             if visits == other_visits:
                 return True
@@ -50,10 +50,10 @@ def _normal(text: str) -> str:
     return " ".join(_WORD.findall(text.lower()))
 
 
-def shingles(walk: Trajectory) -> np.ndarray:
+def shingles(trajectory: Trajectory) -> np.ndarray:
     """Hashes of the runs of words, each once, as 32-bit numbers."""
     texts = []
-    for message in walk.messages:
+    for message in trajectory.messages:
         if message["role"] == "assistant":
             texts.append(message.get("reasoning_content") or "")
             texts += (str(call["function"]["arguments"]) for call in message.get("tool_calls") or ())

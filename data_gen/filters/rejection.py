@@ -1,4 +1,4 @@
-"""Which walks are fit to learn from, and why the others are not."""
+"""Which trajectories are fit to learn from, and why the others are not."""
 
 import re
 from collections import Counter, defaultdict
@@ -12,7 +12,7 @@ from navigation import InputError, Question, Status, Trajectory, TreeStore, repe
 from navigation.grid import TimeGrid
 
 KEEP = ("first", "shortest", "all")
-"""Which right walks of a question are kept: the first one, the one with fewest visits, or all."""
+"""Which right trajectories of a question are kept: the first one, the one with fewest visits, or all."""
 
 REASONS = (
     "not_answered", "wrong", "closed_book", "ungrounded", "repeats", "void_turns", "hinted", "leak_hint",
@@ -26,11 +26,11 @@ class FilterSettings:
 
     Args:
         keep: One of `KEEP`.
-        repeats: Drop walks that repeat a visit.
-        void_turns: Drop walks with a refused call.
+        repeats: Drop trajectories that repeat a visit.
+        void_turns: Drop trajectories with a refused call.
         ungrounded: Drop right answers that touched no clue; `closed_book` ones opened nothing at all.
-        most_hints: Drop walks that needed more hints; None for no limit. At 0 nothing can leak.
-        leaks: Drop hinted walks whose reasoning gives the hint away.
+        most_hints: Drop trajectories that needed more hints; None for no limit. At 0 nothing can leak.
+        leaks: Drop hinted trajectories whose reasoning gives the hint away.
         copied: Drop answers whose option stands word for word in the question, and no other option does.
         near_duplicates: Threshold of `NearDuplicates`; None to keep them.
     """
@@ -58,17 +58,17 @@ class FilterReport:
     """Counts of a filtering.
 
     Args:
-        walks: Walks seen.
-        kept: Walks kept.
-        dropped: By the first reason, in the order of `REASONS`; sums with `kept` to `walks`.
-        found: By every reason that holds, so that a walk may count several times.
-        right: Walks with the right answer.
-        closed_book: Right walks that touched no clue, those that opened nothing included. Questions without clue
+        trajectories: Trajectories seen.
+        kept: Trajectories kept.
+        dropped: By the first reason, in the order of `REASONS`; sums with `kept` to `trajectories`.
+        found: By every reason that holds, so that a trajectory may count several times.
+        right: Trajectories with the right answer.
+        closed_book: Right trajectories that touched no clue, those that opened nothing included. Questions without clue
             intervals count only if nothing was opened.
-        grounding_known: Right walks whose question has clue intervals.
+        grounding_known: Right trajectories whose question has clue intervals.
     """
 
-    walks: int = 0
+    trajectories: int = 0
     kept: int = 0
     dropped: Counter = field(default_factory=Counter)
     found: Counter = field(default_factory=Counter)
@@ -88,40 +88,40 @@ class FilterReport:
         return record | {"closed_book_share": self.closed_book_share}
 
 
-def faults(walk: Trajectory, question: Question, grid: TimeGrid, settings: FilterSettings) -> list[str]:
-    """Every reason against a walk by itself, in the order of `REASONS`."""
+def faults(trajectory: Trajectory, question: Question, grid: TimeGrid, settings: FilterSettings) -> list[str]:
+    """Every reason against a trajectory by itself, in the order of `REASONS`."""
     found = []
-    if walk.status is not Status.ANSWERED:
+    if trajectory.status is not Status.ANSWERED:
         return ["not_answered"]
-    if walk.prediction != question.answer:
+    if trajectory.prediction != question.answer:
         return ["wrong"]
     if settings.ungrounded:
-        if not walk.visits:
+        if not trajectory.visits:
             found.append("closed_book")
-        elif not touches_clue(walk, question, grid):
+        elif not touches_clue(trajectory, question, grid):
             found.append("ungrounded")
-    if settings.repeats and repeats(walk.visits):
+    if settings.repeats and repeats(trajectory.visits):
         found.append("repeats")
-    if settings.void_turns and walk.refused:
+    if settings.void_turns and trajectory.refused:
         found.append("void_turns")
-    if settings.most_hints is not None and walk.teacher.get("hints", 0) > settings.most_hints:
+    if settings.most_hints is not None and trajectory.teacher.get("hints", 0) > settings.most_hints:
         found.append("hinted")
-    if settings.leaks and walk.teacher.get("hints"):
-        kinds = {leak.kind for leak in find_leaks(walk.messages)}
+    if settings.leaks and trajectory.teacher.get("hints"):
+        kinds = {leak.kind for leak in find_leaks(trajectory.messages)}
         found += [f"leak_{kind}" for kind in ("hint", "retracted", "unseen") if kind in kinds]
     if settings.copied and _copied(question):
         found.append("copied")
     return found
 
 
-def touches_clue(walk: Trajectory, question: Question, grid: TimeGrid) -> bool:
+def touches_clue(trajectory: Trajectory, question: Question, grid: TimeGrid) -> bool:
     """Whether a visit shares time with a clue interval; true for any visit where no clue is known.
 
     An instant shares time with the segment that holds it.
     """
     if not question.clue_intervals:
-        return bool(walk.visits)
-    for visit in walk.visits:
+        return bool(trajectory.visits)
+    for visit in trajectory.visits:
         start, end = grid.interval(visit.path)
         for begin, stop in question.clue_intervals:
             if (begin < end and stop > start) or start <= begin < end or (begin == stop == end == grid.duration):
@@ -129,48 +129,48 @@ def touches_clue(walk: Trajectory, question: Question, grid: TimeGrid) -> bool:
     return False
 
 
-def filter_walks(
-    walks: Iterable[Trajectory],
+def filter_trajectories(
+    trajectories: Iterable[Trajectory],
     questions: dict[str, Question],
     trees: TreeStore,
     settings: FilterSettings | None = None,
     report: FilterReport | None = None,
 ) -> Iterator[Trajectory]:
-    """Walks that are fit, one at a time. Walks of one question should follow each other.
+    """Trajectories that are fit, one at a time. Trajectories of one question should follow each other.
 
     Args:
-        walks: What the teacher wrote.
+        trajectories: What the teacher wrote.
         questions: By id.
         trees: For the time grids.
         settings: What is dropped.
-        report: Is filled while walks are taken.
+        report: Is filled while trajectories are taken.
 
     Raises:
-        InputError: a walk of an unknown question.
+        InputError: a trajectory of an unknown question.
     """
     settings, report = settings or FilterSettings(), report if report is not None else FilterReport()
     duplicates = None if settings.near_duplicates is None else NearDuplicates(settings.near_duplicates)
-    for group in _by_question(walks):
+    for group in _by_question(trajectories):
         fit = []
-        for walk in group:
-            question = questions.get(walk.question_id)
+        for trajectory in group:
+            question = questions.get(trajectory.question_id)
             if question is None:
-                mend = "give the questions.jsonl that the walks were made from"
-                raise InputError("trajectories", "question_id", walk.question_id, mend)
-            grid = trees[walk.video_id].grid
-            report.walks += 1
-            reasons = faults(walk, question, grid, settings)
-            if walk.status is Status.ANSWERED and walk.prediction == question.answer:
+                hint = "give the questions.jsonl that the trajectories were made from"
+                raise InputError("trajectories", "question_id", trajectory.question_id, hint)
+            grid = trees[trajectory.video_id].grid
+            report.trajectories += 1
+            reasons = faults(trajectory, question, grid, settings)
+            if trajectory.status is Status.ANSWERED and trajectory.prediction == question.answer:
                 report.right += 1
                 report.grounding_known += bool(question.clue_intervals)
-                report.closed_book += not touches_clue(walk, question, grid)
-            if not reasons and duplicates is not None and duplicates.add(walk):
+                report.closed_book += not touches_clue(trajectory, question, grid)
+            if not reasons and duplicates is not None and duplicates.add(trajectory):
                 reasons = ["near_duplicate"]
             report.found.update(reasons)
             if reasons:
                 report.dropped[reasons[0]] += 1
             else:
-                fit.append(walk)
+                fit.append(trajectory)
         chosen = _chosen(fit, settings.keep)
         report.dropped["not_chosen"] += len(fit) - len(chosen)
         report.kept += len(chosen)
@@ -180,21 +180,21 @@ def filter_walks(
 def _chosen(fit: list[Trajectory], keep: str) -> list[Trajectory]:
     if keep == "all" or not fit:
         return fit
-    return [fit[0]] if keep == "first" else [min(fit, key=lambda walk: len(walk.visits))]
+    return [fit[0]] if keep == "first" else [min(fit, key=lambda trajectory: len(trajectory.visits))]
 
 
-def _by_question(walks: Iterable[Trajectory]) -> Iterator[list[Trajectory]]:
+def _by_question(trajectories: Iterable[Trajectory]) -> Iterator[list[Trajectory]]:
     group: list[Trajectory] = []
     done: dict[str, bool] = defaultdict(bool)
-    for walk in walks:
-        if group and group[0].question_id != walk.question_id:
+    for trajectory in trajectories:
+        if group and group[0].question_id != trajectory.question_id:
             done[group[0].question_id] = True
             yield group
             group = []
-        if done[walk.question_id]:
-            mend = "sort the file: all walks of a question must follow each other"
-            raise InputError("trajectories", "question_id", walk.question_id, mend)
-        group.append(walk)
+        if done[trajectory.question_id]:
+            hint = "sort the file: all trajectories of a question must follow each other"
+            raise InputError("trajectories", "question_id", trajectory.question_id, hint)
+        group.append(trajectory)
     if group:
         yield group
 
@@ -212,17 +212,19 @@ def _stands_in(words: str, text: str) -> bool:
     return bool(words) and re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text) is not None
 
 
-def pass_rates(walks: Iterable[Trajectory]) -> dict[str, float]:
-    """Share of right answers among the walks of each question, by question id.
+def pass_rates(trajectories: Iterable[Trajectory]) -> dict[str, float]:
+    """Share of right answers among the trajectories of each question, by question id.
 
-    A walk that failed (the policy itself raised, the endpoint was gone) says nothing of its question and is left out; a
-    question on which all failed has no rate. A walk that ran out of turns or tokens did not solve its question.
+    A trajectory that failed (the policy itself raised, the endpoint was gone) says nothing of its question and is left
+    out; a question on which all failed has no rate. A trajectory that ran out of turns or tokens did not solve its
+    question.
 
     Args:
-        walks: Several walks of each question by one policy, usually the SFT policy, sampled at the temperature of GRPO.
+        trajectories: Several trajectories of each question by one policy, usually the SFT policy, sampled at the
+            temperature of GRPO.
     """
     solved: dict[str, list[bool]] = defaultdict(list)
-    for walk in walks:
-        if walk.status is not Status.FAILED:
-            solved[walk.question_id].append(walk.correct)
+    for trajectory in trajectories:
+        if trajectory.status is not Status.FAILED:
+            solved[trajectory.question_id].append(trajectory.correct)
     return {question: sum(each) / len(each) for question, each in solved.items()}

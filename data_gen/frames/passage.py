@@ -157,8 +157,8 @@ class Passage:
             try:
                 self.jpegs[side] = self.makers[side].make(self.last[1])
             except (av.error.FFmpegError, ValueError, OSError) as error:
-                mend = "convert the video to a common pixel format"
-                raise InputError(self.index.path, f"{self.last[1]}", str(error), mend) from None
+                hint = "convert the video to a common pixel format"
+                raise InputError(self.index.path, f"{self.last[1]}", str(error), hint) from None
         return self.jpegs[side]
 
     def _frames_from_the_first(self) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from data_gen.filters import FilterReport, FilterSettings, filter_walks
+from data_gen.filters import FilterReport, FilterSettings, filter_trajectories
 from data_gen.sets.decontamination import Blocklist
 from data_gen.sets.parquet import ParquetFile
 from navigation import (
@@ -38,18 +38,18 @@ RL_COLUMNS = {
 }  # fmt: skip
 
 
-def sft_row(walk: Trajectory, question: Question) -> dict[str, Any]:
-    """One conversation: `messages` and `tools` as `trl sft` takes them, and what is known of the walk.
+def sft_row(trajectory: Trajectory, question: Question) -> dict[str, Any]:
+    """One conversation: `messages` and `tools` as `trl sft` takes them, and what is known of the trajectory.
 
     Trained on are reasoning, calls and answer; everything else is context.
     """
-    teacher = walk.teacher
+    teacher = trajectory.teacher
     return {
-        "messages": walk.messages, "tools": TOOLS, "id": walk.id, "question_id": walk.question_id,
-        "video_id": walk.video_id, "source": question.source, "kind": question.kind, "answer": question.answer,
-        "turns": walk.turns, "visits": len(walk.visits), "hints": int(teacher.get("hints", 0)),
-        "teacher": str(teacher.get("model", "")), "prompt_tokens": walk.prompt_tokens,
-        "completion_tokens": walk.completion_tokens, "usd": float(teacher.get("usd", 0.0)),
+        "messages": trajectory.messages, "tools": TOOLS, "id": trajectory.id, "question_id": trajectory.question_id,
+        "video_id": trajectory.video_id, "source": question.source, "kind": question.kind, "answer": question.answer,
+        "turns": trajectory.turns, "visits": len(trajectory.visits), "hints": int(teacher.get("hints", 0)),
+        "teacher": str(teacher.get("model", "")), "prompt_tokens": trajectory.prompt_tokens,
+        "completion_tokens": trajectory.completion_tokens, "usd": float(teacher.get("usd", 0.0)),
     }  # fmt: skip
 
 
@@ -58,19 +58,22 @@ def rl_row(question: Question, pass_rate: float | None = None) -> dict[str, Any]
     return {"prompt": initial_messages(question), **question.to_dict(), "pass_rate": pass_rate}
 
 
-def walk_figures(walk: Trajectory) -> dict[str, float]:
+def trajectory_figures(trajectory: Trajectory) -> dict[str, float]:
     """What the card averages over."""
     return {
-        "turns": walk.turns, "visits": len(walk.visits), "repeats": repeats(walk.visits),
-        "video_qa": sum(visit.tool == "video_qa" for visit in walk.visits), "hints": int(walk.teacher.get("hints", 0)),
-    }  # fmt: skip
+        "turns": trajectory.turns,
+        "visits": len(trajectory.visits),
+        "repeats": repeats(trajectory.visits),
+        "video_qa": sum(visit.tool == "video_qa" for visit in trajectory.visits),
+        "hints": int(trajectory.teacher.get("hints", 0)),
+    }
 
 
-def write_card(path: str | Path, name: str, licence: str, figures: Mapping[str, Any]) -> None:
+def write_card(path: str | Path, name: str, license: str, figures: Mapping[str, Any]) -> None:
     """Writes README.md: the header that the Hub and `load_dataset` read, and what the set holds."""
     sets = [key for key in ("sft", "rl") if sum(figures[key].values())]
     header = {
-        "pretty_name": name, "license": licence, "task_categories": ["video-text-to-text", "question-answering"],
+        "pretty_name": name, "license": license, "task_categories": ["video-text-to-text", "question-answering"],
         "language": ["en"],
         "configs": [
             {
@@ -92,27 +95,30 @@ def _body(name: str, figures: Mapping[str, Any]) -> list[str]:
     share = kept["closed_book_share"]
     means = figures["means"]
     lines = [
-        f"# {_plain(name)}", "",
-        "Walks over caption trees of videos, by a teacher that thinks aloud, opens captions (`get_caption`), asks "
-        "about clips (`video_qa`) and answers. `sft` holds conversations (`messages`, `tools`), `rl` questions "
-        "(`prompt`, answer, clue intervals). Splits are by video: no video is in both.", "",
-        "| set | train | test | videos, train | videos, test |", "|---|---|---|---|---|",
-    ]  # fmt: skip
+        f"# {_plain(name)}",
+        "",
+        "Trajectories over caption trees of videos, by a teacher that thinks aloud, opens captions (`get_caption`), "
+        "asks about clips (`video_qa`) and answers. `sft` holds conversations (`messages`, `tools`), `rl` questions "
+        "(`prompt`, answer, clue intervals). Splits are by video: no video is in both.",
+        "",
+        "| set | train | test | videos, train | videos, test |",
+        "|---|---|---|---|---|",
+    ]
     for key in ("sft", "rl"):
         rows, videos = figures[key], figures[f"{key}_videos"]
         lines.append(f"| {key} | {rows['train']:,} | {rows['test']:,} | {videos['train']:,} | {videos['test']:,} |")
-    lines += ["", "| walks of the sft set | mean |", "|---|---|"]
+    lines += ["", "| trajectories of the sft set | mean |", "|---|---|"]
     lines += [f"| {key.replace('_', ' ')} | {value:.2f} |" for key, value in means.items()]
     lines += [
         "", f"Teachers: {_counts(figures['teachers'])}. Sources: {_counts(figures['sources'])}. "
-        f"The kept walks cost {figures['usd']:.2f} USD.", "", "## What was left out", "",
-        f"Of {kept['walks']:,} walks {kept['kept']:,} were kept; {kept['right']:,} had the right answer, "
+        f"The kept trajectories cost {figures['usd']:.2f} USD.", "", "## What was left out", "",
+        f"Of {kept['trajectories']:,} trajectories {kept['kept']:,} were kept; {kept['right']:,} had the right answer, "
         + (f"{share:.1%} of these without touching a clue (closed-book share)." if share is not None else "none."),
-        "", "| reason, the first that holds | walks |", "|---|---|",
+        "", "| reason, the first that holds | trajectories |", "|---|---|",
         *(f"| {reason} | {count:,} |" for reason, count in kept["dropped"].items()),
         "", f"Decontamination left out {sum(figures['blocked'].values()):,} of {figures['questions']:,} questions"
         + (f" ({_counts(figures['blocked'])})" if figures["blocked"] else "")
-        + f" and {figures['blocked_walks']:,} walks on them. The difficulty filter dropped "
+        + f" and {figures['blocked_trajectories']:,} trajectories on them. The difficulty filter dropped "
         f"{figures['difficulty_dropped']:,} questions, and {figures['no_pass_rate']:,} had no pass rate.", "",
         "## Settings", "", "```yaml", yaml.safe_dump(figures["settings"], sort_keys=False).strip(), "```",
     ]  # fmt: skip
@@ -137,11 +143,11 @@ class SetSettings:
 
     Args:
         held_out_share: Share of videos in the test split; the trainers' rule, by video id alone.
-        filters: Which walks are fit for SFT.
+        filters: Which trajectories are fit for SFT.
         overlap: See `Blocklist`.
         lowest, highest: Questions whose pass rate lies strictly between go into the RL set, where rates are given.
         name: Of the data set, for the card.
-        licence: Of the data set, for the card; its sources decide it.
+        license: Of the data set, for the card; its sources decide it.
     """
 
     held_out_share: float = 0.1
@@ -150,7 +156,7 @@ class SetSettings:
     lowest: float = 0.0
     highest: float = 1.0
     name: str = "ClipScout traces"
-    licence: str = "other"
+    license: str = "other"
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out_share < 1:
@@ -168,7 +174,7 @@ class SetReport:
     difficulty_dropped: int = 0
     no_pass_rate: int = 0
     filter: FilterReport = field(default_factory=FilterReport)
-    blocked_walks: int = 0
+    blocked_trajectories: int = 0
     sft: Counter = field(default_factory=Counter)
     rl: Counter = field(default_factory=Counter)
     sft_videos: dict[str, int] = field(default_factory=dict)
@@ -195,8 +201,8 @@ def export_sets(
 ) -> SetReport:
     """Writes `sft/{train,test}.parquet`, `rl/{train,test}.parquet`, `README.md` and `figures.json` under `out`.
 
-    `datasets.load_dataset(out, "sft")` and `(out, "rl")` read them. Walks are read, filtered and written one at a time,
-    so memory does not grow with them.
+    `datasets.load_dataset(out, "sft")` and `(out, "rl")` read them. Trajectories are read, filtered and written one at
+    a time, so memory does not grow with them.
 
     Args:
         folder: Holds `questions.jsonl`, `trees/` and `trajectories.jsonl`.
@@ -227,10 +233,10 @@ def export_sets(
     _write_sft(folder, out, questions, blocked, settings, report)
     if not report.sft["train"]:
         raise InputError(
-            folder, "trajectories.jsonl", report.filter.to_dict()["dropped"], "no walk for training is left"
+            folder, "trajectories.jsonl", report.filter.to_dict()["dropped"], "no trajectory for training is left"
         )
     write_json(out / "figures.json", report.to_dict())
-    write_card(out / "README.md", settings.name, settings.licence, report.to_dict())
+    write_card(out / "README.md", settings.name, settings.license, report.to_dict())
     return report
 
 
@@ -267,11 +273,11 @@ def _write_sft(
     folder: Path, out: Path, questions: dict[str, Question], blocked: set[str], settings: SetSettings, report: SetReport
 ) -> None:
     def allowed():
-        for walk in read_trajectories(folder / "trajectories.jsonl"):
-            if walk.question_id in blocked:
-                report.blocked_walks += 1
+        for trajectory in read_trajectories(folder / "trajectories.jsonl"):
+            if trajectory.question_id in blocked:
+                report.blocked_trajectories += 1
             else:
-                yield walk
+                yield trajectory
 
     videos: dict[str, set[str]] = {split: set() for split in SPLITS}
     sums: Counter = Counter()
@@ -280,15 +286,15 @@ def _write_sft(
         files = {
             split: stack.enter_context(ParquetFile(out / "sft" / f"{split}.parquet", SFT_COLUMNS)) for split in SPLITS
         }
-        for walk in filter_walks(allowed(), questions, trees, settings.filters, report.filter):
-            question = questions[walk.question_id]
-            split = _split(walk.video_id, settings)
-            files[split].write(sft_row(walk, question))
-            videos[split].add(walk.video_id)
-            sums.update(walk_figures(walk))
+        for trajectory in filter_trajectories(allowed(), questions, trees, settings.filters, report.filter):
+            question = questions[trajectory.question_id]
+            split = _split(trajectory.video_id, settings)
+            files[split].write(sft_row(trajectory, question))
+            videos[split].add(trajectory.video_id)
+            sums.update(trajectory_figures(trajectory))
             report.sources[question.source] += 1
-            report.teachers[str(walk.teacher.get("model", ""))] += 1
-            report.usd += float(walk.teacher.get("usd", 0.0))
+            report.teachers[str(trajectory.teacher.get("model", ""))] += 1
+            report.usd += float(trajectory.teacher.get("usd", 0.0))
         report.sft = Counter({split: file.rows for split, file in files.items()})
     kept = report.filter.kept
     report.means = {name: total / kept for name, total in sums.items()} if kept else {}

@@ -1,4 +1,4 @@
-"""One walk of a teacher: a policy with a private transcript, in which malformed replies and hints stay."""
+"""One trajectory of a teacher: a policy with a private transcript, in which malformed replies and hints stay."""
 
 from enum import StrEnum
 from typing import Any
@@ -14,7 +14,7 @@ from runtime.paid_calls import CallCache, Fingerprint, Stopped
 
 
 class End(StrEnum):
-    """Ways for a walk to end. Each is counted apart."""
+    """Ways for a trajectory to end. Each is counted apart."""
 
     RIGHT = "right"
     """The right answer, perhaps after hints."""
@@ -24,15 +24,15 @@ class End(StrEnum):
     OUT_OF_TOKENS = "out_of_tokens"
     MALFORMED = "malformed"
     """Too many malformed replies in a row."""
-    OUT_OF_MONEY = "out_of_money"
-    """The walk's own limit on money."""
+    BUDGET_EXCEEDED = "out_of_money"
+    """The trajectory's own limit on money."""
     FAILED = "failed"
     """A request failed for good."""
 
 
 STATUS_OF = {
     End.RIGHT: Status.ANSWERED, End.WRONG: Status.ANSWERED, End.OUT_OF_ROUNDS: Status.OUT_OF_TURNS,
-    End.OUT_OF_TOKENS: Status.OUT_OF_TOKENS, End.MALFORMED: Status.UNPARSABLE, End.OUT_OF_MONEY: Status.FAILED,
+    End.OUT_OF_TOKENS: Status.OUT_OF_TOKENS, End.MALFORMED: Status.UNPARSABLE, End.BUDGET_EXCEEDED: Status.FAILED,
     End.FAILED: Status.FAILED,
 }  # fmt: skip
 
@@ -75,11 +75,11 @@ def _listed(paths: list[tuple[int, ...]]) -> str:
 
 
 class _Ended(Exception):
-    """The walk is over before its answer."""
+    """The trajectory is over before its answer."""
 
 
 class TeacherEpisode:
-    """The policy of one walk. It knows the truth, as the one who gives hints, and shows none of it.
+    """The policy of one trajectory. It knows the truth, as the one who gives hints, and shows none of it.
 
     The episode loop sees readable calls and the last answer. A malformed reply is answered by a correction, a wrong
     answer by the next hint; both exchanges are in the private transcript only, so they never reach the saved messages.
@@ -88,7 +88,7 @@ class TeacherEpisode:
         question: With answer and clue intervals.
         settings: Of the run.
         calls: Who is asked.
-        sample: Which of several walks of the question this is.
+        sample: Which of several trajectories of the question this is.
     """
 
     name = "teacher"
@@ -168,7 +168,7 @@ class TeacherEpisode:
         if settings.tokens is not None and self.usage.completion_tokens >= settings.tokens:
             self._finish(End.OUT_OF_TOKENS, f"no answer within {settings.tokens} completion tokens")
         if settings.usd is not None and self.usage.usd >= settings.usd:
-            self._finish(End.OUT_OF_MONEY, f"no answer for {settings.usd} USD")
+            self._finish(End.BUDGET_EXCEEDED, f"no answer for {settings.usd} USD")
 
     def _finish(self, end: End, reason: str) -> None:
         self.end, self.reason = end, reason

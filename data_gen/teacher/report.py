@@ -1,4 +1,4 @@
-"""The set's report: one self-contained page with figures, pictures, reasons and random walks to read."""
+"""The set's report: one self-contained page with figures, pictures, reasons and random trajectories to read."""
 
 import io
 import random
@@ -14,7 +14,7 @@ import matplotlib
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from data_gen.filters import FilterReport, FilterSettings, faults, filter_walks, find_leaks
+from data_gen.filters import FilterReport, FilterSettings, faults, filter_trajectories, find_leaks
 from data_gen.teacher.protocol import call_text
 from navigation import VIDEO_QA, Question, Trajectory, TreeStore, read_questions, write_atomic
 from navigation.grid import clock
@@ -23,9 +23,9 @@ from runtime.jsonl import read_rows, read_trajectories
 
 @dataclass(slots=True)
 class SetFigures:
-    """Counts over all walks; `depth` counts visits by level, `sample` holds the walks to read."""
+    """Counts over all trajectories; `depth` counts visits by level, `sample` holds the trajectories to read."""
 
-    walks: int = 0
+    trajectories: int = 0
     statuses: Counter = field(default_factory=Counter)
     ends: Counter = field(default_factory=Counter)
     turns: Counter = field(default_factory=Counter)
@@ -44,33 +44,35 @@ class SetFigures:
     sample: list[Trajectory] = field(default_factory=list)
 
 
-def gather(walks: Iterable[Trajectory], figures: SetFigures, shown: int = 20, seed: int = 0) -> Iterator[Trajectory]:
-    """Passes walks on and counts them; keeps `shown` of them, each with equal chance (reservoir sampling, Vitter
+def gather(
+    trajectories: Iterable[Trajectory], figures: SetFigures, shown: int = 20, seed: int = 0
+) -> Iterator[Trajectory]:
+    """Passes trajectories on and counts them; keeps `shown` of them, each with equal chance (reservoir sampling, Vitter
     1985)."""
     chance = random.Random(seed)
-    for number, walk in enumerate(walks):
-        figures.walks += 1
-        figures.statuses[walk.status.value] += 1
-        figures.turns[walk.turns] += 1
-        figures.visits[len(walk.visits)] += 1
-        figures.tools.update(visit.tool for visit in walk.visits)
-        figures.depth.update(len(visit.path) for visit in walk.visits)
-        figures.with_video_qa += any(visit.tool == VIDEO_QA for visit in walk.visits)
-        teacher = walk.teacher
-        figures.ends[str(teacher.get("end", "right" if walk.correct else "wrong"))] += 1
+    for number, trajectory in enumerate(trajectories):
+        figures.trajectories += 1
+        figures.statuses[trajectory.status.value] += 1
+        figures.turns[trajectory.turns] += 1
+        figures.visits[len(trajectory.visits)] += 1
+        figures.tools.update(visit.tool for visit in trajectory.visits)
+        figures.depth.update(len(visit.path) for visit in trajectory.visits)
+        figures.with_video_qa += any(visit.tool == VIDEO_QA for visit in trajectory.visits)
+        teacher = trajectory.teacher
+        figures.ends[str(teacher.get("end", "right" if trajectory.correct else "wrong"))] += 1
         figures.hints[int(teacher.get("hints", 0))] += 1
         figures.models[str(teacher.get("model", ""))] += 1
-        figures.tokens.append(walk.completion_tokens)
-        figures.prompt_tokens += walk.prompt_tokens
-        figures.completion_tokens += walk.completion_tokens
+        figures.tokens.append(trajectory.completion_tokens)
+        figures.prompt_tokens += trajectory.prompt_tokens
+        figures.completion_tokens += trajectory.completion_tokens
         figures.usd += float(teacher.get("usd", 0.0))
         figures.malformed += int(teacher.get("malformed", 0))
         figures.dropped_calls += int(teacher.get("dropped_calls", 0))
         if len(figures.sample) < shown:
-            figures.sample.append(walk)
+            figures.sample.append(trajectory)
         elif (place := chance.randint(0, number)) < shown:
-            figures.sample[place] = walk
-        yield walk
+            figures.sample[place] = trajectory
+        yield trajectory
 
 
 _BAR, _INK, _LINE = "#0072b2", "#5d6875", "#dfe3e8"
@@ -97,7 +99,7 @@ def histogram(name: str, counts: Mapping[int, int], label: str) -> str:
         axes.bar([low + width * (place + (0.5 if width > 1 else 0)) for place in range(len(bins))], bins, 0.85 * width,
                  color=_BAR)  # fmt: skip
         axes.set_xlabel(label)
-        axes.set_ylabel("walks")
+        axes.set_ylabel("trajectories")
         axes.grid(axis="y")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.yaxis.get_major_locator().set_params(integer=True, nbins=5)
@@ -166,7 +168,7 @@ def write_report(
         folder: Holds `questions.jsonl`, `trees/`, `trajectories.jsonl` and perhaps `failed.jsonl`.
         path: The HTML file.
         settings: Of the filter whose reasons are shown.
-        shown: Random walks to read.
+        shown: Random trajectories to read.
         seed: Chooses them.
 
     Returns:
@@ -176,8 +178,8 @@ def write_report(
     questions = {question.id: question for question in read_questions(folder / "questions.jsonl")}
     trees = TreeStore(folder / "trees", capacity=64)
     figures, kept = SetFigures(), FilterReport()
-    walks = gather(read_trajectories(folder / "trajectories.jsonl"), figures, shown, seed)
-    for _ in filter_walks(walks, questions, trees, settings, kept):
+    trajectories = gather(read_trajectories(folder / "trajectories.jsonl"), figures, shown, seed)
+    for _ in filter_trajectories(trajectories, questions, trees, settings, kept):
         pass
     failed = list(read_rows(folder / "failed.jsonl")) if (folder / "failed.jsonl").is_file() else []
     told = _told(figures, kept, len(failed))
@@ -186,26 +188,31 @@ def write_report(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("report.html").render(
-        folder=folder.resolve().name, told=told, failed=_reasons(failed), pictures=_pictures(figures, kept),
+        folder=folder.resolve().name,
+        told=told,
+        failed=_reasons(failed),
+        pictures=_pictures(figures, kept),
         models=", ".join(sorted(filter(None, figures.models))) or "unnamed",
-        walks=[_shown(walk, questions[walk.question_id], trees, settings) for walk in figures.sample],
-    )  # fmt: skip
+        trajectories=[
+            _shown(trajectory, questions[trajectory.question_id], trees, settings) for trajectory in figures.sample
+        ],
+    )
     write_atomic(path, page)
     return told
 
 
 def _told(figures: SetFigures, kept: FilterReport, failed: int) -> dict[str, Any]:
-    walks = max(1, figures.walks)
+    trajectories = max(1, figures.trajectories)
     visits = sum(figures.tools.values())
     return {
-        "walks": figures.walks, "failed": failed, "right": kept.right, "kept": kept.kept,
+        "trajectories": figures.trajectories, "failed": failed, "right": kept.right, "kept": kept.kept,
         "closed_book_share": kept.closed_book_share, "closed_book": kept.closed_book,
-        "turns": sum(number * count for number, count in figures.turns.items()) / walks,
-        "visits": visits / walks, "video_qa_share": figures.with_video_qa / walks,
-        "hinted_share": 1 - figures.hints[0] / walks, "prompt_tokens": figures.prompt_tokens,
+        "turns": sum(number * count for number, count in figures.turns.items()) / trajectories,
+        "visits": visits / trajectories, "video_qa_share": figures.with_video_qa / trajectories,
+        "hinted_share": 1 - figures.hints[0] / trajectories, "prompt_tokens": figures.prompt_tokens,
         "completion_tokens": figures.completion_tokens,
         "median_tokens": median(figures.tokens) if figures.tokens else 0, "usd": figures.usd,
-        "usd_a_kept_walk": figures.usd / kept.kept if kept.kept else None,
+        "usd_a_kept_trajectory": figures.usd / kept.kept if kept.kept else None,
         "malformed": figures.malformed, "dropped_calls": figures.dropped_calls,
         "dropped": kept.to_dict()["dropped"], "found": kept.to_dict()["found"],
     }  # fmt: skip
@@ -214,17 +221,20 @@ def _told(figures: SetFigures, kept: FilterReport, failed: int) -> dict[str, Any
 def _pictures(figures: SetFigures, kept: FilterReport) -> list[tuple[str, Markup]]:
     """Titles and drawings; the drawings are ours, so they are not escaped."""
     drawn = [
-        ("How walks ended", bars("ends", dict(figures.ends.most_common()), "walks")),
-        ("Why walks were dropped", bars("dropped", kept.to_dict()["dropped"], "walks, by the first reason")),
-        ("Turns of a walk", histogram("turns", figures.turns, "assistant messages")),
-        ("Visits of a walk", histogram("visits", figures.visits, "executed calls")),
+        ("How trajectories ended", bars("ends", dict(figures.ends.most_common()), "trajectories")),
+        (
+            "Why trajectories were dropped",
+            bars("dropped", kept.to_dict()["dropped"], "trajectories, by the first reason"),
+        ),
+        ("Turns of a trajectory", histogram("turns", figures.turns, "assistant messages")),
+        ("Visits of a trajectory", histogram("visits", figures.visits, "executed calls")),
         ("Hints before the answer", histogram("hints", figures.hints, "hints")),
         ("Visits by tool", bars("tools", dict(figures.tools.most_common()), "visits")),
         (
             "Visits by level",
             bars("depth", {f"level {level}": count for level, count in sorted(figures.depth.items())}, "visits"),
         ),
-        ("Completion tokens of a walk", histogram("tokens", _counted(figures.tokens), "tokens")),
+        ("Completion tokens of a trajectory", histogram("tokens", _counted(figures.tokens), "tokens")),
     ]
     return [(title, Markup(svg)) for title, svg in drawn if svg]
 
@@ -244,9 +254,9 @@ def _reasons(failed: list[dict[str, Any]]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda pair: -pair[1])[:20]
 
 
-def _shown(walk: Trajectory, question: Question, trees: TreeStore, settings: FilterSettings) -> dict[str, Any]:
+def _shown(trajectory: Trajectory, question: Question, trees: TreeStore, settings: FilterSettings) -> dict[str, Any]:
     turns = []
-    for message in walk.messages[2:]:
+    for message in trajectory.messages[2:]:
         if message["role"] == "tool":
             turns.append({"kind": "result", "text": message["content"]})
             continue
@@ -255,19 +265,19 @@ def _shown(walk: Trajectory, question: Question, trees: TreeStore, settings: Fil
         turns += [{"kind": "call", "text": call} for call in calls]
         if message.get("content"):
             turns.append({"kind": "answer", "text": message["content"]})
-    grid = trees[walk.video_id].grid
-    leaks = find_leaks(walk.messages) if walk.teacher.get("hints") else []
+    grid = trees[trajectory.video_id].grid
+    leaks = find_leaks(trajectory.messages) if trajectory.teacher.get("hints") else []
     return {
-        "id": walk.id, "question": walk.messages[1]["content"].partition("\n\nThe video lasts ")[0],
-        "outcome": _outcome(walk, question), "visits": len(walk.visits), "turns": turns,
+        "id": trajectory.id, "question": trajectory.messages[1]["content"].partition("\n\nThe video lasts ")[0],
+        "outcome": _outcome(trajectory, question), "visits": len(trajectory.visits), "turns": turns,
         "clues": ", ".join(f"{clock(start)}-{clock(end)}" for start, end in question.clue_intervals) or "none known",
-        "hints": walk.teacher.get("hints", 0), "faults": faults(walk, question, grid, settings),
+        "hints": trajectory.teacher.get("hints", 0), "faults": faults(trajectory, question, grid, settings),
         "leaks": [f"{leak.kind}: {leak.quote}" for leak in leaks],
     }  # fmt: skip
 
 
-def _outcome(walk: Trajectory, question: Question) -> str:
-    if walk.prediction is None:
-        return walk.status.value
-    right = walk.prediction == question.answer
-    return f"answered {walk.prediction}, {'right' if right else f'right is {question.answer}'}"
+def _outcome(trajectory: Trajectory, question: Question) -> str:
+    if trajectory.prediction is None:
+        return trajectory.status.value
+    right = trajectory.prediction == question.answer
+    return f"answered {trajectory.prediction}, {'right' if right else f'right is {question.answer}'}"

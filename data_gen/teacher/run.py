@@ -1,4 +1,4 @@
-"""Many walks at once over one endpoint, each finished one in a journal."""
+"""Many trajectories at once over one endpoint, each finished one in a journal."""
 
 import asyncio
 import time
@@ -20,11 +20,11 @@ class RunReport:
     """Counts of a teacher run.
 
     Args:
-        walks: Walks asked for: questions times samples.
-        finished: Walks that ended, in this run or before.
-        ends: Finished walks of this run by how they ended.
-        failed: Walks that could not end, with the reason; the next run tries them again.
-        left: Walks not begun or broken off, because the run stopped.
+        trajectories: Trajectories asked for: questions times samples.
+        finished: Trajectories that ended, in this run or before.
+        ends: Finished trajectories of this run by how they ended.
+        failed: Trajectories that could not end, with the reason; the next run tries them again.
+        left: Trajectories not begun or broken off, because the run stopped.
         stopped: Why the run stopped early, or "".
         usage: What this run used.
         earlier: What earlier runs had used.
@@ -32,7 +32,7 @@ class RunReport:
         seconds: Wall time.
     """
 
-    walks: int = 0
+    trajectories: int = 0
     finished: int = 0
     ends: Counter = field(default_factory=Counter)
     failed: list[dict[str, str]] = field(default_factory=list)
@@ -45,12 +45,12 @@ class RunReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every walk has ended."""
-        return self.finished == self.walks
+        """Whether every trajectory has ended."""
+        return self.finished == self.trajectories
 
     def __add__(self, other: "RunReport") -> "RunReport":
         return RunReport(
-            self.walks + other.walks, self.finished + other.finished, self.ends + other.ends,
+            self.trajectories + other.trajectories, self.finished + other.finished, self.ends + other.ends,
             self.failed + other.failed, self.left + other.left, self.stopped or other.stopped,
             self.usage + other.usage, self.earlier + other.earlier, self.reused + other.reused,
             max(self.seconds, other.seconds),
@@ -58,10 +58,17 @@ class RunReport:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "walks": self.walks, "finished": self.finished, "ends": dict(self.ends), "failed": self.failed,
-            "left": self.left, "stopped": self.stopped, "usage": self.usage.to_dict(),
-            "earlier": self.earlier.to_dict(), "reused": self.reused, "seconds": round(self.seconds, 3),
-        }  # fmt: skip
+            "trajectories": self.trajectories,
+            "finished": self.finished,
+            "ends": dict(self.ends),
+            "failed": self.failed,
+            "left": self.left,
+            "stopped": self.stopped,
+            "usage": self.usage.to_dict(),
+            "earlier": self.earlier.to_dict(),
+            "reused": self.reused,
+            "seconds": round(self.seconds, 3),
+        }
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "RunReport":
@@ -74,7 +81,7 @@ class RunReport:
     def lines(self) -> list[str]:
         """The report in words."""
         total = self.usage + self.earlier
-        told = [f"{self.finished} of {self.walks} walks finished"]
+        told = [f"{self.finished} of {self.trajectories} trajectories finished"]
         if self.ends:
             told.append("this run: " + ", ".join(f"{count} {end}" for end, count in self.ends.most_common()))
         if self.failed:
@@ -89,25 +96,26 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast and with how much memory; nothing here changes a walk.
+    """How fast and with how much memory; nothing here changes a trajectory.
 
     Args:
         in_flight: Requests at once; the endpoint's own ceiling.
-        walks: Walks under way at once. More than requests, so that the last ones do not leave the endpoint idle.
+        trajectories: Trajectories under way at once. More than requests, so that the last ones do not leave the
+            endpoint idle.
     """
 
     in_flight: int = 64
-    walks: int = 256
+    trajectories: int = 256
 
 
 class TeacherRun:
-    """Walks all questions and goes on where an earlier run ended.
+    """Trajectories all questions and goes on where an earlier run ended.
 
     Args:
         trees: Caption trees.
         calls: The endpoint behind its journal.
-        walks: Journal of finished walks, by `question_id#sample`.
-        settings: Of the walks.
+        trajectories: Journal of finished trajectories, by `question_id#sample`.
+        settings: Of the trajectories.
         answerer: Who answers `video_qa`; default: the trees' timed lines.
         pace: Limits.
         stream: Where to show how far it is.
@@ -117,40 +125,40 @@ class TeacherRun:
         self,
         trees: TreeStore,
         calls: CallCache,
-        walks: Journal,
+        trajectories: Journal,
         settings: TeacherSettings,
         answerer: ClipAnswerer | None = None,
         pace: Pace | None = None,
         stream: TextIO | None = None,
     ) -> None:
-        self.trees, self.calls, self.walks, self.settings = trees, calls, walks, settings
+        self.trees, self.calls, self.trajectories, self.settings = trees, calls, trajectories, settings
         self.answerer, self.pace = answerer, pace or Pace()
         self.report = RunReport()
-        self.progress = Progress("walks", self._detail, stream)
+        self.progress = Progress("trajectories", self._detail, stream)
         # One more than the teacher has: so that it is the teacher who says that its rounds are used up.
         self._limits = Limits(turns=settings.rounds + 1)
 
     async def run(self, questions: Iterable[Question]) -> RunReport:
-        """Walks every question `samples` times; returns when each walk has ended, failed or been left."""
+        """Trajectories every question `samples` times; returns when each trajectory has ended, failed or been left."""
         begun = time.monotonic()
         waiting = []
         for question in questions:
             for sample in range(self.settings.samples):
-                self.report.walks += 1
-                if f"{question.id}#{sample}" not in self.walks:
+                self.report.trajectories += 1
+                if f"{question.id}#{sample}" not in self.trajectories:
                     waiting.append((question, sample))
-        self.report.finished = self.report.walks - len(waiting)
-        self.progress.expect(self.report.walks)
+        self.report.finished = self.report.trajectories - len(waiting)
+        self.progress.expect(self.report.trajectories)
         self.progress.resume(self.report.finished)
-        # A walk waits in a thread while its video_qa is answered. The client resolves names in the same pool: were all
-        # its threads waiting, no answer could come. Threads are made when they are needed.
-        pool = ThreadPoolExecutor(self.pace.walks + 8, "tool")
+        # A trajectory waits in a thread while its video_qa is answered. The client resolves names in the same pool:
+        # were all its threads waiting, no answer could come. Threads are made when they are needed.
+        pool = ThreadPoolExecutor(self.pace.trajectories + 8, "tool")
         asyncio.get_running_loop().set_default_executor(pool)
         queue = iter(waiting)
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self.pace.walks, len(waiting))):
+            for _ in range(min(self.pace.trajectories, len(waiting))):
                 group.create_task(self._work(queue))
-        self.report.left = self.report.walks - self.report.finished - len(self.report.failed)
+        self.report.left = self.report.trajectories - self.report.finished - len(self.report.failed)
         self.report.stopped = self.calls.stopped
         self.report.usage, self.report.earlier = self.calls.usage, self.calls.earlier
         self.report.reused = self.calls.reused
@@ -163,9 +171,9 @@ class TeacherRun:
         for question, sample in queue:
             if self.calls.stopped:
                 return
-            await self._walk(environment, question, sample)
+            await self._play(environment, question, sample)
 
-    async def _walk(self, environment: NavigationEnvironment, question: Question, sample: int) -> None:
+    async def _play(self, environment: NavigationEnvironment, question: Question, sample: int) -> None:
         episode = TeacherEpisode(question, self.settings, self.calls, sample)
         try:
             trajectory = await run(episode, environment, question, self._limits, sample)
@@ -174,22 +182,22 @@ class TeacherRun:
         except (InputError, EndpointFailed, OSError) as error:
             self._fail(question, sample, str(error))
             return
-        except Exception as error:  # whoever answers video_qa failed in a way of its own: the other walks go on
+        except Exception as error:  # whoever answers video_qa failed in a way of its own: the other trajectories go on
             self._fail(question, sample, f"{type(error).__name__}: {error}")
             return
         if episode.stopped:
             return
         if episode.end is None:
             # The loop's own limits are wider than the teacher's: only an error in the policy leads here.
-            raise RuntimeError(f"{trajectory.id}: {trajectory.error or 'the walk ended without a reason'}")
+            raise RuntimeError(f"{trajectory.id}: {trajectory.error or 'the trajectory ended without a reason'}")
         trajectory = episode.complete(trajectory)
         if episode.end is End.FAILED:
             self._fail(question, sample, episode.reason)
             return
         record = trajectory.to_dict()
-        del record["tools"]  # the same in all walks; put back when they are written out
+        del record["tools"]  # the same in all trajectories; put back when they are written out
         try:
-            self.walks.append(trajectory.id, record)
+            self.trajectories.append(trajectory.id, record)
         except OSError as error:
             self.calls.stopped = self.calls.stopped or f"the journal cannot be written: {error}"
             return

@@ -1,4 +1,4 @@
-"""Everything that decides what a teacher's walks say: equal settings, equal requests."""
+"""Everything that decides what a teacher's trajectories say: equal settings, equal requests."""
 
 import hashlib
 from dataclasses import asdict, dataclass, field
@@ -39,13 +39,13 @@ class TeacherSettings:
 
     Args:
         model: Name of the endpoint's model.
-        samples: Walks for each question.
+        samples: Trajectories for each question.
         temperature: Of each reply.
         max_tokens: Completion tokens of one reply.
-        rounds: Replies of the teacher in one walk, the malformed and the wrong ones included.
-        tokens: Completion tokens of one walk; None for no limit.
-        malformed: So many malformed replies in a row end the walk.
-        usd: Money one walk may cost; None for no limit. The walk ends after the reply that passes it.
+        rounds: Replies of the teacher in one trajectory, the malformed and the wrong ones included.
+        tokens: Completion tokens of one trajectory; None for no limit.
+        malformed: So many malformed replies in a row end the trajectory.
+        usd: Money one trajectory may cost; None for no limit. The trajectory ends after the reply that passes it.
         hints: What follows a wrong answer.
         clip_model: Name of the model that answers `video_qa` from a clip; empty: the tree's timed lines answer.
     """

@@ -40,7 +40,7 @@ class TeacherJob:
 
     Args:
         out: Folder with `questions.jsonl` and `trees/`; `trajectories.jsonl` and `failed.jsonl` are written there.
-        settings: Of the walks.
+        settings: Of the trajectories.
         endpoint: The teacher. Its `in_flight` is that of the whole run: ranks share it evenly.
         tasks: Ranks the questions are divided among.
         videos: Folder of video files, if `video_qa` is answered from them.
@@ -76,7 +76,7 @@ class TeacherJob:
 
 
 class TeacherStep(PipelineStep):
-    """Rank `r` walks the questions whose hash falls to it and leaves a report in its folder."""
+    """Rank `r` trajectories the questions whose hash falls to it and leaves a report in its folder."""
 
     name = "Teacher"
     type = "Teacher"
@@ -91,28 +91,28 @@ class TeacherStep(PipelineStep):
         folder = self.job.rank_folder(rank)
         with RunLock(folder / "lock", f"rank {rank}"):
             questions = [q for q in read_questions(self.job.out / "questions.jsonl") if rank_of(q, world_size) == rank]
-            # Walks over one video together: its tree is opened once.
+            # Trajectories over one video together: its tree is opened once.
             questions.sort(key=lambda question: (question.video_id, question.id))
             report = asyncio.run(teach(self.job, questions, rank, quiet=self.quiet or rank > 0))
             write_json(folder / "report.json", report.to_dict())
 
 
 def rank_of(question: Question, world_size: int) -> int:
-    """The rank that walks a question: by its id alone, so that added questions move no others."""
+    """The rank that navigates a question: by its id alone, so that added questions move no others."""
     digest = hashlib.sha256(question.id.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8]) % world_size
 
 
 async def teach(job: TeacherJob, questions: list[Question], rank: int = 0, quiet: bool = False) -> RunReport:
-    """Walks questions in this process, with one rank's share of the requests in flight and of the money."""
+    """Trajectories questions in this process, with one rank's share of the requests in flight and of the money."""
     share, folder, settings = job.tasks, job.rank_folder(rank), job.to_dict()
     in_flight = max(1, job.pace.in_flight // share)
-    pace = replace(job.pace, in_flight=in_flight, walks=max(1, job.pace.walks // share))
+    pace = replace(job.pace, in_flight=in_flight, trajectories=max(1, job.pace.trajectories // share))
     budget = Budget(None if job.max_usd is None else job.max_usd / share)
     prices = PriceTable(job.prices)
     async with AsyncExitStack() as stack:
         calls_journal = stack.enter_context(Journal(folder / "calls.jsonl", settings))
-        walks = stack.enter_context(Journal(folder / "walks.jsonl", settings))
+        trajectories = stack.enter_context(Journal(folder / "trajectories.jsonl", settings))
         endpoint = await stack.enter_async_context(Endpoint(replace(job.endpoint, in_flight=in_flight), prices, budget))
         calls = CallCache(endpoint, calls_journal)
         answerer = None
@@ -125,7 +125,7 @@ async def teach(job: TeacherJob, questions: list[Question], rank: int = 0, quiet
             answerer = stack.enter_context(ClipEndpointAnswerer(job.videos, ask, asyncio.get_running_loop()))
         trees = TreeStore(job.out / "trees")
         stream = None if quiet else sys.stderr
-        report = await TeacherRun(trees, calls, walks, job.settings, answerer, pace, stream).run(questions)
+        report = await TeacherRun(trees, calls, trajectories, job.settings, answerer, pace, stream).run(questions)
         if answerer is not None:
             report.usage += clip_calls.usage
             report.earlier += clip_calls.earlier
@@ -146,7 +146,7 @@ _NAMED = 5
 def keep_corpus(path: Path, folder: Path, questions: Iterable[Question], trees: TreeStore) -> None:
     """Remembers a digest of every question and tree; refuses a corpus in which a remembered one has changed.
 
-    Questions and trees may be added and taken away: the walks of the others stay what they are.
+    Questions and trees may be added and taken away: the trajectories of the others stay what they are.
 
     Args:
         path: Where digests are kept between runs.
@@ -167,8 +167,10 @@ def keep_corpus(path: Path, folder: Path, questions: Iterable[Question], trees: 
         changed = [name for name, digest in digests.items() if before[kind].get(name, digest) != digest]
         if changed:
             named = ", ".join(changed[:_NAMED]) + (", …" if len(changed) > _NAMED else "")
-            mend = "walks were made from other ones: write the changed corpus to another folder, or delete .run/teacher"
-            raise InputError(folder, kind, f"{len(changed)} changed: {named}", mend)
+            hint = (
+                "trajectories were made from others: write the changed corpus to another folder, or delete .run/teacher"
+            )
+            raise InputError(folder, kind, f"{len(changed)} changed: {named}", hint)
     merged = {kind: before[kind] | now[kind] for kind in now}
     if merged != before:
         write_json(path, merged)
@@ -179,7 +181,7 @@ def _digest(data: bytes) -> str:
 
 
 def teach_questions(job: TeacherJob, executor: str = "local", quiet: bool = False, **options: Any) -> RunReport:
-    """Walks the questions of `job.out` and writes `trajectories.jsonl`, `failed.jsonl` and `teacher.json` there.
+    """Trajectories the questions of `job.out` and writes `trajectories.jsonl`, `failed.jsonl` and `teacher.json` there.
 
     Run again with the same settings it goes on where it ended. On Slurm it submits the ranks and returns at once; call
     `collect` later.
@@ -192,9 +194,9 @@ def teach_questions(job: TeacherJob, executor: str = "local", quiet: bool = Fals
             differences) or its questions or trees have changed since; no questions or trees.
     """
     begun = time.monotonic()
-    for name, mend in (("questions.jsonl", "write the corpus there first"), ("trees", "write the trees there first")):
+    for name, hint in (("questions.jsonl", "write the corpus there first"), ("trees", "write the trees there first")):
         if not (job.out / name).exists():
-            raise InputError(job.out, "folder", f"no {name}", f"{mend}, for example with `clipscout questions`")
+            raise InputError(job.out, "folder", f"no {name}", f"{hint}, for example with `clipscout questions`")
     settings = job.to_dict()
     with RunLock(job.run_folder / "lock", "teacher run"):
         _keep_settings(job, settings)
@@ -211,16 +213,18 @@ def teach_questions(job: TeacherJob, executor: str = "local", quiet: bool = Fals
 
 
 def teach_share(job: TeacherJob, rank: int, quiet: bool = False) -> RunReport:
-    """Walks one rank's share in this process, for schedulers that start the ranks themselves, as Slurm arrays do.
+    """Trajectories one rank's share in this process, for schedulers that start the ranks themselves, as Slurm arrays
+    do.
 
-    Ranks may run at the same time; a rank that runs twice at once is refused. `collect` writes the walks of all out.
+    Ranks may run at the same time; a rank that runs twice at once is refused. `collect` writes the trajectories of all
+    out.
 
     Raises:
         InputError: no such rank, this rank is at work already, other settings, no questions or trees.
     """
     if not 0 <= rank < job.tasks:
-        mend = f"give a rank from 0 to {job.tasks - 1}, as there are {job.tasks} tasks"
-        raise InputError("teacher", "rank", rank, mend)
+        hint = f"give a rank from 0 to {job.tasks - 1}, as there are {job.tasks} tasks"
+        raise InputError("teacher", "rank", rank, hint)
     _check_folder(job)
     _keep_settings(job, job.to_dict())
     TeacherStep(job, quiet).run(None, rank, job.tasks)
@@ -228,13 +232,13 @@ def teach_share(job: TeacherJob, rank: int, quiet: bool = False) -> RunReport:
 
 
 def _check_folder(job: TeacherJob) -> None:
-    for name, mend in (("questions.jsonl", "write the corpus there first"), ("trees", "write the trees there first")):
+    for name, hint in (("questions.jsonl", "write the corpus there first"), ("trees", "write the trees there first")):
         if not (job.out / name).exists():
-            raise InputError(job.out, "folder", f"no {name}", f"{mend}, for example with `clipscout questions`")
+            raise InputError(job.out, "folder", f"no {name}", f"{hint}, for example with `clipscout questions`")
 
 
 def collect(job: TeacherJob) -> RunReport:
-    """Writes the finished walks of all ranks out and says what is there and what is missing."""
+    """Writes the finished trajectories of all ranks out and says what is there and what is missing."""
     with RunLock(job.run_folder / "lock", "teacher run"):
         _keep_settings(job, job.to_dict())
         return _collect(job)
@@ -247,10 +251,10 @@ def _collect(job: TeacherJob) -> RunReport:
         if path.is_file():
             report += RunReport.from_dict(json.loads(path.read_text(encoding="utf-8")))
     questions = [question.id for question in read_questions(job.out / "questions.jsonl")]
-    report.walks = len(questions) * job.settings.samples
+    report.trajectories = len(questions) * job.settings.samples
     with ExitStack() as stack:
         journals = [
-            stack.enter_context(Journal(job.rank_folder(rank) / "walks.jsonl", job.to_dict()))
+            stack.enter_context(Journal(job.rank_folder(rank) / "trajectories.jsonl", job.to_dict()))
             for rank in range(job.tasks)
         ]
         places = {key: journal for journal in journals for key in journal}
@@ -269,7 +273,7 @@ def _collect(job: TeacherJob) -> RunReport:
 
 
 def _records(names: list[str], places: dict[str, Journal]) -> Iterator[dict[str, Any]]:
-    """Finished walks in the questions' order, each once."""
+    """Finished trajectories in the questions' order, each once."""
     for name in names:
         if name in places:
             yield {**places[name][name], "tools": TOOLS}
@@ -283,5 +287,5 @@ def _keep_settings(job: TeacherJob, settings: dict[str, Any]) -> None:
         return
     changed = differences(json.loads(path.read_text(encoding="utf-8")), settings)
     if changed:
-        mend = "go on with the settings it was begun with, or write to another folder. " + "; ".join(changed)
-        raise InputError(job.out, "settings", f"{len(changed)} changed", mend)
+        hint = "go on with the settings it was begun with, or write to another folder. " + "; ".join(changed)
+        raise InputError(job.out, "settings", f"{len(changed)} changed", hint)

@@ -1,12 +1,13 @@
-"""A rule policy served over HTTP as a teacher: an OpenAI-compatible server that plays walks in the text protocol.
+"""A rule policy served over HTTP as a teacher: an OpenAI-compatible server that plays trajectories in the text
+protocol.
 
 It stands where a language model would stand, so that a run can be tried, tested and measured without one:
 
     python -m data_gen.teacher.stub runs/goalstep --port 8098 --latency 0.3 --faults 0.1
 
-The walks are the scripted expert's (data_gen/expert.py) over the questions and trees of the folder. Some replies can be
-made wrong, malformed or doubled, and requests with images (`video_qa`) get a fixed sentence. `GET /stats` tells what it
-was asked.
+The trajectories are the scripted expert's (data_gen/expert.py) over the questions and trees of the folder. Some replies
+can be made wrong, malformed or doubled, and requests with images (`video_qa`) get a fixed sentence. `GET /stats` tells
+what it was asked.
 """
 
 import argparse
@@ -41,14 +42,14 @@ _NONSENSE = "I would rather talk about something else."
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """Shares of walks or replies that are bad, drawn by a hash of the request: equal requests get equal replies.
+    """Shares of trajectories or replies that are bad, drawn by a hash of the request: equal requests get equal replies.
 
     Args:
         wrong: Share of questions that are answered wrongly until `hints_needed` hints have been given.
         hints_needed: After so many hints the answer is right.
         nonsense: Share of replies that are malformed.
         double: Share of calls that are followed by a second one in the same reply.
-        telling: Share of hinted walks whose reasoning names the hint.
+        telling: Share of hinted trajectories whose reasoning names the hint.
     """
 
     wrong: float = 0.0
@@ -64,7 +65,7 @@ class TeacherStub(StubServer):
     Args:
         questions: What it may be asked about.
         trees: Their caption trees.
-        policy: Who walks; default: the expert.
+        policy: Who trajectories; default: the expert.
         manners: How badly.
         options: See `StubServer`: latency, faults, hang, kinds, seed.
     """
@@ -181,15 +182,15 @@ def _completion(text: str, request_bytes: int) -> bytes:
 
 async def _serve(options: argparse.Namespace) -> None:
     questions = list(read_questions(options.folder / "questions.jsonl"))
-    walkable = [question for question in questions if question.clue_intervals]
+    playable = [question for question in questions if question.clue_intervals]
     manners = Manners(options.wrong, options.hints_needed, options.nonsense, options.double, options.telling)
-    expert = Expert(walkable, wander=options.wander, verify=options.verify)
+    expert = Expert(playable, wander=options.wander, verify=options.verify)
     server = TeacherStub(
-        walkable, TreeStore(options.folder / "trees", capacity=2000), expert, manners,
+        playable, TreeStore(options.folder / "trees", capacity=2000), expert, manners,
         latency=options.latency, faults=options.faults, hang=options.hang, seed=options.seed,
     )  # fmt: skip
     address = await server.start(options.port)
-    print(f"teacher stub at {address}: scripted walks, no model", flush=True)
+    print(f"teacher stub at {address}: scripted trajectories, no model", flush=True)
     await asyncio.Event().wait()
 
 
@@ -202,11 +203,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--hang", type=float, default=600.0, help="seconds a timeout fault lasts")
     parser.add_argument("--wander", type=float, default=0.35, help="chance of each detour")
     parser.add_argument("--verify", type=float, default=None, help="chance of a video_qa call")
-    parser.add_argument("--wrong", type=float, default=0.0, help="share of walks that first answer wrongly")
+    parser.add_argument("--wrong", type=float, default=0.0, help="share of trajectories that first answer wrongly")
     parser.add_argument("--hints-needed", type=int, default=1, help="hints after which they answer rightly")
     parser.add_argument("--nonsense", type=float, default=0.0, help="share of malformed replies")
     parser.add_argument("--double", type=float, default=0.0, help="share of calls with a second one behind")
-    parser.add_argument("--telling", type=float, default=0.0, help="share of hinted walks that name the hint")
+    parser.add_argument("--telling", type=float, default=0.0, help="share of hinted trajectories that name the hint")
     parser.add_argument("--seed", type=int, default=0)
     try:
         asyncio.run(_serve(parser.parse_args(arguments)))

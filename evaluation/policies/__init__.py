@@ -28,7 +28,7 @@ RULES = (
     "spotlight", "exhaustive", "expert",
 )  # fmt: skip
 """Policies that need no model, from the cheapest on."""
-_NOT_OPTIONS = {"questions", "trees", "overview", "_indices", "mind", "calls"}
+_NOT_OPTIONS = {"questions", "trees", "overview", "_indices", "judge", "calls"}
 _NEED_TREES = ("retrieval", "consensus")
 
 

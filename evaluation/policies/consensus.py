@@ -49,12 +49,12 @@ class ConsensusPolicy(SearchPolicy):
         first = await self._from(look, set(semantic[: self.visits]))
         second = await self._from(look, set(spread[: self.visits]))
         if first.letter == second.letter and min(first.confidence, second.confidence) > 0:
-            return await self.mind.verdict(look.task, look.notes)
+            return await self.judge.verdict(look.task, look.notes)
         waiting = [path for path in _agreed(semantic, spread) if path not in set(look.tried)]
         return waiting[: look.left], "The two rankings lead to different answers: I read on."
 
     async def _from(self, look: Look, paths: set[SegmentPath]) -> Verdict:
-        return await self.mind.verdict(look.task, [note for note in look.notes if note.path in paths])
+        return await self.judge.verdict(look.task, [note for note in look.notes if note.path in paths])
 
     def _rankings(self, look: Look) -> tuple[list[SegmentPath], list[SegmentPath]]:
         """Leaves by both branches, best first."""

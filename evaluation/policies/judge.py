@@ -18,9 +18,9 @@ from runtime import Completion, Unacceptable
 # The judgement that a search strategy leans on: how promising a text is, and what the answer would be.
 #
 # A strategy of the literature is a way of moving; who judges in it was a large model. Here the judge is a part of its
-# own: `LexicalMind` needs no model and is the same for every strategy, so that offline they differ by how they move;
-# `EndpointMind` asks a language model in the same places.
-class Mind(Protocol):
+# own: `LexicalJudge` needs no model and is the same for every strategy, so that offline they differ by how they move;
+# `EndpointJudge` asks a language model in the same places.
+class Judge(Protocol):
     """Judges texts for one question. `spent` and `account` tell what that took (`Reply` and meter)."""
 
     async def promise(self, task: Task, notes: Sequence[Note]) -> list[list[float]]:
@@ -48,7 +48,7 @@ class Mind(Protocol):
 
 
 @dataclass(frozen=True)
-class LexicalMind:
+class LexicalJudge:
     """Judges by shared words. Deterministic; `seed` settles ties.
 
     A caption tells what happens in order, so its sentences point at parts of its segment: the promise of a part is that
@@ -86,7 +86,7 @@ class LexicalMind:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"mind": "lexical"}
+        return {"judge": "lexical"}
 
 
 def _seen_from(part: int, width: int, fits: Sequence[float]) -> float:
@@ -118,7 +118,7 @@ VERDICT = (
 
 
 @dataclass(frozen=True)
-class EndpointMind:
+class EndpointJudge:
     """Judges with a model behind an endpoint. An unreadable rating counts as knowing nothing, 0.5 each.
 
     Args:
@@ -164,7 +164,7 @@ class EndpointMind:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"mind": "endpoint", **self.calls.settings}
+        return {"judge": "endpoint", **self.calls.settings}
 
     async def _ask(self, task: Task, order: str, notes: Sequence[Note], accept: Any = None) -> str:
         question = initial_messages(task.question)[-1]["content"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from itertools import groupby
 from typing import Any
 
-from evaluation.policies.judge import LexicalMind, Mind
+from evaluation.policies.judge import Judge, LexicalJudge
 from evaluation.policies.notes import notes_read, overview
 from evaluation.policies.reader import Verdict, generator
 from navigation import GET_CAPTION, LETTERS, Reply, SegmentPath, Task, assistant_message
@@ -23,43 +23,43 @@ class PlannedPolicy(ABC):
     """
 
     seed: int = 0
-    mind: Mind | None = field(default=None, repr=False, compare=False)
+    judge: Judge | None = field(default=None, repr=False, compare=False)
 
     name = "planned"
     reasoning = "I open the segments that I planned to open."
 
     def __post_init__(self) -> None:
-        if self.mind is None:
-            object.__setattr__(self, "mind", LexicalMind(self.seed))
+        if self.judge is None:
+            object.__setattr__(self, "judge", LexicalJudge(self.seed))
 
     @abstractmethod
     def plan(self, task: Task) -> Sequence[SegmentPath]:
         """Segments to open, in order. May be empty."""
 
     async def verdict(self, task: Task, messages: list[dict[str, Any]]) -> Verdict:
-        return await self.mind.verdict(task, notes_read(task, messages))
+        return await self.judge.verdict(task, notes_read(task, messages))
 
     @property
     def settings(self) -> dict[str, Any]:
         """What tells this policy from another of its kind; written beside its results."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         plain = {name: value for name, value in values.items() if isinstance(value, (int, float, str, bool))}
-        return {**plain, **self.mind.settings}
+        return {**plain, **self.judge.settings}
 
     @property
     def stopped(self) -> str:
         """Why nothing more can be judged; empty while it can."""
-        return getattr(self.mind, "stopped", "")
+        return getattr(self.judge, "stopped", "")
 
     def account(self, trajectory_id: str) -> dict[str, Any] | None:
-        return self.mind.account(trajectory_id)
+        return self.judge.account(trajectory_id)
 
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         if not any(message["role"] == "assistant" for message in messages):
             calls = [(GET_CAPTION, {"segment": list(path)}) for path in self.plan(task)]
             if calls:
                 return Reply(assistant_message(self.reasoning, calls=calls))
-        return Reply((await self.verdict(task, messages)).message(), *self.mind.spent(task))
+        return Reply((await self.verdict(task, messages)).message(), *self.judge.spent(task))
 
 
 # Uniform sampling: evenly spaced moments whatever the question is, the way most video models see.
@@ -138,8 +138,8 @@ class ExhaustivePolicy(PlannedPolicy):
         top = [note for note in notes if len(note.path) < task.grid.depth]
         leaves = [note for note in notes if len(note.path) == task.grid.depth]
         parts = [list(group) for _, group in groupby(leaves, key=lambda note: note.path[:-1])]
-        mapped = await asyncio.gather(*(self.mind.extract(task, part) for part in parts))
-        return await self.mind.verdict(task, [*top, *(note for part in mapped for note in part)])
+        mapped = await asyncio.gather(*(self.judge.extract(task, part) for part in parts))
+        return await self.judge.verdict(task, [*top, *(note for part in mapped for note in part)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,4 +167,4 @@ class ClosedBookPolicy(PlannedPolicy):
         return ()
 
     async def verdict(self, task: Task, messages: list[dict[str, Any]]) -> Verdict:
-        return await self.mind.verdict(task, overview(task) if self.overview else ())
+        return await self.judge.verdict(task, overview(task) if self.overview else ())

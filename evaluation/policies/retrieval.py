@@ -104,8 +104,8 @@ def load_encoder(model: str) -> Encoder:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:
-        mend = "pip install sentence-transformers, or leave --embedder out to rank by BM25"
-        raise InputError("policy retrieval", "embedder", model, mend) from None
+        hint = "pip install sentence-transformers, or leave --embedder out to rank by BM25"
+        raise InputError("policy retrieval", "embedder", model, hint) from None
     loaded = SentenceTransformer(model)
     return lambda texts: np.asarray(loaded.encode(texts, show_progress_bar=False))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evaluation.policies.judge import LexicalMind, Mind
+from evaluation.policies.judge import Judge, LexicalJudge
 from evaluation.policies.notes import Note, notes_read
 from evaluation.policies.reader import Verdict
 from navigation import GET_CAPTION, Reply, SegmentPath, Task, assistant_message
@@ -43,13 +43,13 @@ class SearchPolicy(ABC):
     seed: int = 0
     visits: int = 8
     sure: float = 0.4
-    mind: Mind | None = field(default=None, repr=False, compare=False)
+    judge: Judge | None = field(default=None, repr=False, compare=False)
 
     name = "search"
 
     def __post_init__(self) -> None:
-        if self.mind is None:
-            object.__setattr__(self, "mind", LexicalMind(self.seed))
+        if self.judge is None:
+            object.__setattr__(self, "judge", LexicalJudge(self.seed))
 
     @abstractmethod
     async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
@@ -57,27 +57,27 @@ class SearchPolicy(ABC):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"seed": self.seed, "visits": self.visits, "sure": self.sure, **self.mind.settings}
+        return {"seed": self.seed, "visits": self.visits, "sure": self.sure, **self.judge.settings}
 
     @property
     def stopped(self) -> str:
         """Why nothing more can be judged; empty while it can."""
-        return getattr(self.mind, "stopped", "")
+        return getattr(self.judge, "stopped", "")
 
     def account(self, trajectory_id: str) -> dict[str, Any] | None:
-        return self.mind.account(trajectory_id)
+        return self.judge.account(trajectory_id)
 
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         tried = _tried(messages)
         look = Look(task, notes_read(task, messages), tried, self.visits - len(tried))
         chosen = await self.step(look) if look.left > 0 else ((), "")
         if isinstance(chosen, Verdict):
-            return Reply(chosen.message(), *self.mind.spent(task))
+            return Reply(chosen.message(), *self.judge.spent(task))
         paths, reason = chosen
         if not paths:
-            return Reply((await self.mind.verdict(task, look.notes)).message(), *self.mind.spent(task))
+            return Reply((await self.judge.verdict(task, look.notes)).message(), *self.judge.spent(task))
         calls = [(GET_CAPTION, {"segment": list(path)}) for path in list(paths)[: look.left]]
-        return Reply(assistant_message(reason, calls=calls), *self.mind.spent(task))
+        return Reply(assistant_message(reason, calls=calls), *self.judge.spent(task))
 
 
 def _tried(messages: Sequence[dict[str, Any]]) -> list[SegmentPath]:
@@ -120,10 +120,10 @@ class BestFirstPolicy(SearchPolicy):
 
     async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
         if look.tried:
-            verdict = await self.mind.verdict(look.task, look.notes)
+            verdict = await self.judge.verdict(look.task, look.notes)
             if verdict.confidence >= self.sure:
                 return verdict
-        promises = await self.mind.promise(look.task, look.notes)
+        promises = await self.judge.promise(look.task, look.notes)
         longest = 2 * look.task.grid.depth
         at = look.tried[-1] if look.tried else ()
         frontier = [
@@ -163,7 +163,7 @@ class CoarseToFinePolicy(SearchPolicy):
 
     async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
         grid = look.task.grid
-        promises = await self.mind.promise(look.task, look.notes)
+        promises = await self.judge.promise(look.task, look.notes)
         memory = dict(zip((note.path for note in look.notes), promises, strict=True))
         last = look.tried[-1] if look.tried else ()
         if last and not grid.is_leaf(last) and last in memory:
@@ -172,7 +172,7 @@ class CoarseToFinePolicy(SearchPolicy):
                 best = max(children, key=lambda child: (memory[last][child[-1] - 1], [-n for n in child]))
                 return [best], "This part looks right; I look closer."
         if last:
-            verdict = await self.mind.verdict(look.task, look.notes)
+            verdict = await self.judge.verdict(look.task, look.notes)
             if verdict.confidence >= self.sure:
                 return verdict
         # Back: of all that is remembered, the most promising part that was not opened, coarse periods first.
@@ -215,10 +215,10 @@ class SpotlightPolicy(SearchPolicy):
 
     async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
         if look.tried:
-            verdict = await self.mind.verdict(look.task, look.notes)
+            verdict = await self.judge.verdict(look.task, look.notes)
             if verdict.confidence >= self.sure:
                 return verdict
-        promises = await self.mind.promise(look.task, look.notes)
+        promises = await self.judge.promise(look.task, look.notes)
         queue = []
         for note, parts in zip(look.notes, promises, strict=True):
             children = look.children(note.path)
@@ -238,4 +238,4 @@ class SpotlightPolicy(SearchPolicy):
         inside = [note for note in look.notes if note.path[: len(event.path)] == event.path]
         if len(event.path) == 1 and len(inside) == 1:
             return 0.0
-        return (await self.mind.verdict(look.task, inside)).confidence
+        return (await self.judge.verdict(look.task, inside)).confidence

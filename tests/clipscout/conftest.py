@@ -38,13 +38,13 @@ def runs(house):
     expert = asyncio.run(play("expert", questions, trees))
     chance = asyncio.run(play("random", questions, trees, visits=2))
     chance[1].status, chance[1].prediction, chance[1].correct = Status.OUT_OF_TURNS, None, False
-    write_jsonl(house / "eval" / "expert" / "trajectories.jsonl", (walk.to_dict() for walk in expert))
-    write_jsonl(house / "eval" / "random" / "trajectories.jsonl", (walk.to_dict() for walk in chance))
+    write_jsonl(house / "eval" / "expert" / "trajectories.jsonl", (trajectory.to_dict() for trajectory in expert))
+    write_jsonl(house / "eval" / "random" / "trajectories.jsonl", (trajectory.to_dict() for trajectory in chance))
     for step in (1, 2):
         rows = [
-            walk.to_dict() | {"step": step, "group": walk.question_id, "advantage": 0.5 - number}
-            for number, walks in enumerate((expert, chance))
-            for walk in walks[:2]
+            trajectory.to_dict() | {"step": step, "group": trajectory.question_id, "advantage": 0.5 - number}
+            for number, trajectories in enumerate((expert, chance))
+            for trajectory in trajectories[:2]
         ]
         write_jsonl(house / "grpo" / "rollouts" / f"step-{step:06d}.jsonl", rows)
     return house
@@ -108,7 +108,7 @@ def asking(serving):
 
 @pytest.fixture
 def viewing(serving):
-    """Serves the walks of a folder."""
+    """Serves the trajectories of a folder."""
 
     def start(folder):
         sets = find_sets(folder)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from clipscout.ask.answer import Answer
+from clipscout.ask.material import open_material
 from clipscout.ask.models import LimitReached, Parts, Server
-from clipscout.ask.session import POLICIES, ask, make_question, make_walker
-from clipscout.ask.material import open_subject
+from clipscout.ask.session import POLICIES, ask, make_navigator, make_question
 from navigation import InputError, Limits, Reply, TreeStore, assistant_message
 from runtime import Budget
 from tests.clipscout.world import house_questions, house_tree
@@ -35,9 +35,9 @@ def tree_file(tmp_path):
 async def asked(source, text, options=(), parts=None, policy=None, limits=None):
     events = []
     parts = parts or Parts()
-    async with await open_subject(source, parts) as subject:
-        question = make_question(subject, text, options)
-        answer = await ask(subject, policy or make_walker(parts), question, events.append, limits)
+    async with await open_material(source, parts) as material:
+        question = make_question(material, text, options)
+        answer = await ask(material, policy or make_navigator(parts), question, events.append, limits)
     return answer, events
 
 
@@ -106,9 +106,9 @@ async def test_each_reply_about_a_clip_stands_with_its_own_segment(tree_file):
         ("get_caption", {"segment": [1, 1, 2]}), ("video_qa", {"segment": [1, 1, 2], "query": "two"}),
     ]  # fmt: skip
     policy = Saying(assistant_message("", calls=calls), assistant_message("", "It is done."))
-    async with await open_subject(tree_file, Parts()) as subject:
-        subject.answerer = Answerer()
-        answer = await ask(subject, policy, make_question(subject, "What?"), lambda event: None)
+    async with await open_material(tree_file, Parts()) as material:
+        material.answerer = Answerer()
+        answer = await ask(material, policy, make_question(material, "What?"), lambda event: None)
     assert {each.path: each.asked for each in answer.evidence} == {
         (1, 1, 1): (("one", "Error: that is what the screen of the computer says"),),
         (1, 1, 2): (("two", "seen in (1, 1, 2)"),),
@@ -119,9 +119,9 @@ async def test_subtitles_of_another_name_look_at_the_video_that_is_given(clip, s
     video = Path(shutil.copy(clip, tmp_path / "talk.mp4"))
     (tmp_path / "talk.en.srt").write_text("1\n00:00:01,000 --> 00:00:30,000\nthe volcano erupts\n")
     parts = Parts(captioner=Server(stub, "stub"), **SMALL)
-    async with await open_subject(tmp_path / "talk.en.srt", parts, video) as subject:
-        assert subject.tree.video_id == "talk"
-        answer = await ask(subject, make_walker(parts), make_question(subject, "What erupts?"), lambda event: None)
+    async with await open_material(tmp_path / "talk.en.srt", parts, video) as material:
+        assert material.tree.video_id == "talk"
+        answer = await ask(material, make_navigator(parts), make_question(material, "What erupts?"), lambda event: None)
     (reply,) = [reply for each in answer.evidence for _, reply in each.asked]
     assert "16 frames" in reply
     assert answer.cost.captions_made == 0
@@ -145,9 +145,9 @@ async def test_subtitles_answer_without_any_model(tmp_path):
 async def test_a_video_is_captioned_only_where_it_is_opened_and_only_once(clip, stub, tmp_path):
     video = shutil.copy(clip, tmp_path / "clip.mp4")
     parts = Parts(captioner=Server(stub, "stub"), **SMALL)
-    async with await open_subject(Path(video), parts) as subject:
-        question = make_question(subject, "What is shown?")
-        first = await ask(subject, make_walker(parts), question, lambda event: None)
+    async with await open_material(Path(video), parts) as material:
+        question = make_question(material, "What is shown?")
+        first = await ask(material, make_navigator(parts), question, lambda event: None)
     opened = {tuple(visit["path"]) for visit in first.visits if visit["tool"] == "get_caption"}
     assert first.cost.captions_made == len(opened) + 4
     assert first.cost.vision["images"] > 0
@@ -162,24 +162,24 @@ async def test_frames_of_a_segment_are_the_segments_own(clip, stub, tmp_path):
     from data_gen.frames.numbered_clip import read_number
 
     video = shutil.copy(clip, tmp_path / "clip.mp4")
-    async with await open_subject(Path(video), Parts(captioner=Server(stub, "stub"), **SMALL)) as subject:
-        start, end = subject.tree.grid.interval((3, 2))
-        found = await subject.thumbnails((3, 2))
+    async with await open_material(Path(video), Parts(captioner=Server(stub, "stub"), **SMALL)) as material:
+        start, end = material.tree.grid.interval((3, 2))
+        found = await material.thumbnails((3, 2))
         shown = [read_number(jpeg) / 5 for jpeg in found.jpegs]
         assert shown == pytest.approx(found.shown)
         assert all(start - 0.2 <= time < end for time in shown)
         with pytest.raises(InputError):
-            await subject.thumbnails((9,))
+            await material.thumbnails((9,))
 
 
 async def test_a_tree_finds_its_video_beside_it(clip, stub, tmp_path):
     shutil.copy(clip, tmp_path / "clip.mp4")
     store = TreeStore(tmp_path)
     store.save(house_tree("clip"))
-    async with await open_subject(store.path("clip"), Parts(clips=Server(stub, "stub"))) as subject:
-        question = make_question(subject, "Who works in the kitchen?")
-        answer = await ask(subject, make_walker(Parts()), question, lambda event: None)
-        assert len((await subject.thumbnails((1, 1))).jpegs) == 4
+    async with await open_material(store.path("clip"), Parts(clips=Server(stub, "stub"))) as material:
+        question = make_question(material, "Who works in the kitchen?")
+        answer = await ask(material, make_navigator(Parts()), question, lambda event: None)
+        assert len((await material.thumbnails((1, 1))).jpegs) == 4
     (reply,) = [reply for each in answer.evidence for _, reply in each.asked]
     assert "16 frames" in reply
 
@@ -309,7 +309,7 @@ async def test_a_limit_on_money_stops_before_it_is_passed(clip, stub, tmp_path):
         await asked(video, "What?", parts=Parts(captioner=Server(stub, "unheard-of"), budget=Budget(1.0), **SMALL))
 
 
-async def test_a_model_that_walks_stops_at_the_limit_too(tree_file):
+async def test_a_model_that_episodes_stops_at_the_limit_too(tree_file):
     parts = Parts("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "gpt-4o", 2.0), budget=Budget(1e-9))
     with pytest.raises(LimitReached, match="limit on money"):
         await asked(tree_file, "What?", parts=parts)

@@ -53,7 +53,7 @@ async def test_ask_stream_and_click(page, house_page):
     assert await page.locator("#earlier-list li").count() == 1
 
 
-async def test_events_are_shown_while_the_walk_goes_on(page, asking, tmp_path):
+async def test_events_are_shown_while_the_episode_goes_on(page, asking, tmp_path):
     class Waiting(DescentPolicy):
         """Waits in its second turn until the page has shown the first."""
 
@@ -120,24 +120,24 @@ async def test_every_control_has_a_name(page, house_page, viewing, runs):
         assert await page.locator("main").count() == 1
 
 
-async def test_filter_read_and_compare_walks(page, viewing, runs):
+async def test_filter_read_and_compare_episodes(page, viewing, runs):
     url = viewing(runs).url
     await page.goto(url)
     assert await page.locator("h1").text_content() == "house/eval/expert"
-    assert await page.locator(".walks-table tbody tr").count() == 6
-    await page.get_by_label("Walks").select_option("house/eval/random")
+    assert await page.locator(".trajectories-table tbody tr").count() == 6
+    await page.get_by_label("Trajectories").select_option("house/eval/random")
     await page.locator("select[name=correct]").select_option("none")
     await page.get_by_role("button", name="Show").click()
     await page.locator("h1", has_text="random").wait_for()
-    assert await page.locator(".walks-table tbody tr").count() == 1
-    await page.locator(".walks-table a").click()
-    await page.locator(".walk").wait_for()
+    assert await page.locator(".trajectories-table tbody tr").count() == 1
+    await page.locator(".trajectories-table a").click()
+    await page.locator(".trajectory").wait_for()
     assert await page.locator("svg.tree .clue").count() == 1
     assert await page.locator("svg.tree .badge").count() == 2
     assert await page.locator(".accounts tbody tr").count() == 2
     await page.get_by_role("link", name="beside house/eval/expert").click()
-    await page.locator(".walks .side").first.wait_for()
-    assert [text.split()[0] for text in await page.locator(".walk-head b").all_text_contents()] == [
+    await page.locator(".trajectories .side").first.wait_for()
+    assert [text.split()[0] for text in await page.locator(".trajectory-head b").all_text_contents()] == [
         "house/eval/random", "house/eval/expert",
     ]  # fmt: skip
     await page.get_by_role("link", name="Compare").click()
@@ -145,17 +145,17 @@ async def test_filter_read_and_compare_walks(page, viewing, runs):
     await page.get_by_role("button", name="Show").click()
     pairs = zip(rows_of(runs, "expert"), rows_of(runs, "random"), strict=True)
     only_left = sum(one.correct and not other.correct for one, other in pairs)
-    assert await page.locator(".walks-table tbody tr").count() == only_left
+    assert await page.locator(".trajectories-table tbody tr").count() == only_left
     await page.goto(f"{url}/?set=2&step=2")
-    assert await page.locator(".walks-table tbody tr").count() == 4
+    assert await page.locator(".trajectories-table tbody tr").count() == 4
 
 
 def rows_of(runs, name):
     from clipscout.view.trajectory_set import find_sets
 
-    (walks,) = find_sets(runs / "eval" / name)
-    walks.offsets.refresh()
-    return walks.rows
+    (trajectories,) = find_sets(runs / "eval" / name)
+    trajectories.offsets.refresh()
+    return trajectories.rows
 
 
 async def test_light_and_dark_differ(browser, house_page, viewing, runs):
@@ -220,7 +220,7 @@ async def test_hostile_texts_do_nothing_on_the_ask_page(page, asking, tmp_path):
 
 async def test_hostile_texts_do_nothing_on_the_viewers_pages(page, viewing, tmp_path):
     url = viewing(write_world(tmp_path / "run", EVERY)).url
-    for place in ("/", "/?set=1&page=2", "/walk/0/0", "/compare?left=0&right=1"):
+    for place in ("/", "/?set=1&page=2", "/trajectory/0/0", "/compare?left=0&right=1"):
         await page.goto(url + place)
         assert await page.evaluate("window.pwned === undefined")
         assert await page.locator("main script, main iframe, main img, main base, main meta").count() == 0
@@ -235,9 +235,9 @@ async def test_an_exported_file_opens_without_a_server(page, runs, tmp_path):
     sets = [each for each in find_sets(runs) if "eval" in each.name]
     for each in sets:
         each.offsets.refresh()
-    assert export(sets, Filter(), tmp_path / "walks.html") == 6
-    content = (tmp_path / "walks.html").read_text(encoding="utf-8")
+    assert export(sets, Filter(), tmp_path / "trajectories.html") == 6
+    content = (tmp_path / "trajectories.html").read_text(encoding="utf-8")
     await page.set_content(content)
-    assert await page.locator(".walk").count() == 12
+    assert await page.locator(".trajectory").count() == 12
     assert await page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") == "12px"
     assert "<script" not in content

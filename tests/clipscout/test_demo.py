@@ -61,14 +61,14 @@ def killed_when(place, there):
 def test_killed_in_training_and_in_evaluation_it_goes_on_to_a_whole_summary(place):
     run = place / "run"
     killed_when(place, run / "sft" / "checkpoint-2" / "trainer_state.json")
-    walks = (run / "traces" / "trajectories.jsonl").stat().st_mtime_ns
+    trajectories = (run / "traces" / "trajectories.jsonl").stat().st_mtime_ns
     killed_when(place, run / "eval" / "grpo" / "settings.json")
     trained = (run / "grpo" / "model.safetensors").stat().st_mtime_ns
     process = started(place)
     said = process.communicate(timeout=900)[0].decode()
     assert process.returncode == 0, said[-3000:]
-    assert "walks: done before" in said
-    assert (run / "traces" / "trajectories.jsonl").stat().st_mtime_ns == walks
+    assert "trajectories: done before" in said
+    assert (run / "traces" / "trajectories.jsonl").stat().st_mtime_ns == trajectories
     assert (run / "grpo" / "model.safetensors").stat().st_mtime_ns == trained
     summary = json.loads((run / "summary.json").read_text())
     assert summary["policies"].keys() == demo.PLAYERS.keys()
@@ -76,7 +76,7 @@ def test_killed_in_training_and_in_evaluation_it_goes_on_to_a_whole_summary(plac
     assert {"sft"} <= set(summary["restarted"]) < set(summary["stage_seconds"])
     steps = [json.loads(line)["step"] for line in (run / "grpo" / "metrics.jsonl").read_text().splitlines()]
     assert sorted(set(steps)) == [1, 2]
-    assert "4 steps of 4 walks" in (run / "report.html").read_text()
+    assert "4 steps of 4 trajectories" in (run / "report.html").read_text()
 
 
 @pytest.mark.parametrize("name", demo.READ)

@@ -19,8 +19,8 @@ def sets(runs):
     return found
 
 
-def picked(walks, **query):
-    return [walks.rows[number] for number in Filter.from_query(query).select(walks)]
+def picked(trajectories, **query):
+    return [trajectories.rows[number] for number in Filter.from_query(query).select(trajectories)]
 
 
 def test_every_set_of_a_folder_is_found(sets):
@@ -46,8 +46,8 @@ def test_every_set_of_a_folder_is_found(sets):
     ],
 )
 def test_a_filter_picks_what_it_says(sets, query, passes):
-    for walks in sets.values():
-        assert picked(walks, **query) == [row for row in walks.rows if passes(row)]
+    for trajectories in sets.values():
+        assert picked(trajectories, **query) == [row for row in trajectories.rows if passes(row)]
 
 
 def test_steps_and_orders(sets):
@@ -86,7 +86,7 @@ def test_two_sets_are_paired_by_question(sets):
     assert found.accuracy == (1.0, right / 6)
 
 
-def test_a_question_is_exported_by_whichever_walk_passes(runs, tmp_path):
+def test_a_question_is_exported_by_whichever_episode_passes(runs, tmp_path):
     path = runs / "eval/random/trajectories.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     # Two samples of each question, of which the second alone is right.
@@ -101,27 +101,27 @@ def test_a_question_is_exported_by_whichever_walk_passes(runs, tmp_path):
     sets = find_sets(runs / "eval/random") + find_sets(runs / "eval/expert")
     for each in sets:
         each.refresh()
-    assert export(sets, Filter.from_query({"correct": "right"}), tmp_path / "walks.html", limit=4) == 4
-    page = (tmp_path / "walks.html").read_text()
+    assert export(sets, Filter.from_query({"correct": "right"}), tmp_path / "trajectories.html", limit=4) == 4
+    page = (tmp_path / "trajectories.html").read_text()
     assert "4 questions, 2 more left out" in page
     assert page.count("A wrong") == 0
-    assert export(sets, Filter(), tmp_path / "walks.html") == 6
+    assert export(sets, Filter(), tmp_path / "trajectories.html") == 6
 
 
-def test_a_walk_of_another_tree_says_why_its_reward_is_not_explained(runs):
+def test_a_episode_of_another_tree_says_why_its_reward_is_not_explained(runs):
     grid = TimeGrid(270.0, 2, 2)
     TreeStore(runs / "trees").save(CaptionTree("house", grid, dict.fromkeys(grid.paths(), "text"), {}))
-    (walks,) = find_sets(runs / "eval/expert")
-    walks.refresh()
-    reply = TestClient(view_app([walks]), base_url="http://localhost").get("/walk/0/0")
+    (trajectories,) = find_sets(runs / "eval/expert")
+    trajectories.refresh()
+    reply = TestClient(view_app([trajectories]), base_url="http://localhost").get("/trajectory/0/0")
     assert reply.status_code == 200
     assert "Its reward cannot be explained: " in reply.text
     assert "What each visit earned" not in reply.text
 
 
 @pytest.mark.parametrize("content", ["", "nothing here"])
-def test_a_folder_without_walks_is_told(tmp_path, content):
+def test_a_folder_without_episodes_is_told(tmp_path, content):
     if content:
         (tmp_path / "notes.txt").write_text(content)
-    with pytest.raises(InputError, match="no walks"):
+    with pytest.raises(InputError, match="no trajectories"):
         find_sets(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from clipscout.ask.answer import Answer, Cost, Evidence
-from clipscout.ask.terminal import LiveWalk, tell_answer
+from clipscout.ask.terminal import LiveEpisode, tell_answer
 from clipscout.tree import plain
 from tests.clipscout.hostile import DIRECTIONS, EVERY, TERMINAL
 
@@ -61,10 +61,10 @@ def check(said, terminal):
 async def test_nothing_steers_the_terminal(terminal):
     for text in EVERY:
         screen = console(terminal)
-        walk = LiveWalk(screen)
+        episode = LiveEpisode(screen)
         for event in events(text):
-            walk.tell(event)
-        screen.print(walk._render())
+            episode.tell(event)
+        screen.print(episode._render())
         for status in ("answered", "failed"):
             await tell_answer(screen, NoVideo(), answer(text, status), None)
         left = check(screen.file.getvalue(), terminal)

@@ -52,7 +52,7 @@ class Shape(HTMLParser):
 
 
 def write_world(folder: Path, texts) -> Path:
-    """A walk a text in each of two sets; it stands in every field that a file, a model or a user can fill."""
+    """A trajectory a text in each of two sets; it stands in every field that a file, a model or a user can fill."""
     grid, trees = TimeGrid(90.0, 3, 2), TreeStore(folder / "trees")
     questions, rows = [], {"one": [], "two": []}
     for text in texts:
@@ -66,12 +66,12 @@ def write_world(folder: Path, texts) -> Path:
             {"role": "tool", "name": "video_qa", "content": text}, assistant_message(text, text),
         ]  # fmt: skip
         for name in rows:
-            walk = Trajectory(
+            trajectory = Trajectory(
                 text, text, text, messages, TOOLS, None if name == "two" else "A", False, Status.FAILED,
                 [Visit("get_caption", (1, 1)), Visit("video_qa", (1, 1), text)], error=text,
                 reward={"answer": 0.0, text: 1.0, "total": 0.5}, teacher={"model": text},
             )  # fmt: skip
-            rows[name].append(walk.to_dict() | {"step": 1, "group": text, "advantage": 0.25, text: text})
+            rows[name].append(trajectory.to_dict() | {"step": 1, "group": text, "advantage": 0.25, text: text})
     write_jsonl(folder / "questions.jsonl", questions)
     for name, records in rows.items():
         write_jsonl(folder / name / "trajectories.jsonl", records)
@@ -127,10 +127,10 @@ def test_lists_hold_hostile_texts_as_texts(worlds, url):
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_walks_hold_hostile_texts_as_texts(worlds, place):
+def test_episodes_hold_hostile_texts_as_texts(worlds, place):
     hostile, harmless = worlds
     for number, text in enumerate(EVERY):
-        url = f"/walk/{place}/{number}"
+        url = f"/trajectory/{place}/{number}"
         check(hostile.shape(url), harmless.shape(url), text)
 
 

@@ -67,7 +67,7 @@ async def test_64_sessions_at_once_each_get_their_own_answer_and_the_65th_is_tol
         await until(lambda: policy.waiting == SESSIONS)
         refused = await client.post(f"{running.url}/api/ask", json=body(0))
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        assert (await health(client, running))["walking"] == SESSIONS
+        assert (await health(client, running))["navigating"] == SESSIONS
         object.__setattr__(policy, "open", True)
         for number, reply in enumerate(await asyncio.gather(*asked)):
             last = json.loads([line for line in reply.text.splitlines() if line.startswith("data: ")][-1][6:])
@@ -75,10 +75,10 @@ async def test_64_sessions_at_once_each_get_their_own_answer_and_the_65th_is_tol
             assert (last["question"], last["letter"]) == (question.question, "A")
             assert last["video"] == body(number)["video"]
         assert policy.most == SESSIONS
-        assert await health(client, running) == {"status": "ok", "walking": 0, "finished": SESSIONS}
+        assert await health(client, running) == {"status": "ok", "navigating": 0, "finished": SESSIONS}
 
 
-async def test_clients_that_leave_mid_stream_end_their_walks_and_nobody_elses(gated):
+async def test_clients_that_leave_mid_stream_end_their_episodes_and_nobody_elses(gated):
     policy, running = gated
     async with httpx.AsyncClient(timeout=120) as client:
         staying = asyncio.ensure_future(client.post(f"{running.url}/api/ask", json=body(1)))
@@ -99,7 +99,7 @@ async def test_clients_that_leave_mid_stream_end_their_walks_and_nobody_elses(ga
             await until(lambda: policy.waiting == 1)
         object.__setattr__(policy, "open", True)
         assert '"letter": "A"' in (await staying).text
-        while (await health(client, running))["walking"]:
+        while (await health(client, running))["navigating"]:
             await asyncio.sleep(0.01)
         assert '"letter": "A"' in (await client.post(f"{running.url}/api/ask", json=body(2))).text
 

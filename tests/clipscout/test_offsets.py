@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clipscout.view.index import Offsets
-from clipscout.view.trajectory_set import QuestionFile, WalkSet
+from clipscout.view.trajectory_set import QuestionFile, TrajectorySet
 from evaluation.journal import Journal
 from navigation import TOOLS, InputError, Question, Status, Trajectory, Visit
 
@@ -19,7 +19,7 @@ PATIENT = settings(deadline=None, max_examples=50, suppress_health_check=[Health
 TRAP = '{"prediction": "B", "status": "failed", "messages": [], "id": "trap"}'
 
 
-def walk(number=0, text="text", **more):
+def trajectory(number=0, text="text", **more):
     messages = [{"role": "assistant", "content": text}]
     record = Trajectory(
         f"q{number}#0", f"q{number}", "video", messages, TOOLS, "A", True, Status.ANSWERED,
@@ -38,7 +38,7 @@ def write(path, records, ascii_only=False):
 @PATIENT
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=60), ascii_only=st.booleans())
 def test_a_row_says_what_the_whole_record_says(text, ascii_only, tmp_path_factory):
-    records = [walk(number, part) for number, part in enumerate((text, TRAP + text, text + TRAP))]
+    records = [trajectory(number, part) for number, part in enumerate((text, TRAP + text, text + TRAP))]
     offsets = write(tmp_path_factory.mktemp("x") / "t.jsonl", records, ascii_only)
     assert [offsets.record(row) for row in offsets.rows] == records
     for row, record in zip(offsets.rows, records, strict=True):
@@ -48,17 +48,17 @@ def test_a_row_says_what_the_whole_record_says(text, ascii_only, tmp_path_factor
 
 
 def test_keys_in_any_order_are_read(tmp_path):
-    record = walk() | {"step": 3, "group": 7, "advantage": -0.25}
+    record = trajectory() | {"step": 3, "group": 7, "advantage": -0.25}
     shuffled = [dict(sorted(record.items(), reverse=backwards)) for backwards in (False, True)]
-    first = {"step": 3, "group": 7, "advantage": -0.25} | walk()
+    first = {"step": 3, "group": 7, "advantage": -0.25} | trajectory()
     for row in write(tmp_path / "t.jsonl", [record, *shuffled, first]).rows:
         assert (row.id, row.step, row.group, row.advantage, row.visits) == ("q0#0", 3, "7", -0.25, 2)
 
 
 def test_a_file_that_grows_is_read_on(tmp_path):
     path = tmp_path / "t.jsonl"
-    offsets = write(path, [walk(0)])
-    line = json.dumps(walk(1))
+    offsets = write(path, [trajectory(0)])
+    line = json.dumps(trajectory(1))
     with open(path, "a") as file:
         file.write(line[:50])
     offsets.refresh()
@@ -77,7 +77,7 @@ def ids(offsets):
 
 
 def lines(*numbers):
-    return "".join(json.dumps(walk(number, "t" * 9 * number)) + "\n" for number in numbers)
+    return "".join(json.dumps(trajectory(number, "t" * 9 * number)) + "\n" for number in numbers)
 
 
 def renamed(path, text):
@@ -110,7 +110,7 @@ def test_an_evaluation_that_ends_brings_its_file_into_order(tmp_path):
     journal = Journal(tmp_path)
     with journal.open({}):
         for number in (1, 0, 2):
-            journal.append(Trajectory.from_dict(walk(number, "t" * 9 * number)))
+            journal.append(Trajectory.from_dict(trajectory(number, "t" * 9 * number)))
         offsets = Offsets([tmp_path / "trajectories.jsonl"])
         offsets.refresh()
         assert ids(offsets) == ["q1#0", "q0#0", "q2#0"]
@@ -123,7 +123,7 @@ def test_an_evaluation_that_ends_brings_its_file_into_order(tmp_path):
 
 
 def test_an_unchanged_file_is_not_opened_again(tmp_path, monkeypatch):
-    offsets = write(tmp_path / "t.jsonl", [walk(0)])
+    offsets = write(tmp_path / "t.jsonl", [trajectory(0)])
     monkeypatch.setattr("builtins.open", None)
     before = offsets.rows
     offsets.refresh()
@@ -159,13 +159,13 @@ def test_a_broken_line_is_told_until_it_is_mended(tmp_path):
 def test_threads_take_in_each_row_once(tmp_path):
     path = tmp_path / "t.jsonl"
     path.write_text(lines(*range(400)))
-    walks = WalkSet("walks", [path], None)
+    trajectories = TrajectorySet("trajectories", [path], None)
     together = Barrier(8)
 
     def look():
         together.wait()
-        walks.offsets.refresh()
-        return {key: list(numbers) for key, numbers in walks.by_question().items()}
+        trajectories.offsets.refresh()
+        return {key: list(numbers) for key, numbers in trajectories.by_question().items()}
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -174,20 +174,20 @@ def test_threads_take_in_each_row_once(tmp_path):
             found = [each.result() for each in [pool.submit(look) for _ in range(8)]]
     finally:
         sys.setswitchinterval(interval)
-    assert len(walks.rows) == 400
+    assert len(trajectories.rows) == 400
     assert found == [{f"q{number}": [number] for number in range(400)}] * 8
 
 
 @pytest.mark.parametrize(
     ("line", "field"),
-    [("{", "line"), ("[]", "line"), ("[" * 50_000, "line"), (json.dumps(walk(status="happy")), "status"),
-     (json.dumps(walk(visits=3)), "visits"), (json.dumps(walk(id=None)), "id"),
-     (json.dumps(walk(status=[1])), "status")],
+    [("{", "line"), ("[]", "line"), ("[" * 50_000, "line"), (json.dumps(trajectory(status="happy")), "status"),
+     (json.dumps(trajectory(visits=3)), "visits"), (json.dumps(trajectory(id=None)), "id"),
+     (json.dumps(trajectory(status=[1])), "status")],
     ids=range(7),
 )  # fmt: skip
 def test_a_broken_line_is_named(tmp_path, line, field):
     path = tmp_path / "t.jsonl"
-    path.write_text(json.dumps(walk()) + "\n\n" + line + "\n")
+    path.write_text(json.dumps(trajectory()) + "\n\n" + line + "\n")
     with pytest.raises(InputError) as raised:
         Offsets([path]).refresh()
     assert (raised.value.source, raised.value.field) == (f"{path}:3", field)
@@ -196,7 +196,7 @@ def test_a_broken_line_is_named(tmp_path, line, field):
 def test_files_follow_one_another(tmp_path):
     paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
     for number, path in enumerate(paths):
-        write(path, [walk(number)])
+        write(path, [trajectory(number)])
     offsets = Offsets(paths)
     offsets.refresh()
     offsets.refresh()

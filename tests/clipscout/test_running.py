@@ -34,8 +34,8 @@ def pages(runs):
 
 
 def listed(page):
-    """Ids of the walks in the list, by their addresses."""
-    return dict(re.findall(r'href="(/walk/\d+/\d+)\?[^"]*">[^<]*</a><small>([^<]*)</small>', page))
+    """Ids of the trajectories in the list, by their addresses."""
+    return dict(re.findall(r'href="(/trajectory/\d+/\d+)\?[^"]*">[^<]*</a><small>([^<]*)</small>', page))
 
 
 def test_a_step_that_is_added_is_shown(runs, pages):
@@ -47,7 +47,7 @@ def test_a_step_that_is_added_is_shown(runs, pages):
     assert len(listed(page("/?step=3"))) == 1
 
 
-def test_an_address_leads_to_its_walk_when_the_file_was_brought_into_order(runs, pages):
+def test_an_address_leads_to_its_episode_when_the_file_was_brought_into_order(runs, pages):
     path = runs / "eval/random/trajectories.jsonl"
     page = pages("eval/random")
     rows = read(path)
@@ -57,7 +57,7 @@ def test_an_address_leads_to_its_walk_when_the_file_was_brought_into_order(runs,
         assert list(found.values()) == [row["id"] for row in order]
         for number, row in enumerate(order):
             write_jsonl(path, order)
-            shown = page(f"/walk/0/{number}")
+            shown = page(f"/trajectory/0/{number}")
             assert f"<title>{row['id']} " in shown
             assert [len(row["visits"])] == [int(n) for n in re.findall(r">(\d+) visits?,", shown)]
 
@@ -65,6 +65,6 @@ def test_an_address_leads_to_its_walk_when_the_file_was_brought_into_order(runs,
 def test_questions_that_were_written_anew_are_shown(runs, pages):
     page = pages("eval/random")
     first = read(runs / "questions.jsonl")
-    assert first[0]["question"] in page("/walk/0/0")
+    assert first[0]["question"] in page("/trajectory/0/0")
     write_jsonl(runs / "questions.jsonl", (row | {"question": "Where is it now?"} for row in first[::-1]))
-    assert "Where is it now?" in page("/walk/0/0")
+    assert "Where is it now?" in page("/trajectory/0/0")

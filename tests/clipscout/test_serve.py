@@ -72,7 +72,7 @@ def test_a_chat_completion_like_openais(running, client):
     assert chunks[-1].model_extra["clipscout"]["letter"] == "A"
 
 
-def test_events_come_in_the_order_of_the_walk(running, client):
+def test_events_come_in_the_order_of_the_episode(running, client):
     body = {"video": "house", "question": QUESTION.question, "options": list(QUESTION.options)}
     reply = client.post(f"{running.url}/api/ask", json=body)
     assert reply.headers["content-type"].startswith("text/event-stream")
@@ -202,7 +202,7 @@ def test_wrong_requests_are_told_what_is_wrong(running, client):
     fine = b'{"video": "house", "question": "q"}'
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
         assert client.post(f"{running.url}/api/ask", content=fine, headers={"content-type": kind}).status_code == 400
-    assert client.get(f"{running.url}/healthz").json()["walking"] == 0
+    assert client.get(f"{running.url}/healthz").json()["navigating"] == 0
 
 
 def test_methods_and_sizes_are_kept_to(running, client):
@@ -228,7 +228,7 @@ def test_a_model_that_is_away_is_told_and_found_again(asking, client, clip, tmp_
         lines = sse(client.post(f"{running.url}/v1/chat/completions", json=stream).text)
         assert "start the model" in json.loads(lines[-2])["error"]["message"]
         assert lines[-1] == "[DONE]"
-    assert client.get(f"{running.url}/healthz").json()["walking"] == 0
+    assert client.get(f"{running.url}/healthz").json()["navigating"] == 0
 
 
 def test_a_server_whose_money_is_spent_refuses_what_costs(asking, client, folder):
@@ -243,7 +243,7 @@ def test_a_server_whose_money_is_spent_refuses_what_costs(asking, client, folder
         ("/api/ask", {"video": "trees/house", "question": "q"}),
     ):
         assert client.post(f"{running.url}{path}", json=asked).status_code == 503
-    assert client.get(f"{running.url}/healthz").json()["walking"] == 0
+    assert client.get(f"{running.url}/healthz").json()["navigating"] == 0
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,12 @@ async def play(policy_name, questions, trees, **options):
     """Trajectories of a rule with their rewards."""
     policy = make_policy(policy_name, trees, questions, **options)
     environment, mix = EnvironmentFactory(trees)(), RewardMix()
-    walks = []
+    trajectories = []
     for question in questions:
         trajectory = await run(policy, environment, question, Limits(turns=15))
         grid = trees[question.video_id].grid
         trajectory.reward = mix.score(
             question, grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused
         ).to_dict()
-        walks.append(trajectory)
-    return walks
+        trajectories.append(trajectory)
+    return trajectories

@@ -19,7 +19,7 @@ TREES = {tree.video_id: tree for tree in WORLD.trees}
 _NUMBERED = re.compile(r"(?:(\w+) )?\[(\d+)\]")
 
 
-def walk(expert, question, sample=0):
+def trajectory(expert, question, sample=0):
     return asyncio.run(run(expert, NavigationEnvironment(TREES), question, sample=sample))
 
 
@@ -45,8 +45,8 @@ def test_detours_and_looks_come_at_their_rates(wander, verify):
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(WORLD.questions), st.floats(0, 0.95), st.integers(0, 3), st.integers(0, 9))
-def test_every_walk_ends_right_and_opens_nothing_twice(question, wander, sample, seed):
-    found = walk(Expert(WORLD.questions, seed, wander), question, sample)
+def test_every_episode_ends_right_and_opens_nothing_twice(question, wander, sample, seed):
+    found = trajectory(Expert(WORLD.questions, seed, wander), question, sample)
     assert (found.status, found.correct, found.refused) == (Status.ANSWERED, True, 0)
     assert len(set(found.visits)) == len(found.visits)
     (leaf,) = targets(question, GRID)
@@ -57,7 +57,7 @@ def test_every_walk_ends_right_and_opens_nothing_twice(question, wander, sample,
 @given(st.sampled_from(WORLD.questions), st.floats(0, 0.95), st.integers(0, 3))
 def test_reasoning_tells_of_ways_back_and_names_only_what_was_shown(question, wander, sample):
     expert = Expert(WORLD.questions, 0, wander)
-    found = walk(expert, question, sample)
+    found = trajectory(expert, question, sample)
     said = [m.get("reasoning_content") or "" for m in found.messages if m["role"] == "assistant"]
     steps = expert.plan(question, GRID, sample)
     assert [said[0].startswith("Not there."), *(later.startswith("Not there.") for later in said[1 : len(steps)])] == [
@@ -78,21 +78,23 @@ def test_reasoning_tells_of_ways_back_and_names_only_what_was_shown(question, wa
                 assert re.search(rf"[\[ ]{number}\] (?:\w+ )*?{word}\b", shown)
 
 
-def test_every_walk_quotes_a_number_and_leads_on_from_it_where_a_neighbour_is_asked_for():
-    walks = [walk(Expert(WORLD.questions), question) for question in WORLD.questions[:60]]
-    said = [[m.get("reasoning_content") or "" for m in one.messages if m["role"] == "assistant"] for one in walks]
+def test_every_episode_quotes_a_number_and_leads_on_from_it_where_a_neighbour_is_asked_for():
+    trajectories = [trajectory(Expert(WORLD.questions), question) for question in WORLD.questions[:60]]
+    said = [
+        [m.get("reasoning_content") or "" for m in one.messages if m["role"] == "assistant"] for one in trajectories
+    ]
     assert all(any(_NUMBERED.search(text) for text in texts) for texts in said)
     for question, texts in zip(WORLD.questions, said, strict=False):
         assert any(" so [" in text for text in texts) == (question.kind != "look")
 
 
-def test_the_same_seed_walks_the_same_way_and_the_truth_is_needed():
+def test_the_same_seed_episodes_the_same_way_and_the_truth_is_needed():
     one, same, other = (Expert(WORLD.questions, seed, 0.5) for seed in (1, 1, 2))
     plans = [[expert.plan(question, GRID) for question in WORLD.questions] for expert in (one, same, other)]
     assert plans[0] == plans[1] != plans[2]
     with pytest.raises(InputError, match="wander"):
         Expert(WORLD.questions, wander=1.0)
-    assert "InputError" in walk(Expert([]), WORLD.questions[0]).error
+    assert "InputError" in trajectory(Expert([]), WORLD.questions[0]).error
 
 
 @pytest.mark.parametrize(

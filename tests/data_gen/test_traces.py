@@ -1,4 +1,5 @@
-"""`clipscout traces`: walks, or what is missing for them; no walks of a teacher or an evaluation are overwritten."""
+"""`clipscout traces`: trajectories, or what is missing for them; no trajectories of a teacher or an evaluation are
+overwritten."""
 
 import json
 
@@ -40,17 +41,21 @@ def taught(corpus, tmp_path):
     return tmp_path
 
 
-def test_walks_are_written_where_none_are(corpus, loading, tmp_path):
+def test_episodes_are_written_where_none_are(corpus, loading, tmp_path):
     loading(corpus)
     for _ in range(2):
         stats = stage.write_traces("small_world", None, tmp_path)
-        assert stats["walks"]["trajectories"] == len((tmp_path / "trajectories.jsonl").read_text().splitlines()) == 12
+        assert (
+            stats["trajectories"]["trajectories"]
+            == len((tmp_path / "trajectories.jsonl").read_text().splitlines())
+            == 12
+        )
 
 
 @pytest.mark.parametrize(
     ("clues", "said"), [(True, r"12 questions .* caption tree.*clipscout captions"), (False, "clue intervals.*teacher")]
 )
-def test_nothing_to_walk_is_no_success(clues, said, corpus, loading, tmp_path):
+def test_nothing_to_episode_is_no_success(clues, said, corpus, loading, tmp_path):
     questions = [type(q).from_dict(q.to_dict() | ({} if clues else {"clue_intervals": []})) for q in corpus.questions]
     loading(Corpus("cgbench", questions))
     result = CliRunner().invoke(app, ["traces", "--corpus", "cgbench", "--data", "x", "--out", str(tmp_path / "out")])
@@ -62,25 +67,25 @@ def test_nothing_to_walk_is_no_success(clues, said, corpus, loading, tmp_path):
     assert not (tmp_path / "out/trajectories.jsonl").exists()
 
 
-def test_trees_that_are_put_there_are_walked(corpus, loading, tmp_path):
+def test_trees_that_are_put_there_are_played(corpus, loading, tmp_path):
     loading(Corpus("cgbench", corpus.questions))
     for tree in corpus.trees:
         TreeStore(tmp_path / "trees").save(tree)
-    assert stage.write_traces("cgbench", "x", tmp_path)["walks"]["trajectories"] == 12
+    assert stage.write_traces("cgbench", "x", tmp_path)["trajectories"]["trajectories"] == 12
 
 
 @pytest.mark.parametrize("collected_only", [False, True])
-def test_a_teachers_walks_are_not_overwritten(taught, corpus, loading, collected_only):
+def test_a_teachers_episodes_are_not_overwritten(taught, corpus, loading, collected_only):
     loading(corpus)
     if collected_only:
         (taught / ".run/teacher/settings.json").unlink()
     before = contents(taught)
-    with pytest.raises(InputError, match="walks of a model"):
+    with pytest.raises(InputError, match="trajectories of a model"):
         stage.write_traces("small_world", None, taught)
     assert contents(taught) == before
 
 
-def test_an_evaluations_walks_are_not_overwritten(corpus, loading, tmp_path):
+def test_an_evaluations_episodes_are_not_overwritten(corpus, loading, tmp_path):
     loading(corpus)
     (tmp_path / "settings.json").write_text("{}")
     (tmp_path / "trajectories.jsonl").write_text("played\n")
@@ -90,7 +95,7 @@ def test_an_evaluations_walks_are_not_overwritten(corpus, loading, tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_the_same_corpus_or_a_larger_one_may_be_written_where_a_teacher_walks(taught, corpus, loading):
+def test_the_same_corpus_or_a_larger_one_may_be_written_where_a_teacher_episodes(taught, corpus, loading):
     loading(corpus)
     before = contents(taught)
     stage.write_questions("small_world", None, taught)
@@ -103,7 +108,7 @@ def test_the_same_corpus_or_a_larger_one_may_be_written_where_a_teacher_walks(ta
 
 
 @pytest.mark.parametrize("change", ["question", "fewer", "tree"])
-def test_questions_and_trees_that_a_teacher_walked_are_kept(change, taught, corpus, loading):
+def test_questions_and_trees_that_a_teacher_played_are_kept(change, taught, corpus, loading):
     questions, trees = list(corpus.questions), list(corpus.trees)
     if change == "question":
         questions[5] = type(questions[5]).from_dict(questions[5].to_dict() | {"question": "Where is it now?"})

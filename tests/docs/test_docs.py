@@ -11,7 +11,7 @@ COMMANDS = {path.name: blocks_of(path) for path in PAGES}
 GROUPS = (("your_policy.md",), ("reproduction.md",), ("ask.md",), ("your_corpus.md",), ("quickstart.md", "view.md"))
 """Pages whose commands follow one another in one folder."""
 REAL = (
-    ("corpora.md", "navigation.md", "traces.md", "datasets.md"), ("captions.md",), ("evaluation.md", "rivals.md"),
+    ("corpora.md", "navigation.md", "traces.md", "datasets.md"), ("captions.md",), ("evaluation.md", "baselines.md"),
 )  # fmt: skip
 """The same for pages that read `../shared/data`: real corpora and videos."""
 DATA = ROOT.parent / "shared" / "data"

@@ -123,7 +123,7 @@ async def test_a_folder_with_other_settings_is_refused(change, shown, trees, fac
     assert contents(tmp_path / "out") == before
 
 
-async def test_walks_of_something_else_are_no_finished_episodes(trees, factory, questions, mix, tmp_path):
+async def test_episodes_of_something_else_are_no_finished_episodes(trees, factory, questions, mix, tmp_path):
     await play(trees, factory, questions, mix, tmp_path / "out", "expert")
     (tmp_path / "out/settings.json").unlink()
     before = (tmp_path / "out/trajectories.jsonl").read_bytes()

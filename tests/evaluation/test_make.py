@@ -20,7 +20,7 @@ def out_of(target, *given, **environment):
     return printed[printed.index("--out") + 1]
 
 
-def test_results_lie_neither_with_walks_nor_with_another_policys():
+def test_results_lie_neither_with_episodes_nor_with_another_policys():
     assert out_of("traces") == "runs/small_world"
     outs = [out_of("eval"), out_of("eval", "POLICY=random"), out_of("eval", "BENCHMARK=nextgqa", "POLICY=random")]
     assert outs == [f"runs/eval/{name}" for name in ("small_world-retrieval", "small_world-random", "nextgqa-random")]

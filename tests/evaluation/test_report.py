@@ -58,15 +58,15 @@ async def written(
     tmp_path, trees, questions, mix, names=("retrieval", "uniform"), labels=("grpo", "sft"), facts=None, title="t"
 ):
     factory = EnvironmentFactory(trees)
-    policies, walks = {}, []
+    policies, episodes = {}, []
     for label, name in zip(labels, names, strict=True):
         played = await evaluate(make_policy(name, trees, questions), questions, factory, mix=mix, out=tmp_path / name)
         policies[label] = summarise(played, questions)
-        walks += [(label, trajectory) for trajectory in played[:2]]
+        episodes += [(label, trajectory) for trajectory in played[:2]]
     summary = write_summary(tmp_path / "summary.json", policies, 12.0, 0)
     out = tmp_path / "page" / "report.html"
     by_id = {question.id: question for question in questions}
-    write_report(out, summary, {"sft": ROWS, "grpo": ROWS}, walks, by_id, trees, facts or {"World": "small"}, title)
+    write_report(out, summary, {"sft": ROWS, "grpo": ROWS}, episodes, by_id, trees, facts or {"World": "small"}, title)
     return out, summary
 
 
@@ -85,7 +85,7 @@ async def test_one_file_without_a_request_to_anywhere(tmp_path, trees, questions
     assert not re.search(r"url\((?!#)", out.read_text())
 
 
-async def test_every_policy_figure_and_walk_is_there(tmp_path, trees, questions, mix):
+async def test_every_policy_figure_and_episode_is_there(tmp_path, trees, questions, mix):
     out, summary = await written(tmp_path, trees, questions, mix)
     page = Page(out.read_text())
     for scores in summary["policies"].values():
@@ -94,7 +94,7 @@ async def test_every_policy_figure_and_walk_is_there(tmp_path, trees, questions,
     assert "with index" in page.text
     assert number(summary["policies"]["grpo"]["visit_cost_with_index"]) in page.text
     assert [a["class"] for tag, a in page.elements if tag == "article"] == ["question"] * 2
-    assert sum(a.get("class") == "card walk" for _, a in page.elements) == 4
+    assert sum(a.get("class") == "card episode" for _, a in page.elements) == 4
     assert sum(a.get("class") == "clue" for tag, a in page.elements if tag == "rect") == 4
     assert sum("badge" in (a.get("class") or "") for _, a in page.elements) == 2 * 4 + 2 * 4
     assert "Reward part: grounding" in page.text
@@ -150,7 +150,7 @@ async def test_nothing_but_a_summary_is_needed(tmp_path, trees):
     write_report(tmp_path / "report.html", summary, {}, [], {}, trees, {})
     page = Page((tmp_path / "report.html").read_text())
     assert "50 %" in page.text
-    assert "Walks" not in page.text
+    assert "Episodes" not in page.text
 
 
 async def test_two_reports_of_one_result_are_equal(tmp_path, trees, questions, mix):

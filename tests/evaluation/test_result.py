@@ -54,7 +54,7 @@ def test_the_card_names_everything_that_decides_a_result(played):
     card = read_result(played("a", seed=3)).card
     assert card["questions"]["count"] == 6
     assert card["trees"]["recipes"] == [{"recipe": {"captioner": "hand", "depth": 3, "lines": True}, "videos": 3}]
-    assert (card["seed"], card["limits"]["turns"], card["policy"]["mind"]) == (3, 15, "lexical")
+    assert (card["seed"], card["limits"]["turns"], card["policy"]["judge"]) == (3, 15, "lexical")
     assert {"prompt_sha256", "template", "extractor", "costs", "benchmark", "samples"} <= card.keys()
 
 

@@ -62,7 +62,7 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def traces(tmp_path_factory):
-    """Sixty questions of the small world, trees and walks."""
+    """Sixty questions of the small world, trees and navigates."""
     folder = tmp_path_factory.mktemp("traces")
     write_traces("small_world", None, folder, limit=60, wander=0.4)
     return folder
@@ -70,7 +70,7 @@ def traces(tmp_path_factory):
 
 @pytest.fixture
 def corpus(traces, tmp_path):
-    """The same questions and trees without walks, in a folder of their own."""
+    """The same questions and trees without trajectories, in a folder of their own."""
     folder = tmp_path / "corpus"
     folder.mkdir()
     questions = (traces / "questions.jsonl").read_text().splitlines(keepends=True)[:12]

@@ -56,8 +56,8 @@ def test_answers_that_come_too_late_are_asked_again(corpus, stub, count):
     count("endpoints", **{f"answered_by_{name}": number for name, number in faults.items()})
 
 
-def walks(out):
-    """Walks by id; an id that is there twice is an error."""
+def trajectories(out):
+    """Trajectories by id; an id that is there twice is an error."""
     rows = [json.loads(line) for line in (out / "trajectories.jsonl").read_text().splitlines()]
     found = {row["id"]: row for row in rows}
     assert len(found) == len(rows) == 60
@@ -65,7 +65,8 @@ def walks(out):
 
 
 def test_an_evaluation_whose_endpoint_is_cut_off_goes_on_with_what_it_paid_for(traces, stub, tmp_path, count):
-    """Walks that failed until the endpoint counted as down stay as they are: a reply that never came is a failure."""
+    """Trajectories that failed until the endpoint counted as down stay as they are: a reply that never came is a
+    failure."""
     calm = stub("captions")
     assert evaluation(traces, calm, tmp_path / "calm").run().code == 0
     server, out = stub("captions", "--latency", "2"), tmp_path / "out"
@@ -87,8 +88,8 @@ def test_an_evaluation_whose_endpoint_is_cut_off_goes_on_with_what_it_paid_for(t
         assert back.stats()["requests"] <= calm.stats()["requests"] - kept + IN_FLIGHT
     finally:
         back.cut()
-    undisturbed = walks(tmp_path / "calm")
-    other = [row for name, row in walks(out).items() if row["messages"] != undisturbed[name]["messages"]]
+    undisturbed = trajectories(tmp_path / "calm")
+    other = [row for name, row in trajectories(out).items() if row["messages"] != undisturbed[name]["messages"]]
     assert len(other) < EndpointSettings(server.address, "stub").down_after + IN_FLIGHT
     assert {row["status"] for row in other} <= {"failed"}
     count("endpoints", evaluations_cut_off=1, evaluation_kept=kept)
@@ -102,8 +103,8 @@ def test_an_evaluation_with_an_endpoint_that_answers_late_or_not_asks_again(trac
     end = command.run()
     assert end.code == 0, end.said
     assert sum(server.stats()["faults"].values()) > 0
-    undisturbed = walks(tmp_path / "calm")
-    other = [row for name, row in walks(out).items() if row["messages"] != undisturbed[name]["messages"]]
+    undisturbed = trajectories(tmp_path / "calm")
+    other = [row for name, row in trajectories(out).items() if row["messages"] != undisturbed[name]["messages"]]
     # One of the faults is a reply without a word, which is the policy's own.
     assert len(other) == server.stats()["faults"].get("empty", 0)
     assert not any(row["messages"][-1]["content"] for row in other)

@@ -101,9 +101,9 @@ def test_traces(corpus, traces, stub, tmp_path, chance, count):
     begun = (corpus / ".run" / "teacher" / "settings.json").is_file
     killed, end = teacher(corpus, server).survive(KILLS, chance, begun, seconds)
     assert end.code == 0, end.said
-    walks = (corpus / "trajectories.jsonl").read_bytes()
-    assert walks == (calm / "trajectories.jsonl").read_bytes()
-    ids = [json.loads(line)["id"] for line in walks.splitlines()]
+    trajectories = (corpus / "trajectories.jsonl").read_bytes()
+    assert trajectories == (calm / "trajectories.jsonl").read_bytes()
+    ids = [json.loads(line)["id"] for line in trajectories.splitlines()]
     assert len(ids) == len(set(ids)) == 12
     stats = server.stats()
     assert stats["paid_twice"] <= killed * IN_FLIGHT

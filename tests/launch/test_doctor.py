@@ -115,12 +115,12 @@ def test_more_checkpoints_than_the_disk_holds(config, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(doctor_checks.shutil, "disk_usage", lambda path: usage)
     (finding,) = doctor_checks.planned_checkpoints(config)
-    assert finding.level == "mend"
+    assert finding.level == "fix"
     assert "4 x at most 0.00 GB" in finding.found
 
 
 @pytest.mark.parametrize(
-    ("name", "level"), [("runs/none/sft", "mend"), ("./none", "mend"), ("here/none", "mend"), ("org/none", "note")]
+    ("name", "level"), [("runs/none/sft", "fix"), ("./none", "fix"), ("here/none", "fix"), ("org/none", "note")]
 )
 def test_a_folder_that_is_not_there_is_told_from_a_model_that_is_not_fetched(tmp_path, monkeypatch, name, level):
     monkeypatch.chdir(tmp_path)
@@ -137,7 +137,7 @@ def test_without_a_limit_every_checkpoint_is_kept(config, monkeypatch):
     (finding,) = doctor_checks.planned_checkpoints(config)
     assert finding.level == "note"
     assert "every checkpoint is kept" in finding.found
-    assert "save_total_limit" in finding.mend
+    assert "save_total_limit" in finding.hint
 
 
 def launch_file(name):
@@ -184,9 +184,11 @@ def test_memory_and_time_of_the_presets_are_told():
     assert (full.what, adapter.what) == ("SFT by qwen3_8b_full_zero3", "SFT by qwen3_8b_lora_1gpu")
     for finding in (full, adapter):
         assert "24,576 tokens" in finding.found
-        assert re.search(r"\d GiB a device .* 33,000 walks, 3 epochs: [\d.]+ hours on \d+ x \w+ at 40%", finding.found)
-    assert scaling.figure("trajectories") == doctor_checks.WALKS
-    assert scaling.figure("walk_tokens") == doctor_checks.WALK_TOKENS
+        assert re.search(
+            r"\d GiB a device .* 33,000 trajectories, 3 epochs: [\d.]+ hours on \d+ x \w+ at 40%", finding.found
+        )
+    assert scaling.figure("trajectories") == doctor_checks.TRAJECTORIES
+    assert scaling.figure("trajectory_tokens") == doctor_checks.TRAJECTORY_TOKENS
     hours = float(re.search(r"([\d.]+) hours on 8", full.found)[1])
     assert hours == pytest.approx(scaling.sft_hours(8)[0], rel=0.02)
 
@@ -214,7 +216,7 @@ def test_a_clock_that_is_off(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor_checks.time, "time", lambda: real() + 30)
     found = {finding.what: finding for finding in doctor_checks.shared_folder(tmp_path)}
     clock = found[f"clock of {tmp_path}"]
-    assert clock.level == "mend"
+    assert clock.level == "fix"
     assert 20 < float(clock.found.split()[0]) <= 30.1
 
 
@@ -228,7 +230,7 @@ def test_the_folder_tells_which_machines_were_there(tmp_path, monkeypatch):
 def test_a_folder_without_locks_is_said_to_be_so(tmp_path, monkeypatch):
     with RunLock(tmp_path / doctor_checks.MARK / f"{doctor_checks.socket.gethostname()}.lock"):
         (finding,) = doctor_checks.shared_folder(tmp_path)
-    assert finding.level == "mend"
+    assert finding.level == "fix"
 
 
 def test_others_may_mark_the_folder_and_not_touch_our_mark(tmp_path):
@@ -245,7 +247,7 @@ def test_a_link_in_the_place_of_a_lock_empties_nothing(tmp_path):
     lock.symlink_to(theirs)
     (finding,) = doctor_checks.shared_folder(tmp_path)
     assert theirs.read_text() == "precious"
-    assert finding.level == "mend"
+    assert finding.level == "fix"
     assert "symbolic link" in finding.found
     with pytest.raises(InputError, match="a lock is a file"):
         RunLock(lock).__enter__()
@@ -257,11 +259,11 @@ def test_a_link_in_the_place_of_the_folder_of_marks_opens_nothing(tmp_path):
     (tmp_path / doctor_checks.MARK).symlink_to(theirs)
     (finding,) = doctor_checks.shared_folder(tmp_path)
     assert theirs.stat().st_mode & 0o7777 == 0o700
-    assert finding.level == "mend"
+    assert finding.level == "fix"
 
 
 def test_what_a_server_says_steers_neither_table_nor_terminal(capsys):
-    finding = doctor.Finding("mend", "x", "serves \x1b[2J[red]all", "\x07")
+    finding = doctor.Finding("fix", "x", "serves \x1b[2J[red]all", "\x07")
     assert doctor.show([finding]) == 1
     said = capsys.readouterr().out
     assert "\x1b[2J" not in said

@@ -1,4 +1,5 @@
-"""Captions and walks on a real Ray cluster of two machines (two raylets on this one), and what a kill does to them."""
+"""Captions and navigates on a real Ray cluster of two machines (two raylets on this one), and what a kill does to
+them."""
 
 import asyncio
 import json
@@ -97,7 +98,7 @@ async def test_captions_on_ray_are_those_of_a_local_run(stubs, clips, tmp_path, 
     assert server.stats["requests"] == 3 * SEGMENTS
 
 
-async def test_walks_on_ray_are_those_of_a_local_run(stubs, corpus, tmp_path):
+async def test_episodes_on_ray_are_those_of_a_local_run(stubs, corpus, tmp_path):
     _, address = await stubs(corpus)
     job = TeacherJob(corpus, TeacherSettings("stub", temperature=0.0), EndpointSettings(address, "stub", 4), tasks=2)
     alone = tmp_path / "alone"

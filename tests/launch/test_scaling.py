@@ -29,8 +29,8 @@ def test_the_page_says_where_it_stops_as_computed():
 
 def test_the_page_of_the_whole_road_has_the_same_hours_and_seconds():
     page = (ROOT / "docs" / "reproduction.md").read_text()
-    captions, walks, sft, after, over = (stage(8)[0] * 8 for stage in scaling.STAGES.values())
-    for hours in (captions, walks, sft, after, over):
+    captions, trajectories, sft, after, over = (stage(8)[0] * 8 for stage in scaling.STAGES.values())
+    for hours in (captions, trajectories, sft, after, over):
         assert f"{hours:.0f} GPU hours, {hours * 2.5:,.0f} USD" in page
     assert f"{scaling.caption_seconds():.0f} GPU-seconds a video" in page
     step = scaling.rl_step(8, False)
@@ -39,7 +39,7 @@ def test_the_page_of_the_whole_road_has_the_same_hours_and_seconds():
     )
     assert seconds in page
     assert f"{scaling.rl_step(8, True).whole:.0f} s a step, the vision model's" in page
-    together = captions + walks + sft + 11  # and the evaluation
+    together = captions + trajectories + sft + 11  # and the evaluation
     for every in (together + after, together + over):
         assert f"{round(every, -1):.0f} " in page
 
@@ -53,7 +53,7 @@ def test_a_step_waits_for_the_vision_model():
 
 def test_training_costs_what_the_estimator_says():
     config = model_config(str(ROOT / "configs" / "model" / "qwen3_8b_random.yaml"))
-    each = step_flops(config, 1, scaling.figure("walk_tokens"))
+    each = step_flops(config, 1, scaling.figure("trajectory_tokens"))
     assert scaling.train_operations(1.0) == pytest.approx(each, rel=0.01)
 
 

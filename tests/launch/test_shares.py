@@ -47,7 +47,7 @@ def test_a_rank_that_is_not_there_is_refused(caption_job, rank, tasks):
         caption_share(caption_job("http://127.0.0.1:9/v1"), rank, tasks)
 
 
-async def test_teacher_ranks_make_the_walks_of_one_run(stubs, corpus, tmp_path):
+async def test_teacher_ranks_make_the_episodes_of_one_run(stubs, corpus, tmp_path):
     server, address = await stubs(corpus)
     settings = TeacherSettings("stub", temperature=0.0)
     job = TeacherJob(corpus, settings, EndpointSettings(address, "stub", 4, 8, 5.0), tasks=3)

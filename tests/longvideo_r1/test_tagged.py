@@ -88,7 +88,7 @@ def test_writing_and_reading_are_inverse(message):
 
 
 @pytest.fixture
-def walk(tmp_path):
+def trajectory(tmp_path):
     """A short episode's messages."""
     captions = {path: f"caption of {list(path)}\nsecond line" for path in GRID.paths()}
     store = TreeStore(tmp_path)
@@ -106,8 +106,8 @@ def walk(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_transcript_reads_as_the_released_code_words_it(walk):
-    plain = to_tagged(walk, GRID, "width {width}")
+def test_a_transcript_reads_as_the_released_code_words_it(trajectory):
+    plain = to_tagged(trajectory, GRID, "width {width}")
     assert plain == [
         {"role": "system", "content": "width 3"},
         {"role": "user", "content": "What?\nA. one\nB. two\n\nThe total duration of the video is 810.0 seconds.\n"
@@ -118,15 +118,15 @@ def test_a_transcript_reads_as_the_released_code_words_it(walk):
         {"role": "user", "content": "Medium-level Caption from tool get_caption((2,3)). From 450.0 to 540.0:"
          "caption of [2, 3]\nsecond line"},
         {"role": "assistant", "content": "<think>Far.</think><tool>get_caption((9,9))</tool>"},
-        {"role": "user", "content": walk[5]["content"]},
+        {"role": "user", "content": trajectory[5]["content"]},
         {"role": "assistant", "content": '<think>Ask.</think><tool>video_qa((2,3,1), "who?")</tool>'},
         {"role": "user", "content": "<information>nobody</information>"},
         {"role": "assistant", "content": "<think>So.</think><answer>B</answer>"},
     ]  # fmt: skip
 
 
-def test_the_template_keeps_every_turn_and_its_prefix(walk):
-    plain = to_tagged(walk, GRID)
+def test_the_template_keeps_every_turn_and_its_prefix(trajectory):
+    plain = to_tagged(trajectory, GRID)
     whole, spans = render_jinja_template([plain], chat_template=tagged_template(), return_assistant_tokens_mask=True)
     for count in range(1, len(plain)):
         before, _ = render_jinja_template([plain[:count]], chat_template=tagged_template())

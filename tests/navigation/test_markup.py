@@ -73,10 +73,10 @@ def hostile_world(folder, text):
     return store
 
 
-class Walker:
+class Navigator:
     """Opens, asks, calls wrongly and answers, quoting the text."""
 
-    name = "walker"
+    name = "navigator"
 
     def __init__(self, text):
         self.text = text
@@ -102,7 +102,7 @@ async def test_an_episode_has_the_same_control_tokens_whatever_the_data(
     for each in ("harmless", text):
         store = hostile_world(tmp_path_factory.mktemp("world"), each)
         question = make_question(question=f"q {each}", options=[each, "b", each, "d"], clue_intervals=[], duration=90.0)
-        trajectory = await run(Walker(each), NavigationEnvironment(store), question, Limits(turns=5))
+        trajectory = await run(Navigator(each), NavigationEnvironment(store), question, Limits(turns=5))
         assert len(trajectory.visits) == 3
         counts.append(controls(tokenizer, trajectory.messages))
     assert counts[0] == counts[1]

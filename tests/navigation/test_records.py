@@ -134,7 +134,7 @@ BAD_TRAJECTORIES = [
 
 def assert_names(error, file, field):
     assert (error.source, error.field) == (file, field)
-    assert error.mend
+    assert error.hint
     assert str(error).startswith(f"{file}: {field} is ")
     assert len(str(error)) < 400
 
@@ -160,8 +160,8 @@ def test_a_bad_tree_is_named(key, value, field, tmp_path):
 @pytest.mark.parametrize(("field", "value"), BAD_TRAJECTORIES)
 def test_a_bad_trajectory_is_named(field, value):
     with pytest.raises(InputError) as caught:
-        Trajectory.from_dict(TRAJECTORY | {field: value}, "walks.jsonl:2")
-    assert_names(caught.value, "walks.jsonl:2", field)
+        Trajectory.from_dict(TRAJECTORY | {field: value}, "episodes.jsonl:2")
+    assert_names(caught.value, "episodes.jsonl:2", field)
 
 
 @pytest.mark.parametrize(
@@ -218,12 +218,12 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
     "value", [10**5000, "x" * 10**6, object(), None, "\n\x1b[31m"], ids=["int", "text", "object", "none", "control"]
 )
 def test_an_input_error_is_one_short_line_and_crosses_processes(value):
-    error = InputError("file", "field", value, "mend it")
+    error = InputError("file", "field", value, "fix it")
     assert "\n" not in str(error)
     assert "\x1b" not in str(error)
     assert len(str(error)) < 120
-    again = pickle.loads(pickle.dumps(InputError("file", "field", 1, "mend it")))
-    assert (str(again), again.field) == ("file: field is 1: mend it", "field")
+    again = pickle.loads(pickle.dumps(InputError("file", "field", 1, "fix it")))
+    assert (str(again), again.field) == ("file: field is 1: fix it", "field")
 
 
 def test_lines_in_a_segment(make_tree):

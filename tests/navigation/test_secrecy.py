@@ -26,7 +26,7 @@ letters = st.sampled_from("ABCD")
 
 
 class Recorder:
-    """Walks one fixed way and keeps a picture of all it was shown."""
+    """Episodes one fixed way and keeps a picture of all it was shown."""
 
     name = "recorder"
 

@@ -1,7 +1,8 @@
-"""Every walk of up to five visits on small trees: none totals more than the shortest right one.
+"""Every episode of up to five visits on small trees: none totals more than the shortest right one.
 
-Walks that differ only by swapping sibling subtrees with the same clue, none of them touched yet, have the same total;
-one of each kind is scored. `test_symmetry_loses_no_total` checks that against enumeration without any such saving.
+Episodes that differ only by swapping sibling subtrees with the same clue, none of them touched yet, have the same
+total; one of each kind is scored. `test_symmetry_loses_no_total` checks that against enumeration without any such
+saving.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,8 +31,8 @@ def clue_inside(grid: TimeGrid, path: Address, clues: Sequence[Interval]) -> tup
     return tuple(sorted((round(begin, 6), round(end, 6)) for begin, end in parts if end > begin))
 
 
-class Walks:
-    """All walks on a grid, one of each kind under the symmetries that fix the clues."""
+class Trajectories:
+    """All episodes on a grid, one of each kind under the symmetries that fix the clues."""
 
     def __init__(self, grid: TimeGrid, clues: Sequence[Interval]) -> None:
         self.grid = grid
@@ -107,7 +108,7 @@ MIXES = {
 Case = tuple[list[tuple[Address, float, float]], list[Address], list[str]]
 NAVIGATION, INTERVAL = list(MIXES)[:2], list(MIXES)[2:]
 
-# name: (segments with the share of each that is clue, the shortest right walk, the configs it is shortest for)
+# name: (segments with the share of each that is clue, the shortest right episode, the configs it is shortest for)
 CASES: dict[str, Case] = {
     "one leaf": ([((2, 2, 2), 0, 1)], [(2, 2, 2)], list(MIXES)),
     "inside one leaf": ([((3, 1, 2), 0.3, 0.5)], [(3, 1, 2)], list(MIXES)),
@@ -138,7 +139,7 @@ def clues_of(grid: TimeGrid, parts: Sequence[tuple[Address, float, float]]) -> l
 
 
 def check(case: str, length: int) -> int:
-    """Scores every kind of walk; returns how many there were."""
+    """Scores every kind of episode; returns how many there were."""
     parts, shortest, names = CASES[case]
     grid = small_grid(3, 3)
     clues = clues_of(grid, parts)
@@ -147,7 +148,7 @@ def check(case: str, length: int) -> int:
     best = [total(mix, grid, question, captions(*shortest)) for mix in mixes]
     needed = leaves_of(grid, shortest)
     count = 0
-    for visits in Walks(grid, clues).up_to(length):
+    for visits in Trajectories(grid, clues).up_to(length):
         count += 1
         for mix, most in zip(mixes, best, strict=True):
             value = total(mix, grid, question, visits)
@@ -160,24 +161,24 @@ def check(case: str, length: int) -> int:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_walk_totals_more_than_the_shortest_right_one(case: str) -> None:
+def test_no_episode_totals_more_than_the_shortest_right_one(case: str) -> None:
     assert check(case, length=3) > 1_000
 
 
-def test_no_walk_of_five_visits_totals_more_than_the_right_leaf() -> None:
+def test_no_episode_of_five_visits_totals_more_than_the_right_leaf() -> None:
     parts, shortest, _ = CASES["one leaf"]
     grid = small_grid(3, 3)
     question = ask(grid, clues_of(grid, parts))
     mix = RewardMix.from_config()
     most = total(mix, grid, question, captions(*shortest))
-    values = [total(mix, grid, question, visits) for visits in Walks(grid, question.clue_intervals).up_to(5)]
+    values = [total(mix, grid, question, visits) for visits in Trajectories(grid, question.clue_intervals).up_to(5)]
     assert len(values) > 400_000
     assert max(values) <= most + 1e-9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_no_walk_of_five_visits_totals_more_than_the_shortest_right_one(case: str) -> None:
+def test_no_episode_of_five_visits_totals_more_than_the_shortest_right_one(case: str) -> None:
     assert check(case, length=5) > 300_000
 
 
@@ -193,7 +194,7 @@ def test_symmetry_loses_no_total(width: int, name: str) -> None:
     }
     some = {
         round(total(mix, grid, question, visits), 9)
-        for visits in Walks(grid, question.clue_intervals).up_to(4)
+        for visits in Trajectories(grid, question.clue_intervals).up_to(4)
         if all(visit.tool == GET_CAPTION for visit in visits)
     }
     assert some == every
@@ -207,13 +208,13 @@ def test_every_depth_and_width_up_to_three() -> None:
             for config in MIXES.values():
                 mix = RewardMix.from_config(config)
                 most = total(mix, grid, question, captions(leaf))
-                for visits in Walks(grid, question.clue_intervals).up_to(4):
+                for visits in Trajectories(grid, question.clue_intervals).up_to(4):
                     value = total(mix, grid, question, visits)
                     assert value <= most + 1e-9
                     assert value < most - 1e-9 or is_coarse_to_fine(visits, {leaf})
 
 
-def test_every_shipped_config_prefers_the_shortest_right_walk() -> None:
+def test_every_shipped_config_prefers_the_shortest_right_episode() -> None:
     """The reproduction of the official score aside, and whatever else a config switches off."""
     grid = small_grid(3, 3)
     question = ask(grid, [grid.interval((2, 2, 2))])
@@ -224,7 +225,7 @@ def test_every_shipped_config_prefers_the_shortest_right_walk() -> None:
             continue
         mix = RewardMix.from_config(config)
         most = total(mix, grid, question, captions((2, 2, 2)))
-        for visits in Walks(grid, question.clue_intervals).up_to(3):
+        for visits in Trajectories(grid, question.clue_intervals).up_to(3):
             assert total(mix, grid, question, visits) <= most + 1e-9, file
 
 
@@ -233,6 +234,8 @@ def test_the_official_score_is_best_for_repeating() -> None:
     grid = small_grid(3, 3)
     question = ask(grid, clues_of(grid, parts))
     mix = RewardMix.from_config({"grounding": {"measure": "official"}, "visit_cost": None})
-    best = max(Walks(grid, question.clue_intervals).up_to(3), key=lambda visits: total(mix, grid, question, visits))
+    best = max(
+        Trajectories(grid, question.clue_intervals).up_to(3), key=lambda visits: total(mix, grid, question, visits)
+    )
     assert best == captions(*shortest * 3)
     assert total(mix, grid, question, best) > total(mix, grid, question, captions(*shortest)) + 1

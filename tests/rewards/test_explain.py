@@ -23,7 +23,7 @@ def accounts(visits: list[Visit], letter: str = "B", mix: RewardMix | None = Non
 def test_gains_and_charges_add_up_to_the_breakdown(visits, letter) -> None:
     breakdown, rows = accounts(visits, letter)
     assert [row.visit for row in rows] == visits
-    assert sum(row.gain for row in rows) == pytest.approx(breakdown.walk.earned)
+    assert sum(row.gain for row in rows) == pytest.approx(breakdown.tally.earned)
     paid = breakdown.weights["visit_cost"] * (breakdown.parts["visit_cost"] or 0)
     assert sum(row.charge for row in rows) == pytest.approx(paid)
 

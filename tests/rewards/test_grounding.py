@@ -86,32 +86,32 @@ def brute_navigation_f1(grid: TimeGrid, clue: set[int], opened: list[SegmentPath
 @given(scenes())
 @settings(max_examples=300, deadline=None)
 def test_measures_equal_a_discretisation_of_time(scene: tuple[TimeGrid, Intervals, list[Visit]]) -> None:
-    grid, intervals, walk = scene
+    grid, intervals, tally = scene
     time, clue = ClueTime(intervals, grid), cells(grid, intervals)
-    opened = [visit.path for visit in walk if visit.tool == GET_CAPTION]
+    opened = [visit.path for visit in tally if visit.tool == GET_CAPTION]
     assert time.total == pytest.approx(len(clue))
     for path in opened:
         start, stop, _, _ = time.places[path]
         assert time.within(start, stop) == pytest.approx(len(segment_cells(grid, path) & clue), abs=1e-9)
         assert stop - start == pytest.approx(len(segment_cells(grid, path)))
     if not clue:
-        assert interval_f1(walk, time) is coverage(walk, time) is navigation_f1(walk, time) is None
+        assert interval_f1(tally, time) is coverage(tally, time) is navigation_f1(tally, time) is None
         return
     union = set().union(*(segment_cells(grid, path) for path in opened))
-    assert interval_f1(walk, time) == pytest.approx(2 * len(union & clue) / (len(union) + len(clue)))
-    assert coverage(walk, time) == pytest.approx(brute_coverage(grid, clue, opened))
-    assert navigation_f1(walk, time) == pytest.approx(brute_navigation_f1(grid, clue, opened))
+    assert interval_f1(tally, time) == pytest.approx(2 * len(union & clue) / (len(union) + len(clue)))
+    assert coverage(tally, time) == pytest.approx(brute_coverage(grid, clue, opened))
+    assert navigation_f1(tally, time) == pytest.approx(brute_navigation_f1(grid, clue, opened))
 
 
 @given(scenes(), st.randoms(use_true_random=False))
 @settings(deadline=None)
 def test_measures_lie_in_the_unit_interval_and_two_ignore_the_order(scene, random) -> None:
-    grid, intervals, walk = scene
+    grid, intervals, tally = scene
     time = ClueTime(intervals, grid)
     assume(time.total > 0)
-    shuffled = random.sample(walk, len(walk))
+    shuffled = random.sample(tally, len(tally))
     for measure in (interval_f1, coverage, navigation_f1):
-        value = measure(walk, time)
+        value = measure(tally, time)
         assert value is not None
         assert 0 <= value <= 1
         if measure is not navigation_f1:
@@ -121,21 +121,21 @@ def test_measures_lie_in_the_unit_interval_and_two_ignore_the_order(scene, rando
 @given(scenes(), st.data())
 @settings(deadline=None)
 def test_what_tells_nothing_new_never_raises_a_measure(scene, data) -> None:
-    grid, intervals, walk = scene
+    grid, intervals, tally = scene
     time = ClueTime(intervals, grid)
     assume(time.total > 0)
-    opened = [visit.path for visit in walk if visit.tool == GET_CAPTION]
+    opened = [visit.path for visit in tally if visit.tool == GET_CAPTION]
     extra = data.draw(paths(grid))
     misses = seconds_in(time, extra) == 0
     late = any(path[: len(extra)] == extra for path in opened)
     assume(misses or late)
-    longer = [*walk, Visit(GET_CAPTION, extra)]
-    assert navigation_f1(longer, time) <= navigation_f1(walk, time)
+    longer = [*tally, Visit(GET_CAPTION, extra)]
+    assert navigation_f1(longer, time) <= navigation_f1(tally, time)
     if misses:
-        assert interval_f1(longer, time) <= interval_f1(walk, time) + 1e-12
-        assert coverage(longer, time) == pytest.approx(coverage(walk, time))
+        assert interval_f1(longer, time) <= interval_f1(tally, time) + 1e-12
+        assert coverage(longer, time) == pytest.approx(coverage(tally, time))
     if extra in opened:
-        assert interval_f1(longer, time) == interval_f1(walk, time)
+        assert interval_f1(longer, time) == interval_f1(tally, time)
 
 
 @given(grids().filter(lambda grid: grid.depth > 1), st.data())
@@ -144,11 +144,11 @@ def test_a_child_does_not_launder_a_wrong_segment(grid: TimeGrid, data) -> None:
     """With the wrong segment opened first, opening one of its children never beats not opening the child."""
     leaf = grid.path(data.draw(st.integers(0, grid.width**grid.depth - 1)), grid.depth)
     time = ClueTime([grid.interval(leaf)], grid)
-    walk = data.draw(visits(grid))
+    tally = data.draw(visits(grid))
     wide = [path for path in grid.paths() if not grid.is_leaf(path) and seconds_in(time, path) == 0]
     wrong = data.draw(st.sampled_from(wide))
     child = (*wrong, data.draw(st.integers(1, grid.width)))
-    before = [*walk, Visit(GET_CAPTION, wrong)]
+    before = [*tally, Visit(GET_CAPTION, wrong)]
     after = [*before, Visit(GET_CAPTION, child)]
     assert navigation_f1(after, time) <= navigation_f1(before, time)
     assert interval_f1(after, time) <= interval_f1(before, time) + 1e-12
@@ -161,12 +161,12 @@ def test_interval_f1_moves_continuously_with_the_clue(grid: TimeGrid, data) -> N
     length = data.draw(st.floats(0.1, grid.duration))
     begin = data.draw(st.floats(0, grid.duration - length))
     shift = data.draw(st.floats(0, grid.leaf_length, exclude_max=True))
-    walk = data.draw(visits(grid))
+    tally = data.draw(visits(grid))
     here = ClueTime([(begin, begin + length)], grid)
     there = ClueTime([(begin + shift, begin + shift + length)], grid)
     assume(there.total > 0)
     bound = 4 * shift / min(here.total, there.total)
-    assert abs(interval_f1(walk, here) - interval_f1(walk, there)) <= bound + 1e-9
+    assert abs(interval_f1(tally, here) - interval_f1(tally, there)) <= bound + 1e-9
 
 
 def test_merge_joins_what_touches_and_drops_what_has_no_length() -> None:
@@ -178,7 +178,7 @@ def test_merge_joins_what_touches_and_drops_what_has_no_length() -> None:
 
 
 @pytest.mark.parametrize(
-    ("walk", "value"),
+    ("episode", "value"),
     [
         ([(2, 1)], 2 * 1 * (1 / 3) / (4 / 3)),
         ([(2, 1), (2, 1, 1)], 1.0),
@@ -189,10 +189,10 @@ def test_merge_joins_what_touches_and_drops_what_has_no_length() -> None:
         ([], 0.0),
     ],
 )
-def test_navigation_f1_by_hand(walk: list[SegmentPath], value: float) -> None:
+def test_navigation_f1_by_hand(tally: list[SegmentPath], value: float) -> None:
     grid = TimeGrid(270.0, 3, 3)
     time = ClueTime([grid.interval((2, 1, 1))], grid)
-    assert navigation_f1([Visit(GET_CAPTION, path) for path in walk], time) == pytest.approx(value)
+    assert navigation_f1([Visit(GET_CAPTION, path) for path in tally], time) == pytest.approx(value)
 
 
 def test_a_visit_outside_the_grid_is_named() -> None:

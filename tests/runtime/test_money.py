@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from navigation import InputError
-from runtime import Budget, OutOfMoney, PriceTable, Usage
+from runtime import Budget, BudgetExceeded, PriceTable, Usage
 
 
 def test_usage_adds_up_and_round_trips():
@@ -49,11 +49,11 @@ async def test_money_in_flight_is_set_aside():
     assert not fourth.done()
     budget.settle(second, 0.4)
     budget.settle(third.result(), 0.3)
-    with pytest.raises(OutOfMoney, match=r"next request may cost 0\.4000"):
+    with pytest.raises(BudgetExceeded, match=r"next request may cost 0\.4000"):
         await fourth
     assert budget.spent == pytest.approx(1.0)
 
 
 async def test_money_of_earlier_runs_counts():
-    with pytest.raises(OutOfMoney):
+    with pytest.raises(BudgetExceeded):
         await Budget(limit=1.0, spent=0.9).reserve(0.2)

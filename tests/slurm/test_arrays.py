@@ -78,7 +78,7 @@ def test_captions_through_datatrove(slurm, stub, clips, tmp_path, local_trees):
     assert trees(out) == local_trees
 
 
-def test_trace_array_writes_the_walks_of_a_local_run(slurm, stub, corpus, tmp_path):
+def test_trace_array_writes_the_episodes_of_a_local_run(slurm, stub, corpus, tmp_path):
     address = stub("teacher", str(corpus), "--latency", "0.02")
     job = slurm.submit(
         tmp_path, "traces.sbatch", "--temperature", "0", "--in-flight", "4", sbatch=("--array=0-1",),

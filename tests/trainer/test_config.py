@@ -55,7 +55,7 @@ def test_a_flag_wins_over_the_file(tmp_path):
         ("data: here\nlearning_rte: 1\n", [], "learning_rte.*learning_rate"),
         ("data: here\n", ["--learnin_rate", "1"], "--learnin_rate.*learning_rate"),
         ("- data\n", [], "mapping"),
-        ("data: [\n", [], "mend the YAML"),
+        ("data: [\n", [], "fix the YAML"),
     ],
 )
 def test_bad_options_name_the_mend(tmp_path, text, arguments, message):

@@ -67,5 +67,5 @@ def test_trees_are_found_in_the_folder_and_beside_it(traces, tmp_path):
     assert video in arguments.navigation_traces.trees
 
 
-def test_a_folder_with_walks_is_a_traces_folder(traces):
+def test_a_folder_with_episodes_is_a_traces_folder(traces):
     assert isinstance(open_data(traces, SHARE), TracesFolder)

@@ -9,7 +9,7 @@ from navigation import EnvironmentFactory, InputError, Status, TreeStore, run
 from trainer.data import TracesFolder
 from trainer.local_policy import LocalPolicy
 
-WALKS = {
+TRAJECTORIES = {
     "native": (
         '<think>\nLook.\n</think>\n\n<tool_call>\n{"name": "get_caption", "arguments": {"segment": [1, 2]}}\n'
         "</tool_call><|im_end|>",
@@ -49,23 +49,23 @@ def play(traces, base, question, monkeypatch):
     return played
 
 
-@pytest.mark.parametrize("protocol", WALKS)
+@pytest.mark.parametrize("protocol", TRAJECTORIES)
 def test_ids_are_appended_and_spell_the_conversation(play, protocol):
-    walk, policy, asked = play(WALKS[protocol], protocol=protocol)
-    assert (walk.status, walk.prediction, walk.refused) == (Status.ANSWERED, "B", 1)
-    assert [list(visit.path) for visit in walk.visits] == [[1, 2]]
-    assert [message.get("reasoning_content") for message in walk.messages if message["role"] == "assistant"] == [
+    episode, policy, asked = play(TRAJECTORIES[protocol], protocol=protocol)
+    assert (episode.status, episode.prediction, episode.refused) == (Status.ANSWERED, "B", 1)
+    assert [list(visit.path) for visit in episode.visits] == [[1, 2]]
+    assert [message.get("reasoning_content") for message in episode.messages if message["role"] == "assistant"] == [
         "Look.", "Beyond.", "So."
     ]  # fmt: skip
-    said = [policy.tokenizer(turn, add_special_tokens=False)["input_ids"] for turn in WALKS[protocol]]
+    said = [policy.tokenizer(turn, add_special_tokens=False)["input_ids"] for turn in TRAJECTORIES[protocol]]
     for number in (1, 2):
         before = asked[number - 1] + said[number - 1]
         assert asked[number][: len(before)] == before
     text = policy.tokenizer.decode(asked[-1])
-    task_messages = walk.messages[:-1]
+    task_messages = episode.messages[:-1]
     if protocol == "native":
         rendered = policy.tokenizer.apply_chat_template(
-            task_messages, tools=walk.tools, tokenize=False, add_generation_prompt=True
+            task_messages, tools=episode.tools, tokenize=False, add_generation_prompt=True
         )
         assert text == rendered
     else:
@@ -81,20 +81,20 @@ def test_a_tagged_checkpoint_takes_the_system_prompt_it_was_trained_under(play, 
     width = TreeStore(traces / "trees")[question.video_id].grid.width
     path = tmp_path / "system.txt"
     path.write_text("Width is {width}.")
-    _, policy, asked = play(WALKS["tagged"], protocol="tagged", system_prompt=str(path))
+    _, policy, asked = play(TRAJECTORIES["tagged"], protocol="tagged", system_prompt=str(path))
     assert policy.tokenizer.decode(asked[0]).startswith(f"<|im_start|>system\nWidth is {width}.<|im_end|>")
-    _, policy, asked = play(WALKS["tagged"], protocol="tagged")
+    _, policy, asked = play(TRAJECTORIES["tagged"], protocol="tagged")
     assert tagged_system().replace("{width}", str(width)) in policy.tokenizer.decode(asked[0])
 
 
 def test_what_cannot_be_read_ends_the_episode_as_unparsable(play):
-    walk, _, _ = play(["<think>Hm.</think><tool>open the door</tool><|im_end|>"], protocol="tagged")
-    assert walk.status is Status.UNPARSABLE
+    episode, _, _ = play(["<think>Hm.</think><tool>open the door</tool><|im_end|>"], protocol="tagged")
+    assert episode.status is Status.UNPARSABLE
 
 
 def test_a_turn_cut_by_the_budget_is_truncated(play):
-    walk, _, _ = play(["<think>Hm. And on"], protocol="tagged")
-    assert walk.status is Status.OUT_OF_TOKENS
+    episode, _, _ = play(["<think>Hm. And on"], protocol="tagged")
+    assert episode.status is Status.OUT_OF_TOKENS
 
 
 def test_nothing_is_written_past_the_model_s_context(play):

@@ -53,7 +53,7 @@ async function openVideo(key) {
   $("tree-title").textContent = tree.name;
   $("shape").textContent = `${clock(tree.duration)}, ${tree.depth} levels of ${tree.width}`;
   $("notes").replaceChildren(...tree.notes.map((note) => element("li", note)));
-  for (const id of ["answer", "segment", "walk"]) $(id).hidden = true;
+  for (const id of ["answer", "segment", "episode"]) $(id).hidden = true;
   timeline.show(tree);
   asked = new Map();
   say("Ask a question, or click a segment to look at it.");
@@ -76,7 +76,7 @@ async function showSegment(path) {
     return;
   }
   if (at !== tree || timeline.picked.join("-") !== path.join("-")) return;
-  $("segment-caption").textContent = segment.known ? segment.caption : "Not captioned yet: no walk has opened it.";
+  $("segment-caption").textContent = segment.known ? segment.caption : "Not captioned yet: no episode has opened it.";
   for (const [query, reply] of asked.get(path.join("-")) || []) {
     $("segment-asked").append(element("p", `Asked: ${query}`, "call"), element("p", reply, "reply"));
   }
@@ -159,7 +159,7 @@ const on = {
     const earlier = document.createElement("li");
     earlier.append(element("b", event.question), element("span", text));
     $("earlier-list").prepend(earlier);
-    say(event.text ? "Answered." : "The walk ended without an answer.");
+    say(event.text ? "Answered." : "The episode ended without an answer.");
   },
   error(event) {
     say(event.message, "error");
@@ -202,7 +202,7 @@ async function askQuestion() {
   asked = new Map();
   $("turns").replaceChildren();
   $("answer").hidden = true;
-  $("walk").hidden = false;
+  $("episode").hidden = false;
   const options = $("options").value.split("\n").map((line) => line.trim()).filter(Boolean);
   const body = JSON.stringify({ video: tree.key, question: $("question").value, options });
   try {

@@ -37,7 +37,7 @@ async def test_exit_codes_and_last_words(stubs, clips, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "mend"),
+    ("arguments", "fix"),
     [
         (["--model", "m"], "http://localhost:8000/v1"), (["--url", "http://h"], "give the name of the model"),
         (["--url", "http://h", "--model", "m", "--frames", "many"], "whole numbers"),
@@ -47,10 +47,10 @@ async def test_exit_codes_and_last_words(stubs, clips, tmp_path):
         (["--captioner", "annotations", "--annotations", "/nowhere.jsonl"], "No such file"),
     ],
 )  # fmt: skip
-async def test_wrong_commands_say_what_would_be_right(clips, tmp_path, arguments, mend):
+async def test_wrong_commands_say_what_would_be_right(clips, tmp_path, arguments, hint):
     result = await command(clips, tmp_path / "out", *arguments, "--quiet")
     assert result.exit_code == 2
-    assert mend in " ".join(result.output.split())
+    assert hint in " ".join(result.output.split())
 
 
 async def test_a_folder_that_cannot_be_written_is_said(clips, tmp_path):

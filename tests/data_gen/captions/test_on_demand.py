@@ -120,8 +120,8 @@ async def test_a_failure_is_raised_counted_and_not_kept(stubs, job_for, video):
         assert opened.usage.requests == 5
 
 
-class Walker:
-    name = "walker"
+class Navigator:
+    name = "navigator"
 
     async def reply(self, task, messages):
         turn = sum(message["role"] == "assistant" for message in messages)
@@ -130,17 +130,17 @@ class Walker:
         return Reply(answer_message("", "A"))
 
 
-async def test_an_episode_opens_segments_while_it_walks(stubs, job_for, video):
+async def test_an_episode_opens_segments_while_it_plays(stubs, job_for, video):
     server, address = await stubs()
     job = job_for(address)
     question = Question("q", "one", "What?", ("x", "y"), "A")
     async with Endpoint(job.endpoint) as endpoint:
         opened = await OnDemandCaptions.open(video, EndpointCaptioner(endpoint, job.settings), job.settings)
         await opened.captions_of(opened.tree.grid.paths(1))
-        walk = await run(Walker(), NavigationEnvironment({"one": opened.tree}), question)
-    assert [visit.path for visit in walk.visits] == [(2, 1), (2, 1, 1)]
+        trajectory = await run(Navigator(), NavigationEnvironment({"one": opened.tree}), question)
+    assert [visit.path for visit in trajectory.visits] == [(2, 1), (2, 1, 1)]
     assert server.stats["requests"] == 4
-    assert opened.tree.captions[(2, 1, 1)] in walk.messages[-2]["content"]
+    assert opened.tree.captions[(2, 1, 1)] in trajectory.messages[-2]["content"]
     assert sorted(opened.tree.captions) == [(1,), (2,), (2, 1), (2, 1, 1)]
     assert (1, 1) not in opened.tree.captions
 

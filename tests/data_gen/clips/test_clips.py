@@ -189,7 +189,7 @@ def make_tree(videos, duration=16.0):
     return CaptionTree("even", grid, dict.fromkeys(grid.paths(), "a clip"))
 
 
-async def test_walks_share_clips_and_answers(videos):
+async def test_episodes_share_clips_and_answers(videos):
     sent = []
 
     async def ask(key, make_messages):

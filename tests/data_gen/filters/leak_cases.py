@@ -14,8 +14,8 @@ PROMPT = (
 
 
 def transcript(steps):
-    """Messages of a walk from `(reasoning, path or letter)` pairs."""
-    messages = [{"role": "system", "content": "Walk the tree."}, {"role": "user", "content": PROMPT}]
+    """Messages of a trajectory from `(reasoning, path or letter)` pairs."""
+    messages = [{"role": "system", "content": "Trajectory the tree."}, {"role": "user", "content": PROMPT}]
     for reasoning, action in steps:
         if isinstance(action, str):
             messages.append(answer_message(reasoning, action))
@@ -27,7 +27,7 @@ def transcript(steps):
 
 
 def said(text, place=1):
-    """A plain walk into which one sentence is put."""
+    """A plain trajectory into which one sentence is put."""
     steps = [
         ["The beach may have a ball, so I open [3].", (3,)],
         ["Its second part comes next.", (3, 2)],
@@ -87,7 +87,7 @@ TUNED = [
     (False, said("The summary of [3] speaks of a child.")),
     (False, said("A sign gives a clue about the time.")),
     (False, said("The answer must be somewhere in the third quarter.", 0)),
-    (False, said("The user of the phone walks away.")),
+    (False, said("The user of the phone trajectories away.")),
     (False, transcript([("Part two.", (3, 2)), ("Next in time.", (3, 3)), ("Blue.", "B")])),
     (False, transcript([("Beach.", (3,)), ("The end of it.", (3, 4)), ("On to [4, 1].", (4, 1)), ("Blue.", "B")])),
     (False, transcript([("Beach, part 2.", (3, 2)), ("[3, 2, 4] is its end.", (3, 2, 4)), ("Blue.", "B")])),

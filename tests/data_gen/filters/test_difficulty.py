@@ -10,16 +10,21 @@ from data_gen.filters import pass_rates
 from navigation import Status, Trajectory, read_questions
 
 
-def walk(question, sample, correct=False, status=Status.ANSWERED):
+def trajectory(question, sample, correct=False, status=Status.ANSWERED):
     return Trajectory(f"{question}#{sample}", question, "v", [], [], "A", correct, status, [])
 
 
 def test_rates_count_right_answers_and_leave_out_what_failed():
-    walks = [
-        walk("a", 0, True), walk("a", 1), walk("a", 2, True), walk("a", 3, status=Status.FAILED),
-        walk("b", 0, status=Status.FAILED), walk("c", 0, status=Status.OUT_OF_TURNS), walk("d", 0, True),
-    ]  # fmt: skip
-    assert pass_rates(walks) == {"a": pytest.approx(2 / 3), "c": 0.0, "d": 1.0}
+    trajectories = [
+        trajectory("a", 0, True),
+        trajectory("a", 1),
+        trajectory("a", 2, True),
+        trajectory("a", 3, status=Status.FAILED),
+        trajectory("b", 0, status=Status.FAILED),
+        trajectory("c", 0, status=Status.OUT_OF_TURNS),
+        trajectory("d", 0, True),
+    ]
+    assert pass_rates(trajectories) == {"a": pytest.approx(2 / 3), "c": 0.0, "d": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +45,11 @@ def test_the_command_rates_every_question_and_goes_on_where_it_was(corpus, tmp_p
     rates = json.loads((tmp_path / "pass_rates.json").read_text())
     assert set(rates) == {question.id for question in read_questions(corpus / "questions.jsonl")}
     assert all(rate * 5 == pytest.approx(round(rate * 5)) for rate in rates.values())
-    walks = (tmp_path / "trajectories.jsonl").read_bytes()
-    # As after a kill: half of the walks, the last one torn.
-    (tmp_path / "trajectories.jsonl").write_bytes(walks[: len(walks) // 2])
+    trajectories = (tmp_path / "trajectories.jsonl").read_bytes()
+    # As after a kill: half of the trajectories, the last one torn.
+    (tmp_path / "trajectories.jsonl").write_bytes(trajectories[: len(trajectories) // 2])
     assert difficulty(corpus, tmp_path, *options).exit_code == 0
-    assert (tmp_path / "trajectories.jsonl").read_bytes() == walks
+    assert (tmp_path / "trajectories.jsonl").read_bytes() == trajectories
     assert json.loads((tmp_path / "pass_rates.json").read_text()) == rates
 
 

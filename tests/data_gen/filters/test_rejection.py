@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_gen.filters import FilterReport, FilterSettings, NearDuplicates, faults, filter_walks
+from data_gen.filters import FilterReport, FilterSettings, NearDuplicates, faults, filter_trajectories
 from data_gen.filters.near_duplicates import shingles
 from navigation import (
     CaptionTree,
@@ -27,7 +27,7 @@ def make(paths=((2, 1), (2, 1, 1)), letter="B", number=0, question=QUESTION, hin
     for path in paths:
         messages.append(assistant_message(reasoning, calls=[("get_caption", {"segment": list(path)})]))
         messages.append({"role": "tool", "name": "get_caption", "content": "a ball"})
-    messages.append(answer_message(f"It is blue, walk {number}.", letter))
+    messages.append(answer_message(f"It is blue, trajectory {number}.", letter))
     visits = [Visit("get_caption", path) for path in paths]
     return Trajectory(
         f"{question.id}#{number}", question.id, "v", messages, [], letter, letter == question.answer, Status.ANSWERED,
@@ -35,11 +35,11 @@ def make(paths=((2, 1), (2, 1, 1)), letter="B", number=0, question=QUESTION, hin
     )  # fmt: skip
 
 
-def reasons(walk, question=QUESTION, **settings):
-    return faults(walk, question, GRID, FilterSettings(**settings))
+def reasons(trajectory, question=QUESTION, **settings):
+    return faults(trajectory, question, GRID, FilterSettings(**settings))
 
 
-def test_a_sound_walk_has_no_fault():
+def test_a_sound_episode_has_no_fault():
     assert reasons(make()) == []
 
 
@@ -53,19 +53,19 @@ def test_each_fault_is_found_and_can_be_allowed():
     assert reasons(make(paths=((2, 1), (2, 1), (3, 1)), refused=2), repeats=False, void_turns=False) == []
 
 
-def test_walks_with_more_hints_than_allowed_are_dropped():
+def test_episodes_with_more_hints_than_allowed_are_dropped():
     assert reasons(make(hints=2), most_hints=1) == ["hinted"]
     assert reasons(make(hints=1), most_hints=1) == reasons(make(hints=9)) == []
 
 
-def test_a_walk_without_hints_cannot_leak():
+def test_a_episode_without_hints_cannot_leak():
     assert reasons(make(hints=0, reasoning="The hint says so.")) == []
 
 
-def test_an_unfinished_walk_is_not_answered():
-    walk = make()
-    walk.status = Status.OUT_OF_TURNS
-    assert reasons(walk) == ["not_answered"]
+def test_an_unfinished_episode_is_not_answered():
+    trajectory = make()
+    trajectory.status = Status.OUT_OF_TURNS
+    assert reasons(trajectory) == ["not_answered"]
 
 
 def test_a_segment_that_only_touches_the_clue_does_not_count():
@@ -108,27 +108,34 @@ def trees(tmp_path):
     return store
 
 
-def chosen(walks, trees, **settings):
+def chosen(trajectories, trees, **settings):
     report = FilterReport()
-    kept = filter_walks(walks, {"q": QUESTION}, trees, FilterSettings(**settings), report)
-    return [walk.id for walk in kept], report
+    kept = filter_trajectories(trajectories, {"q": QUESTION}, trees, FilterSettings(**settings), report)
+    return [trajectory.id for trajectory in kept], report
 
 
 def test_first_shortest_and_all_are_kept_as_asked(trees):
-    walks = [
+    trajectories = [
         make(letter="A", number=0), make(((2, 1), (2, 1, 1), (2, 1, 2)), number=1), make(((2, 1),), number=2),
         make(((2, 1), (2, 1, 1)), number=3),
     ]  # fmt: skip
-    assert chosen(walks, trees, keep="first")[0] == ["q#1"]
-    assert chosen(walks, trees, keep="shortest")[0] == ["q#2"]
-    assert chosen(walks, trees, keep="all")[0] == ["q#1", "q#2", "q#3"]
+    assert chosen(trajectories, trees, keep="first")[0] == ["q#1"]
+    assert chosen(trajectories, trees, keep="shortest")[0] == ["q#2"]
+    assert chosen(trajectories, trees, keep="all")[0] == ["q#1", "q#2", "q#3"]
 
 
 def test_the_report_adds_up(trees):
-    walks = [make(letter="A"), make(()), make(((1, 1),)), make(((2, 1), (2, 1)), refused=1), make(), make(number=5)]
-    kept, report = chosen(walks, trees, keep="all")
-    assert (report.walks, report.kept, len(kept)) == (6, 1, 1)
-    assert sum(report.dropped.values()) + report.kept == report.walks
+    trajectories = [
+        make(letter="A"),
+        make(()),
+        make(((1, 1),)),
+        make(((2, 1), (2, 1)), refused=1),
+        make(),
+        make(number=5),
+    ]
+    kept, report = chosen(trajectories, trees, keep="all")
+    assert (report.trajectories, report.kept, len(kept)) == (6, 1, 1)
+    assert sum(report.dropped.values()) + report.kept == report.trajectories
     assert report.found["void_turns"] == report.found["repeats"] == 1
     assert report.dropped["near_duplicate"] == 1
     assert (report.right, report.closed_book, report.closed_book_share) == (5, 2, 0.4)
@@ -136,13 +143,13 @@ def test_the_report_adds_up(trees):
 
 def test_an_unknown_question_and_an_unsorted_file_are_refused(trees):
     with pytest.raises(InputError, match="question_id"):
-        list(filter_walks([make()], {}, trees))
+        list(filter_trajectories([make()], {}, trees))
     other = Question("p", "v", "?", ("a", "b"), "B", (), 640.0)
     with pytest.raises(InputError, match="sort"):
-        list(filter_walks([make(), make(question=other), make()], {"q": QUESTION, "p": other}, trees))
+        list(filter_trajectories([make(), make(question=other), make()], {"q": QUESTION, "p": other}, trees))
 
 
-def test_near_duplicates_are_walks_of_one_question_that_say_nearly_the_same():
+def test_near_duplicates_are_episodes_of_one_question_that_say_nearly_the_same():
     seen = NearDuplicates(0.9)
     assert not seen.add(make())
     assert seen.add(make(reasoning="Other words altogether, the same steps."))
@@ -158,9 +165,9 @@ def test_near_duplicates_are_walks_of_one_question_that_say_nearly_the_same():
 def test_shingles_are_the_runs_of_three_words_whatever_stands_between(words, data):
     between = st.sampled_from([" ", ", ", ".\n", " - "])
     reasoning = "".join(word + data.draw(between) for word in words)
-    walk, plain = make((), reasoning=reasoning), make((), reasoning=reasoning)
-    walk.messages[-1]["reasoning_content"] = reasoning
+    trajectory, plain = make((), reasoning=reasoning), make((), reasoning=reasoning)
+    trajectory.messages[-1]["reasoning_content"] = reasoning
     plain.messages[-1]["reasoning_content"] = " ".join(words).lower()
     runs = {tuple(word.lower() for word in words[start : start + 3]) for start in range(max(1, len(words) - 2))}
-    assert len(shingles(walk)) == len(runs)
-    assert list(shingles(walk)) == list(shingles(plain))
+    assert len(shingles(trajectory)) == len(runs)
+    assert list(shingles(trajectory)) == list(shingles(plain))

@@ -44,7 +44,7 @@ def test_released_conversations_become_tool_calls():
         "conversations": [
             {"from": "system", "value": "s"}, {"from": "human", "value": "q"},
             {"from": "gpt", "value": "<think>a</think><tool>get_caption((2,5))</tool>"},
-            {"from": "human", "value": "a man walks"},
+            {"from": "human", "value": "a man trajectories"},
             {"from": "gpt", "value": "<think>b</think>\n<answer>B</answer>"},
         ]
     }  # fmt: skip
@@ -66,7 +66,7 @@ TEXTS = [
 
 
 def alpaca(turns):
-    """The released file's row for the first turns of a walk."""
+    """The released file's row for the first turns of a trajectory."""
     asked = [
         "Which hat?\nA. red\nB. blue\n",
         "Medium-level Caption …",
@@ -78,7 +78,7 @@ def alpaca(turns):
     return {**row, "system": "You are a reasoning assistant", "history": history}
 
 
-def test_alpaca_rows_become_walks_with_tool_replies():
+def test_alpaca_rows_become_episodes_with_tool_replies():
     (made,) = import_released_sft([alpaca(4)])
     roles = [message["role"] for message in made["messages"]]
     assert roles == ["system", "user", *["assistant", "tool"] * 3, "assistant"]
@@ -91,7 +91,7 @@ def test_alpaca_rows_become_walks_with_tool_replies():
     assert made["turns"] == 4
 
 
-def test_of_a_walk_that_is_there_once_a_turn_the_whole_one_is_kept():
+def test_of_a_episode_that_is_there_once_a_turn_the_whole_one_is_kept():
     rows = list(import_released_sft([alpaca(1), alpaca(3), alpaca(4), alpaca(2), alpaca(4)]))
     assert longest_only(rows) == [rows[2]]
 
@@ -102,7 +102,7 @@ def test_the_command_reads_published_files(tmp_path):
     (tmp_path / "sft.json").write_text(json.dumps([*map(alpaca, (1, 2, 3, 4)), {"instruction": "x", "output": "?"}]))
     result = CliRunner().invoke(app, ["import-released", str(tmp_path / "sft.json"), str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
-    assert "5 rows: 1 walks kept, 3 are earlier turns of one of them, 1 skipped" in result.output
+    assert "5 rows: 1 trajectories kept, 3 are earlier turns of one of them, 1 skipped" in result.output
     read = load_dataset(
         "parquet", data_files=str(tmp_path / "out/sft/train.parquet"), cache_dir=str(tmp_path / "cache")
     )

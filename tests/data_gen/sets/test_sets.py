@@ -26,18 +26,18 @@ from runtime.jsonl import read_rows
 
 @pytest.fixture(scope="module")
 def traces(tmp_path_factory):
-    """The expert's walks, one wrong, over twelve videos."""
+    """The expert's trajectories, one wrong, over twelve videos."""
     folder = tmp_path_factory.mktemp("traces")
     write_corpus(load(seed=2, videos=12, limit=48), folder)
     questions = list(read_questions(folder / "questions.jsonl"))
     expert, trees = Expert(questions, wander=0.3, verify=0.5), TreeStore(folder / "trees")
 
-    async def walk():
+    async def trajectory():
         return [await run(expert, NavigationEnvironment(trees), question) for question in questions]
 
-    walks = asyncio.run(walk())
-    walks[0].prediction, walks[0].correct = "Z", False
-    write_jsonl(folder / "trajectories.jsonl", (each.to_dict() for each in walks))
+    trajectories = asyncio.run(trajectory())
+    trajectories[0].prediction, trajectories[0].correct = "Z", False
+    write_jsonl(folder / "trajectories.jsonl", (each.to_dict() for each in trajectories))
     return folder
 
 
@@ -55,20 +55,23 @@ def loaded(traces, tmp_path):
 
 def test_load_dataset_gives_back_the_conversations(traces, loaded):
     report, read = loaded
-    walks = {row["id"]: row for row in read_rows(traces / "trajectories.jsonl")}
+    trajectories = {row["id"]: row for row in read_rows(traces / "trajectories.jsonl")}
     rows = [row for split in read["sft"].values() for row in split]
-    assert len(rows) == len(walks) - 1 == report.filter.kept
+    assert len(rows) == len(trajectories) - 1 == report.filter.kept
     # Arguments of two shapes in one column: neither gains a null for the key that it lacks.
-    assert {visit["tool"] for walk in walks.values() for visit in walk["visits"]} == {"get_caption", "video_qa"}
+    assert {visit["tool"] for trajectory in trajectories.values() for visit in trajectory["visits"]} == {
+        "get_caption",
+        "video_qa",
+    }
     for row in rows:
-        assert row["messages"] == walks[row["id"]]["messages"]
+        assert row["messages"] == trajectories[row["id"]]["messages"]
         shown = {"tools": TOOLS, "return_assistant_tokens_mask": True}
         loaded_text = render_jinja_template([row["messages"]], chat_template=chat_template(), **shown)
         assert loaded_text == render_jinja_template(
-            [walks[row["id"]]["messages"]], chat_template=chat_template(), **shown
+            [trajectories[row["id"]]["messages"]], chat_template=chat_template(), **shown
         )
-        assert row["tools"] == walks[row["id"]]["tools"]
-        assert row["visits"] == len(walks[row["id"]]["visits"])
+        assert row["tools"] == trajectories[row["id"]]["tools"]
+        assert row["visits"] == len(trajectories[row["id"]]["visits"])
 
 
 def test_rl_rows_hold_prompt_and_question(traces, loaded):
@@ -146,5 +149,5 @@ def test_the_pass_rate_is_a_column_and_filters_training_questions(traces, tmp_pa
 
 def test_nothing_left_is_an_error_and_leaves_no_files(traces, tmp_path):
     videos = {question.video_id for question in read_questions(traces / "questions.jsonl")}
-    with pytest.raises(InputError, match="no walk for training"):
+    with pytest.raises(InputError, match="no trajectory for training"):
         export_sets(traces, tmp_path / "sets", blocklist=Blocklist(videos))

@@ -32,7 +32,7 @@ def wrong(question):
     return next(letter for letter in "ABCD" if letter != question.answer)
 
 
-async def walk(world, script, **settings):
+async def play(world, script, **settings):
     question = world.questions[0]
     teacher = TeacherSettings("m", **settings)
     episode = TeacherEpisode(question, teacher, script)
@@ -44,7 +44,7 @@ async def walk(world, script, **settings):
 async def test_a_wrong_answer_brings_a_hint_that_the_saved_messages_do_not_hold(world):
     question = world.questions[0]
     script = Script(OPEN, answer(wrong(question)), OPEN.replace("1, 1", "1, 2"), answer(question.answer))
-    episode, trajectory = await walk(world, script)
+    episode, trajectory = await play(world, script)
     assert (episode.end, trajectory.correct, trajectory.teacher["hints"]) == (End.RIGHT, True, 1)
     assert "is wrong. Look at segment" in script.sent[2][-1]["content"]
     saved = str(trajectory.messages)
@@ -61,28 +61,28 @@ async def test_the_saved_prompt_is_the_one_all_policies_get(world):
     from navigation import initial_messages
 
     question = world.questions[0]
-    _, trajectory = await walk(world, Script(answer(question.answer)))
+    _, trajectory = await play(world, Script(answer(question.answer)))
     assert trajectory.messages[0] == initial_messages(question)[0]
     assert "<tool>" not in trajectory.messages[0]["content"]
 
 
 async def test_after_the_last_hint_a_wrong_answer_is_kept_as_wrong(world):
     letter = wrong(world.questions[0])
-    episode, trajectory = await walk(world, Script(*[answer(letter)] * 5))
+    episode, trajectory = await play(world, Script(*[answer(letter)] * 5))
     assert (episode.end, trajectory.correct, trajectory.status) == (End.WRONG, False, Status.ANSWERED)
     assert trajectory.teacher["hints"] == 4
-    episode, _ = await walk(world, Script(answer(letter)), hints=HintSettings(0, False))
+    episode, _ = await play(world, Script(answer(letter)), hints=HintSettings(0, False))
     assert (episode.end, episode.hints_given) == (End.WRONG, 0)
 
 
 async def test_malformed_replies_are_corrected_and_limited(world):
     question = world.questions[0]
     script = Script("hm", "<tool>fly()</tool>", OPEN, "hm", "hm", answer(question.answer))
-    episode, trajectory = await walk(world, script)
+    episode, trajectory = await play(world, script)
     assert (episode.end, trajectory.teacher["malformed"]) == (End.RIGHT, 4)
     assert "could not be read" in script.sent[1][-1]["content"]
     assert "could not be read" not in str(trajectory.messages)
-    episode, trajectory = await walk(world, Script(OPEN, "hm", "hm", "hm"))
+    episode, trajectory = await play(world, Script(OPEN, "hm", "hm", "hm"))
     assert (episode.end, trajectory.status) == (End.MALFORMED, Status.UNPARSABLE)
 
 
@@ -90,16 +90,16 @@ async def test_two_calls_in_one_reply_run_and_save_the_first(world):
     question = world.questions[0]
     double = OPEN + "<tool>get_caption([2, 2])</tool>"
     script = Script(double, answer(question.answer))
-    _, trajectory = await walk(world, script)
+    _, trajectory = await play(world, script)
     assert [visit.path for visit in trajectory.visits] == [(1, 1)]
     assert "2, 2" not in str([message for message in trajectory.messages if message["role"] == "assistant"])
     assert script.sent[1][-2]["content"] == OPEN
     assert trajectory.teacher["dropped_calls"] == 1
 
 
-async def test_an_id_out_of_range_is_told_and_the_walk_goes_on(world):
+async def test_an_id_out_of_range_is_told_and_the_episode_goes_on(world):
     question = world.questions[0]
-    _, trajectory = await walk(world, Script(OPEN.replace("1, 1", "99"), answer(question.answer)))
+    _, trajectory = await play(world, Script(OPEN.replace("1, 1", "99"), answer(question.answer)))
     assert (trajectory.refused, trajectory.correct) == (1, True)
 
 
@@ -107,20 +107,20 @@ async def test_every_limit_has_its_own_end(world):
     for settings, end, status in (
         ({"rounds": 3}, End.OUT_OF_ROUNDS, Status.OUT_OF_TURNS),
         ({"tokens": 20}, End.OUT_OF_TOKENS, Status.OUT_OF_TOKENS),
-        ({"usd": 0.02}, End.OUT_OF_MONEY, Status.FAILED),
+        ({"usd": 0.02}, End.BUDGET_EXCEEDED, Status.FAILED),
     ):
         script = Script(*[OPEN] * 5)
-        episode, trajectory = await walk(world, script, **settings)
+        episode, trajectory = await play(world, script, **settings)
         assert (episode.end, trajectory.status, trajectory.prediction) == (end, status, None)
         assert len(script.sent) == (3 if "rounds" in settings else 2)
 
 
-async def test_a_failed_request_ends_the_walk_with_its_reason(world):
+async def test_a_failed_request_ends_the_episode_with_its_reason(world):
     failure = EndpointFailed("HTTP 400: too long", 1, Usage(requests=1, usd=0.5))
-    episode, trajectory = await walk(world, Script(OPEN, failure))
+    episode, trajectory = await play(world, Script(OPEN, failure))
     assert (episode.end, trajectory.status, trajectory.error) == (End.FAILED, Status.FAILED, "HTTP 400: too long")
     assert trajectory.teacher["usd"] == 0.51
-    episode, _ = await walk(world, Script(OPEN, Stopped("no money")))
+    episode, _ = await play(world, Script(OPEN, Stopped("no money")))
     assert episode.stopped
     assert episode.end is None
 
@@ -128,10 +128,10 @@ async def test_a_failed_request_ends_the_walk_with_its_reason(world):
 async def test_keys_differ_by_round_and_transcript_and_repeat_in_a_second_run(world):
     question = world.questions[0]
     first, second = Script(OPEN, answer(question.answer)), Script(OPEN, answer(question.answer))
-    await walk(world, first)
-    await walk(world, second)
+    await play(world, first)
+    await play(world, second)
     assert first.keys == second.keys
     other = Script(OPEN.replace("look", "see"), answer(question.answer))
-    await walk(world, other)
+    await play(world, other)
     assert other.keys[0] == first.keys[0]
     assert other.keys[1] != first.keys[1]

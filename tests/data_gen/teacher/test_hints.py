@@ -51,7 +51,7 @@ def test_a_run_is_another_when_what_a_teacher_is_told_is_worded_otherwise(monkey
 
 
 def test_every_sentence_of_a_hint_and_of_a_tools_reply_is_among_the_hashed_ones(monkeypatch):
-    """Emptied of the words, nothing of them is left but what the walk puts in."""
+    """Emptied of the words, nothing of them is left but what the trajectory puts in."""
     for name in [name for name in vars(prompt) if name.isupper()]:
         holes = re.findall(r"\{(?:letter|hint|segments|paths|content)\}", getattr(prompt, name))
         monkeypatch.setattr(prompt, name, "".join(holes))

@@ -35,28 +35,30 @@ async def test_the_page_tells_the_run_and_shows_hostile_text_as_text(world):
     for row in rows:
         row["messages"][2]["reasoning_content"] = hostile
     write_lines(world.folder / "trajectories.jsonl", rows)
-    told = write_report(world.folder, world.folder / "walks.html", shown=5)
-    page = Page((world.folder / "walks.html").read_text())
+    told = write_report(world.folder, world.folder / "trajectories.html", shown=5)
+    page = Page((world.folder / "trajectories.html").read_text())
     assert "script" not in page.tags
     assert page.words.count("<script>alert(1)</script>") == 5
     assert not page.links
     assert len(page.ids) == len(set(page.ids))
     assert page.tags.count("details") == 5
     assert page.tags.count("svg") >= 6
-    walks = list(read_trajectories(world.folder / "trajectories.jsonl"))
-    assert told["walks"] == len(walks)
-    assert told["hinted_share"] == pytest.approx(sum(walk.teacher["hints"] > 0 for walk in walks) / len(walks))
-    assert told["usd"] == pytest.approx(sum(walk.teacher["usd"] for walk in walks))
-    assert told["kept"] + sum(told["dropped"].values()) == told["walks"]
+    trajectories = list(read_trajectories(world.folder / "trajectories.jsonl"))
+    assert told["trajectories"] == len(trajectories)
+    assert told["hinted_share"] == pytest.approx(
+        sum(trajectory.teacher["hints"] > 0 for trajectory in trajectories) / len(trajectories)
+    )
+    assert told["usd"] == pytest.approx(sum(trajectory.teacher["usd"] for trajectory in trajectories))
+    assert told["kept"] + sum(told["dropped"].values()) == told["trajectories"]
     assert told["dropped"]["leak_hint"]
     for reason in told["dropped"]:
         assert re.search(rf"{reason}\s+\d", page.words)
 
 
-async def test_failed_walks_are_told_with_their_reason(world):
+async def test_failed_episodes_are_told_with_their_reason(world):
     async with world.served() as (_, url):
         await asyncio.to_thread(teach_questions, world.job(url), quiet=True)
     write_lines(world.folder / "failed.jsonl", [{"id": "a#0", "reason": "HTTP 400: too <long>"}])
-    told = write_report(world.folder, world.folder / "walks.html")
+    told = write_report(world.folder, world.folder / "trajectories.html")
     assert told["failed"] == 1
-    assert "HTTP 400: too <long>" in Page((world.folder / "walks.html").read_text()).words
+    assert "HTTP 400: too <long>" in Page((world.folder / "trajectories.html").read_text()).words

@@ -20,7 +20,7 @@ async def teach(job):
 
 
 def ids(folder):
-    return [walk.id for walk in read_trajectories(folder / "trajectories.jsonl")]
+    return [trajectory.id for trajectory in read_trajectories(folder / "trajectories.jsonl")]
 
 
 async def test_every_question_ends_once_in_order_despite_faults_and_bad_manners(world):
@@ -32,12 +32,12 @@ async def test_every_question_ends_once_in_order_despite_faults_and_bad_manners(
     assert sorted(ids(world.folder) + failed) == sorted(expected)
     assert ids(world.folder) == [name for name in expected if name not in failed]
     modes = {(world.folder / name).stat().st_mode for name in ("questions.jsonl", "trajectories.jsonl", "failed.jsonl")}
-    assert len(modes) == 1, "walks are as readable for others as the questions are"
+    assert len(modes) == 1, "trajectories are as readable for others as the questions are"
     assert report.usage.usd > 0
     assert stub.stats["faults"]
-    walks = list(read_trajectories(world.folder / "trajectories.jsonl"))
-    assert any(walk.teacher["hints"] for walk in walks)
-    assert all("is wrong" not in json.dumps(walk.messages) for walk in walks)
+    trajectories = list(read_trajectories(world.folder / "trajectories.jsonl"))
+    assert any(trajectory.teacher["hints"] for trajectory in trajectories)
+    assert all("is wrong" not in json.dumps(trajectory.messages) for trajectory in trajectories)
 
 
 async def test_a_finished_run_asks_nothing_again(world):
@@ -50,13 +50,13 @@ async def test_a_finished_run_asks_nothing_again(world):
     assert report.complete
 
 
-async def test_a_walk_that_broke_off_pays_only_for_its_rest(world):
+async def test_a_episode_that_broke_off_pays_only_for_its_rest(world):
     async with world.served() as (stub, url):
         await teach(world.job(url))
         requests, written = stub.stats["requests"], (world.folder / "trajectories.jsonl").read_bytes()
-        # As after a kill between the last reply and the walk's own line: walks gone, one reply gone.
+        # As after a kill between the last reply and the trajectory's own line: trajectories gone, one reply gone.
         folder = world.job(url).rank_folder(0)
-        (folder / "walks.jsonl").unlink()
+        (folder / "trajectories.jsonl").unlink()
         lines = (folder / "calls.jsonl").read_bytes().splitlines(keepends=True)
         (folder / "calls.jsonl").write_bytes(b"".join(lines[:-1]))
         report = await teach(world.job(url))
@@ -76,7 +76,7 @@ async def test_other_settings_are_refused_with_the_difference(world):
         assert stub.stats["requests"] == requests
 
 
-async def test_changed_questions_and_captions_are_refused_and_added_ones_are_walked(world):
+async def test_changed_questions_and_captions_are_refused_and_added_ones_are_played(world):
     path = world.folder / "questions.jsonl"
     rows = list(read_rows(path))
     write_jsonl(path, rows[:-1])
@@ -119,7 +119,7 @@ async def test_shards_share_the_questions_and_make_one_file(world):
     assert ids(world.folder) == [f"{question.id}#0" for question in world.questions]
     sizes = []
     for rank in range(2):
-        with Journal(job.rank_folder(rank) / "walks.jsonl", job.to_dict()) as journal:
+        with Journal(job.rank_folder(rank) / "trajectories.jsonl", job.to_dict()) as journal:
             sizes.append(len(journal))
     assert sum(sizes) == len(world.questions)
     assert min(sizes) > 0
@@ -151,7 +151,7 @@ async def test_a_missing_tree_is_listed_and_the_others_go_on(world):
     assert all("caption tree" in row["reason"] for row in failed)
 
 
-async def test_a_video_that_breaks_its_decoder_fails_its_own_walks_alone(world, tmp_path):
+async def test_a_video_that_breaks_its_decoder_fails_its_own_episodes_alone(world, tmp_path):
     broken = world.questions[0].video_id
 
     class Answerer(LineAnswerer):
@@ -163,21 +163,26 @@ async def test_a_video_that_breaks_its_decoder_fails_its_own_walks_alone(world, 
     async with world.served() as (stub, url):
         stub.policy = Expert(world.questions, verify=1.0)
         settings = world.job(url).settings
-        with Journal(tmp_path / "calls.jsonl", {}) as replies, Journal(tmp_path / "walks.jsonl", {}) as walks:
+        with (
+            Journal(tmp_path / "calls.jsonl", {}) as replies,
+            Journal(tmp_path / "trajectories.jsonl", {}) as trajectories,
+        ):
             calls = CallCache(Endpoint(world.job(url).endpoint), replies)
-            report = await TeacherRun(world.trees, calls, walks, settings, Answerer()).run(world.questions)
+            report = await TeacherRun(world.trees, calls, trajectories, settings, Answerer()).run(world.questions)
             await calls.endpoint.__aexit__()
-            assert report.finished == len(walks) == sum(question.video_id != broken for question in world.questions)
+            assert (
+                report.finished == len(trajectories) == sum(question.video_id != broken for question in world.questions)
+            )
     assert {row["video_id"] for row in report.failed} == {broken}
     assert {row["reason"] for row in report.failed} == {"ZeroDivisionError: a time base of 0"}
     assert report.left == 0
 
 
-async def test_walks_that_ran_out_of_rounds_are_finished_not_an_error(world):
+async def test_episodes_that_ran_out_of_rounds_are_finished_not_an_error(world):
     async with world.served() as (_, url):
         report = await teach(world.job(url, rounds=2))
     assert report.complete
-    assert report.ends == {"out_of_rounds": report.walks}
+    assert report.ends == {"out_of_rounds": report.trajectories}
 
 
 async def test_an_endpoint_that_is_gone_is_said_and_the_next_run_goes_on(world):
@@ -185,7 +190,7 @@ async def test_an_endpoint_that_is_gone_is_said_and_the_next_run_goes_on(world):
         pass
     report = await teach(world.job(url))
     assert not report.complete
-    assert report.left + len(report.failed) == report.walks
+    assert report.left + len(report.failed) == report.trajectories
     assert "connection failed" in (report.stopped + str(report.failed))
     async with world.served() as (_, url):
         assert (await teach(world.job(url))).complete

@@ -71,7 +71,7 @@ async def test_random_answers_are_spread_over_the_letters(trees, factory, questi
 
 
 @pytest.mark.parametrize("name", RULES)
-async def test_one_seed_gives_one_walk_and_concurrent_episodes_do_not_mix(name, trees, factory, questions):
+async def test_one_seed_gives_one_episode_and_concurrent_episodes_do_not_mix(name, trees, factory, questions):
     first = await play(name, trees, factory, questions, seed=3)
     backwards = await play(name, trees, factory, questions[::-1], seed=3)
     assert [each.messages for each in first] == [each.messages for each in backwards[::-1]]
@@ -104,7 +104,7 @@ async def test_the_expert_is_the_one_policy_that_is_told(trees, factory, questio
 def test_an_unknown_name_lists_the_names(trees):
     with pytest.raises(InputError, match="retrieval") as caught:
         make_policy("oracle", trees, [])
-    assert all(name in caught.value.mend for name in POLICY_NAMES)
+    assert all(name in caught.value.hint for name in POLICY_NAMES)
 
 
 def test_an_unknown_option_lists_the_options(trees):

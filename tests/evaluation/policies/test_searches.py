@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.strategies import grown_questions, grown_tree
 from evaluation.policies import RULES, make_policy
-from evaluation.policies.judge import LexicalMind
+from evaluation.policies.judge import LexicalJudge
 from evaluation.policies.notes import Note
 from evaluation.policies.reader import Verdict
 from evaluation.policies.retrieval import EmbeddingIndex
@@ -16,7 +16,7 @@ from navigation import EnvironmentFactory, InputError, Limits, Status, Task, Tre
 SEARCHES = ("best_first", "coarse_to_fine", "spotlight", "consensus")
 
 
-class Doubting(LexicalMind):
+class Doubting(LexicalJudge):
     """Never sure of anything: a strategy then uses up its visits."""
 
     async def verdict(self, task, notes):
@@ -51,14 +51,14 @@ async def test_every_rule_answers_and_opens_nothing_twice(name, world):
 @pytest.mark.parametrize("visits", [0, 1, 5])
 async def test_the_ceiling_on_visits_holds(name, visits, world):
     _, store, questions = world
-    for trajectory in await play(name, store, questions, visits=visits, mind=Doubting()):
+    for trajectory in await play(name, store, questions, visits=visits, judge=Doubting()):
         assert trajectory.status is Status.ANSWERED
         assert len(trajectory.visits) <= visits
 
 
 @pytest.mark.parametrize("name", ["best_first", "coarse_to_fine", "spotlight"])
 async def test_a_doubting_mind_opens_the_whole_tree_and_then_answers(name, trees, factory, questions):
-    (trajectory,) = await play(name, trees, questions[:1], visits=100, mind=Doubting())
+    (trajectory,) = await play(name, trees, questions[:1], visits=100, judge=Doubting())
     assert trajectory.status is Status.ANSWERED
     grid = trees["v0"].grid
     assert {visit.path for visit in trajectory.visits} == {path for path in grid.paths() if len(path) > 1}
@@ -66,7 +66,7 @@ async def test_a_doubting_mind_opens_the_whole_tree_and_then_answers(name, trees
 
 async def test_coarse_to_fine_descends_level_by_level_and_goes_back_only_from_a_leaf(world):
     tree, store, questions = world
-    for trajectory in await play("coarse_to_fine", store, questions, visits=12, mind=Doubting()):
+    for trajectory in await play("coarse_to_fine", store, questions, visits=12, judge=Doubting()):
         opened = [visit.path for visit in trajectory.visits]
         for before, after in pairwise(opened):
             assert after[:-1] == before if len(before) < tree.grid.depth else True
@@ -76,8 +76,8 @@ async def test_coarse_to_fine_descends_level_by_level_and_goes_back_only_from_a_
 async def test_a_search_finds_the_leaf_whose_way_is_told_in_few_visits(world):
     tree, store, questions = world
     for name in ("best_first", "coarse_to_fine", "spotlight"):
-        walks = await play(name, store, questions, visits=40, mind=Doubting())
-        for question, trajectory in zip(questions, walks, strict=True):
+        episodes = await play(name, store, questions, visits=40, judge=Doubting())
+        for question, trajectory in zip(questions, episodes, strict=True):
             leaf = tree.grid.path_at(sum(question.clue_intervals[0]) / 2)
             opened = [visit.path for visit in trajectory.visits]
             # Of 340 segments; a fifth of the parts is left out of the captions.
@@ -89,8 +89,8 @@ async def test_best_first_stays_near_when_moving_is_dear(world):
         return sum(len(a) + len(b) - 2 * _shared(a, b) for a, b in pairwise(paths))
 
     _, store, questions = world
-    near = await play("best_first", store, questions, visits=16, movement=5.0, mind=Doubting())
-    far = await play("best_first", store, questions, visits=16, movement=0.0, mind=Doubting())
+    near = await play("best_first", store, questions, visits=16, movement=5.0, judge=Doubting())
+    far = await play("best_first", store, questions, visits=16, movement=0.0, judge=Doubting())
     for one, other in zip(near, far, strict=True):
         assert way([v.path for v in one.visits]) <= way([v.path for v in other.visits])
 
@@ -101,7 +101,7 @@ def _shared(a, b):
 
 async def test_spotlight_opens_parts_of_one_event_a_turn(world):
     _, store, questions = world
-    for trajectory in await play("spotlight", store, questions, visits=9, beam=3, mind=Doubting()):
+    for trajectory in await play("spotlight", store, questions, visits=9, beam=3, judge=Doubting()):
         turns = [message["tool_calls"] for message in trajectory.messages if message.get("tool_calls")]
         for calls in turns:
             paths = [call["function"]["arguments"]["segment"] for call in calls]
@@ -129,7 +129,7 @@ async def test_the_promise_of_a_part_follows_the_order_of_what_is_told(make_tree
     question = dataclasses.replace(questions[0], question="When are roses planted?").public
     task = Task(question, tree.grid, (), ())
     note = Note((1,), 0.0, 90.0, "Someone chops onions. Soup is stirred. Someone plants roses.")
-    ((first, middle, last),) = await LexicalMind().promise(task, [note])
+    ((first, middle, last),) = await LexicalJudge().promise(task, [note])
     assert last > middle > first > 0
 
 

@@ -1,4 +1,4 @@
-"""A small policy that walks, badly, and a way to make trainers for it."""
+"""A small policy that navigates, badly, and a way to make trainers for it."""
 
 import json
 
@@ -16,24 +16,24 @@ TURNS, TOKENS = 5, 256
 
 
 @pytest.fixture(scope="session")
-def walker(base, make_walker):
-    return make_walker(base)
+def navigator(base, make_navigator):
+    return make_navigator(base)
 
 
 @pytest.fixture(scope="session")
-def make_walker(traces, tmp_path_factory):
-    """A random base after a few steps on the expert's walks: it calls tools, and mostly the wrong ones."""
-    return lambda base: _taught(base, traces, tmp_path_factory.mktemp("walker"))
+def make_navigator(traces, tmp_path_factory):
+    """A random base after a few steps on the expert's episodes: it calls tools, and mostly the wrong ones."""
+    return lambda base: _taught(base, traces, tmp_path_factory.mktemp("navigator"))
 
 
 def _taught(base, traces, folder):
     tokenizer = load_tokenizer(str(base))
     model = load_model(ModelConfig(model_name_or_path=str(base), dtype="float32"))
     with open(traces / "trajectories.jsonl", encoding="utf-8") as lines:
-        walks = [json.loads(line)["messages"] for line in lines][:64]
+        episodes = [json.loads(line)["messages"] for line in lines][:64]
     rows = [
-        tokenizer.apply_chat_template(walk, tools=TOOLS, return_dict=True, return_assistant_tokens_mask=True)
-        for walk in walks
+        tokenizer.apply_chat_template(episode, tools=TOOLS, return_dict=True, return_assistant_tokens_mask=True)
+        for episode in episodes
     ]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     torch.manual_seed(0)
@@ -55,10 +55,10 @@ def _taught(base, traces, folder):
 
 
 @pytest.fixture
-def make_trainer(walker, traces, tmp_path):
+def make_trainer(navigator, traces, tmp_path):
     """`make_trainer(kind, reward=…, output_dir=…, trainer={…}, **GRPOConfig options)`."""
 
-    def make(kind=NavigationGRPOTrainer, reward=None, output_dir=None, trainer=None, model=walker, **options):
+    def make(kind=NavigationGRPOTrainer, reward=None, output_dir=None, trainer=None, model=navigator, **options):
         defaults = {
             "output_dir": str(output_dir or tmp_path / "run"), "use_cpu": True, "bf16": False, "report_to": "none",
             "gradient_checkpointing": False, "num_generations": 4, "per_device_train_batch_size": 8,

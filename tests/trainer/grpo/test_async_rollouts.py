@@ -41,14 +41,14 @@ CALLS = [
 
 
 @pytest.fixture
-def make_loop(walker, traces, tmp_path):
+def make_loop(navigator, traces, tmp_path):
     def make(tokens=TOKENS, masks=None, recorder=None):
         folder = TracesFolder(traces)
         mix = RewardMix.from_config(None)
         value, event = SimpleNamespace(value=3), SimpleNamespace(set=lambda: None)
         return NavigationRolloutLoop(
-            model_name=str(walker), dataset=folder.rl_dataset(held=False), reward_funcs=[],
-            processing_class=load_tokenizer(str(walker)), eos_token_ids=[0], rollout_buffer=queue.Queue(),
+            model_name=str(navigator), dataset=folder.rl_dataset(held=False), reward_funcs=[],
+            processing_class=load_tokenizer(str(navigator)), eos_token_ids=[0], rollout_buffer=queue.Queue(),
             model_version_value=value, heartbeat_value=SimpleNamespace(value=0.0), failed_event=event,
             exception_info_queue=queue.Queue(), metrics_queue=queue.Queue(), num_generations=4,
             environment_factory=EnvironmentFactory(folder.trees), max_tokens=tokens,

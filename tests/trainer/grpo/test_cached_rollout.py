@@ -25,7 +25,7 @@ def test_greedy_rollouts_equal_trl_s_token_for_token(make_trainer, prompts_of, p
     assert mine[3] == theirs[3], "messages"
     assert calls == [list(environment._visits) for environment in trainer.environments]
     turns = [sum(message["role"] == "assistant" for message in messages) for messages in mine[3]]
-    assert max(turns) > 2, "the policy of this test has to walk"
+    assert max(turns) > 2, "the policy of this test has to navigate"
 
 
 def test_an_adapter_s_rollouts_equal_trl_s(make_trainer, prompts_of, plain):

@@ -21,9 +21,9 @@ def videos(traces, tmp_path):
     return folder
 
 
-def options(traces, walker, out, **more):
+def options(traces, navigator, out, **more):
     values = {
-        "data": traces, "model_name_or_path": walker, "output_dir": out, "use_cpu": True, "bf16": False,
+        "data": traces, "model_name_or_path": navigator, "output_dir": out, "use_cpu": True, "bf16": False,
         "max_tool_calling_iterations": 4, "max_completion_length": 256, "num_generations": 4, "max_steps": 1,
         "per_device_train_batch_size": 32, "gradient_checkpointing": False, "report_to": "none",
         "save_strategy": "no", "disable_tqdm": True, **more,
@@ -51,7 +51,7 @@ def test_a_video_that_is_not_there_is_named(traces, videos):
         clip_answerer(GRPOArguments(data=str(traces), videos=str(videos), **MODEL), ids)
 
 
-def test_a_run_plays_in_environments_that_ask_the_model(traces, walker, videos, tmp_path, monkeypatch):
+def test_a_run_plays_in_environments_that_ask_the_model(traces, navigator, videos, tmp_path, monkeypatch):
     made = []
 
     class Enough(Exception):
@@ -64,7 +64,7 @@ def test_a_run_plays_in_environments_that_ask_the_model(traces, walker, videos, 
     monkeypatch.setattr(grpo, "_sync_trainer", build)
     monkeypatch.setattr(ClipService, "answer", lambda service, tree, path, query: f"{service.endpoint.model}: {query}")
     with pytest.raises(Enough):
-        grpo.main(options(traces, walker, tmp_path / "out", videos=videos, **MODEL))
+        grpo.main(options(traces, navigator, tmp_path / "out", videos=videos, **MODEL))
     (environment,) = made
     environment.reset(video_id=TracesFolder(traces).questions(held=False)[0].video_id)
     environment.get_caption([1, 1, 1])

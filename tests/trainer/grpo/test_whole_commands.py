@@ -35,10 +35,10 @@ def command(model, traces, output):
     ]  # fmt: skip
 
 
-def test_a_run_killed_without_a_word_ends_in_the_same_weights(walker, traces, tmp_path):
+def test_a_run_killed_without_a_word_ends_in_the_same_weights(navigator, traces, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(command(walker, traces, whole), cwd=ROOT, env=ENVIRONMENT, check=True, timeout=1800)
-    process = subprocess.Popen(command(walker, traces, killed), cwd=ROOT, env=ENVIRONMENT)
+    subprocess.run(command(navigator, traces, whole), cwd=ROOT, env=ENVIRONMENT, check=True, timeout=1800)
+    process = subprocess.Popen(command(navigator, traces, killed), cwd=ROOT, env=ENVIRONMENT)
     deadline = time.monotonic() + 1800
     while not (killed / "checkpoint-2" / "trainer_state.json").is_file():
         assert process.poll() is None
@@ -47,7 +47,7 @@ def test_a_run_killed_without_a_word_ends_in_the_same_weights(walker, traces, tm
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=60)
     assert not (killed / "model.safetensors").exists()
-    subprocess.run(command(walker, traces, killed), cwd=ROOT, env=ENVIRONMENT, check=True, timeout=1800)
+    subprocess.run(command(navigator, traces, killed), cwd=ROOT, env=ENVIRONMENT, check=True, timeout=1800)
     mine, theirs = load_file(killed / "model.safetensors"), load_file(whole / "model.safetensors")
     assert all((mine[name] == theirs[name]).all() for name in theirs)
     steps = [row["step"] for row in read_metrics(killed / "metrics.jsonl") if "reward" in row]
@@ -55,9 +55,9 @@ def test_a_run_killed_without_a_word_ends_in_the_same_weights(walker, traces, tm
     assert read_rollouts(killed) == read_rollouts(whole)
 
 
-def test_two_processes_of_zero3_train_as_one(walker, traces, tmp_path):
+def test_two_processes_of_zero3_train_as_one(navigator, traces, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    arguments = [str(HERE / "parted_run.py"), str(walker), str(traces)]
+    arguments = [str(HERE / "parted_run.py"), str(navigator), str(traces)]
     subprocess.run(
         [sys.executable, *arguments, str(one), "2", "8"], cwd=ROOT, env=ENVIRONMENT, check=True, timeout=1800
     )
@@ -72,7 +72,7 @@ def test_two_processes_of_zero3_train_as_one(walker, traces, tmp_path):
         assert mine["entropy"] == pytest.approx(theirs["entropy"], abs=1e-4)
         assert mine["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-3)
     weights, theirs = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
-    begun = load_file(Path(walker) / "model.safetensors")
+    begun = load_file(Path(navigator) / "model.safetensors")
     moved = max((weights[name] - begun[name]).abs().max().item() for name in theirs)
     assert moved > 1e-3, "two steps at 1e-3 move some weight by about twice that"
     for name, value in theirs.items():

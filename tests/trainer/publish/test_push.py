@@ -45,13 +45,13 @@ def checkpoint(base, tmp_path):
 
 
 def test_a_checkpoint_goes_up_with_its_template_record_and_card(checkpoint, hub):
-    done = run(checkpoint, "org/walker")
+    done = run(checkpoint, "org/navigator")
     assert done.exit_code == 0, done.output
     assert sorted(hub.files) == [
         "README.md", "chat_template.jinja", "clipscout.json", "config.json", "generation_config.json",
         "model.safetensors", "resolved_config.yaml", "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
-    assert hub.created["name"] == "walker"
+    assert hub.created["name"] == "navigator"
     assert hub.created["organization"] == "org"
     assert hub.created["visibility"] == "private"
     for name in set(hub.files) - {"README.md"}:
@@ -64,7 +64,7 @@ def test_a_checkpoint_goes_up_with_its_template_record_and_card(checkpoint, hub)
 def test_the_card_holds_the_run_s_own_figures(checkpoint, hub, tmp_path):
     row = {"accuracy": 0.625, "accuracy_ci": [0.5, 0.75], "answered": 38, "n": 40, "visits": 2.25, "visit_cost": 2.5}
     write_json(tmp_path / "summary.json", {"policies": {"sft": row}})
-    assert run(checkpoint, "org/walker", "--evaluation", tmp_path / "summary.json").exit_code == 0
+    assert run(checkpoint, "org/navigator", "--evaluation", tmp_path / "summary.json").exit_code == 0
     card = hub.files["README.md"].decode()
     header = yaml.safe_load(card.split("---\n")[1])
     assert (header["license"], header["base_model"]) == ("apache-2.0", "Qwen/Qwen3-8B")
@@ -75,11 +75,11 @@ def test_the_card_holds_the_run_s_own_figures(checkpoint, hub, tmp_path):
 
 
 def test_a_dry_run_lists_exactly_what_would_go_up_and_sends_nothing(checkpoint, hub):
-    dry = run(checkpoint, "org/walker", "--dry-run")
+    dry = run(checkpoint, "org/navigator", "--dry-run")
     assert dry.exit_code == 0
     assert hub.calls == []
     listed = {line.split()[-1] for line in dry.output.splitlines() if line.startswith("   ") and "  " in line.strip()}
-    assert run(checkpoint, "org/walker").exit_code == 0
+    assert run(checkpoint, "org/navigator").exit_code == 0
     assert listed == set(hub.files)
     assert "training_args.bin" in dry.output.partition("stays here: ")[2]
     assert hub.files["README.md"].decode() in dry.output
@@ -99,16 +99,16 @@ def test_a_secret_in_a_text_stops_everything(checkpoint, hub, monkeypatch, name,
     path = checkpoint / name
     path.write_text(path.read_text() + f"\n# {secret}\n")
     with pytest.raises(InputError, match=kind) as refused:
-        plan(checkpoint, "org/walker", "model", "card")
+        plan(checkpoint, "org/navigator", "model", "card")
     assert secret not in str(refused.value)
-    assert run(checkpoint, "org/walker").exit_code != 0
+    assert run(checkpoint, "org/navigator").exit_code != 0
     assert hub.calls == []
 
 
 def test_a_pickle_under_the_name_of_weights_is_refused(checkpoint, hub):
     torch.save({"weights": 1}, checkpoint / "model.safetensors")
     with pytest.raises(InputError, match="safetensors"):
-        plan(checkpoint, "org/walker", "model", "card")
+        plan(checkpoint, "org/navigator", "model", "card")
 
 
 def test_a_link_out_of_the_folder_is_refused(checkpoint, tmp_path):
@@ -116,20 +116,20 @@ def test_a_link_out_of_the_folder_is_refused(checkpoint, tmp_path):
     (checkpoint / "generation_config.json").unlink()
     (checkpoint / "generation_config.json").symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(InputError, match="a link"):
-        plan(checkpoint, "org/walker", "model", "card")
+        plan(checkpoint, "org/navigator", "model", "card")
 
 
 def test_an_unknown_base_needs_its_licence(checkpoint, base):
     write_record(checkpoint, load_tokenizer(str(base)), FACTS | {"base": "someone/else"})
-    done = run(checkpoint, "org/walker", "--dry-run")
+    done = run(checkpoint, "org/navigator", "--dry-run")
     assert done.exit_code != 0
-    assert "licence" in str(done.exception)
-    assert run(checkpoint, "org/walker", "--dry-run", "--licence", "mit").exit_code == 0
+    assert "license" in str(done.exception)
+    assert run(checkpoint, "org/navigator", "--dry-run", "--license", "mit").exit_code == 0
 
 
 def test_a_refusal_of_the_hub_is_told(checkpoint, hub):
     hub.refuse = True
-    done = run(checkpoint, "org/walker")
+    done = run(checkpoint, "org/navigator")
     assert done.exit_code != 0
     assert "HF_TOKEN" in str(done.exception)
     assert "madeUpForTheRecorder" not in str(done.exception)
@@ -145,9 +145,9 @@ def test_an_adapter_on_a_local_base_is_merged_or_refused(base, hub, tmp_path):
     load_tokenizer(str(base)).save_pretrained(folder)
     ids = torch.arange(12)[None]
     expected = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder)(ids).logits
-    done = run(folder, "org/walker", "--licence", "mit", "--dry-run")
+    done = run(folder, "org/navigator", "--license", "mit", "--dry-run")
     assert "--merge" in str(done.exception)
-    assert run(folder, "org/walker", "--licence", "mit", "--merge").exit_code == 0
+    assert run(folder, "org/navigator", "--license", "mit", "--merge").exit_code == 0
     assert "adapter_model.safetensors" not in hub.files
     merged = AutoModelForCausalLM.from_pretrained(base)
     merged.load_state_dict(load(hub.files["model.safetensors"]), strict=False)
@@ -159,7 +159,7 @@ def test_an_adapter_on_a_local_base_is_merged_or_refused(base, hub, tmp_path):
 
 
 def test_trees_and_data_sets(traces, hub, tmp_path):
-    done = run(traces, "org/trees", "--kind", "trees", "--licence", "mit")
+    done = run(traces, "org/trees", "--kind", "trees", "--license", "mit")
     assert done.exit_code == 0, done.output
     trees = {f"trees/{path.name}" for path in (traces / "trees").glob("*.json")}
     assert set(hub.files) == trees | {"README.md", "questions.jsonl", "stats.json"}
@@ -185,7 +185,7 @@ def test_bad_names(checkpoint, hub, repo, kind):
 
 
 def test_a_folder_that_is_not_there_is_no_name_to_look_up(hub, tmp_path):
-    done = run(tmp_path / "sft", "org/walker")
+    done = run(tmp_path / "sft", "org/navigator")
     assert "folder" in str(done.exception)
     assert hub.calls == []
 
@@ -194,7 +194,7 @@ def test_the_card_of_a_later_stage_names_the_model_at_the_start(checkpoint, base
     later = checkpoint.parent / "grpo"
     shutil.copytree(base, later)
     write_record(later, load_tokenizer(str(base)), FACTS | {"stage": "grpo", "base": str(checkpoint)})
-    assert run(later, "org/walker").exit_code == 0
+    assert run(later, "org/navigator").exit_code == 0
     header = yaml.safe_load(hub.files["README.md"].decode().split("---\n")[1])
     assert (header["license"], header["base_model"]) == ("apache-2.0", "Qwen/Qwen3-8B")
 
@@ -222,12 +222,12 @@ def test_the_shards_are_those_of_the_index(checkpoint, change, message):
     (checkpoint / "model.safetensors").unlink()
     model.save_pretrained(checkpoint, max_shard_size="40KB")
     index = json.loads((checkpoint / "model.safetensors.index.json").read_text())
-    found = sorted(name for name in plan(checkpoint, "org/walker", "model").files if name.endswith(".safetensors"))
+    found = sorted(name for name in plan(checkpoint, "org/navigator", "model").files if name.endswith(".safetensors"))
     assert found == sorted(set(index["weight_map"].values()))
     assert len(found) == 3
     change(checkpoint)
     with pytest.raises(InputError, match=message):
-        plan(checkpoint, "org/walker", "model")
+        plan(checkpoint, "org/navigator", "model")
 
 
 def test_an_adapter_in_a_pickle_is_not_opened(base, tmp_path):

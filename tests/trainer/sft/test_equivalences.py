@@ -89,7 +89,7 @@ def test_packing_trains_through_the_command(traces, base, tmp_path):
 
 
 def test_little_room_stays_empty():
-    # Lengths as walks have them: several hundred to several thousand tokens, in rows of the published length.
+    # Lengths as trajectories have them: several hundred to several thousand tokens, in rows of the published length.
     generator = torch.Generator().manual_seed(0)
     lengths = (torch.rand(900, generator=generator) ** 2 * 11_000 + 1_500).int().tolist()
     rows = Dataset.from_list([{"input_ids": [1] * length, "labels": [1] * length} for length in lengths])

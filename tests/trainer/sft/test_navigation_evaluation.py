@@ -51,28 +51,28 @@ def play(evaluation, model, monkeypatch, processes=1):
     return figures
 
 
-def test_the_figures_are_those_of_the_walks(evaluation, held, traces, tiny_model, monkeypatch):
+def test_the_figures_are_those_of_the_episodes(evaluation, held, traces, tiny_model, monkeypatch):
     expert = Expert(held, wander=0.4)
     environment = EnvironmentFactory(TreeStore(traces / "trees"))()
-    walks = [asyncio.run(run(expert, environment, question)) for question in held[:6]]
-    walks[0].correct = False
-    monkeypatch.setattr(evaluation, "walk", lambda model, questions: [
-        next(walk for walk in walks if walk.question_id == question.id) for question in questions
+    episodes = [asyncio.run(run(expert, environment, question)) for question in held[:6]]
+    episodes[0].correct = False
+    monkeypatch.setattr(evaluation, "episode", lambda model, questions: [
+        next(episode for episode in episodes if episode.question_id == question.id) for question in questions
     ])  # fmt: skip
     figures = play(evaluation, tiny_model(8), monkeypatch)
     assert figures["eval_navigation_accuracy"] == pytest.approx(5 / 6)
-    assert figures["eval_navigation_visits"] == pytest.approx(sum(len(walk.visits) for walk in walks) / 6)
+    assert figures["eval_navigation_visits"] == pytest.approx(sum(len(episode.visits) for episode in episodes) / 6)
     assert figures["eval_navigation_unanswered"] == 0
     assert figures["eval_navigation_questions"] == 6
     assert 0 < figures["eval_navigation_grounding"] <= 1
     assert play(evaluation, tiny_model(8), monkeypatch, processes=4) == pytest.approx(figures)
 
 
-def test_a_model_s_walks_are_greedy_and_leave_it_as_it_was(evaluation, tiny_model, monkeypatch):
+def test_a_model_s_episodes_are_greedy_and_leave_it_as_it_was(evaluation, tiny_model, monkeypatch):
     model = tiny_model(len(evaluation.tokenizer)).train()
-    first = evaluation.walk(model, evaluation.questions)
-    again = evaluation.walk(model, evaluation.questions[3:])
-    assert [walk.messages for walk in first[3:]] == [walk.messages for walk in again]
+    first = evaluation.episode(model, evaluation.questions)
+    again = evaluation.episode(model, evaluation.questions[3:])
+    assert [episode.messages for episode in first[3:]] == [episode.messages for episode in again]
     play(evaluation, model, monkeypatch)
     assert model.training
 

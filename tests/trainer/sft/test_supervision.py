@@ -138,7 +138,7 @@ def test_the_split_is_by_video(traces):
     assert len(folder.sft_dataset(held=False)) + len(folder.sft_dataset(held=True)) == 60
 
 
-def test_a_folder_without_walks_says_what_to_run(tmp_path):
+def test_a_folder_without_episodes_says_what_to_run(tmp_path):
     with pytest.raises(InputError, match="make traces"):
         TracesFolder(tmp_path)
 

@@ -1,4 +1,4 @@
-"""The drawing of a walk: cells where the time is, badges that do not cover each other, clues marked."""
+"""The drawing of an episode: cells where the time is, badges that do not cover each other, clues marked."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.episode_view import WIDTH, turns_of, walk_figure
+from evaluation.episode_view import WIDTH, episode_figure, turns_of
 from evaluation.style import spread
 from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Status, TimeGrid, Trajectory, Visit, assistant_message
 
@@ -16,7 +16,7 @@ def trajectory(visits, messages=()):
 
 
 def test_cells_lie_at_their_time_and_level(make_tree):
-    figure = walk_figure(
+    figure = episode_figure(
         make_tree("v0"), trajectory([Visit(GET_CAPTION, (2,)), Visit(GET_CAPTION, (2, 3, 3))]), [(170, 180)]
     )
     span = figure.right - figure.left
@@ -31,7 +31,7 @@ def test_cells_lie_at_their_time_and_level(make_tree):
 
 def test_a_second_visit_to_a_segment_is_a_second_badge_on_one_cell(make_tree):
     visits = [Visit(GET_CAPTION, (1, 1, 1)), Visit(VIDEO_QA, (1, 1, 1), "who?")]
-    figure = walk_figure(make_tree("v0"), trajectory(visits), [])
+    figure = episode_figure(make_tree("v0"), trajectory(visits), [])
     assert len(figure.cells) == 1
     assert [(badge.number, badge.question, badge.hit) for badge in figure.badges] == [
         (1, False, False),
@@ -42,7 +42,7 @@ def test_a_second_visit_to_a_segment_is_a_second_badge_on_one_cell(make_tree):
 def test_many_visits_are_counted_instead_of_numbered(make_tree):
     tree = make_tree("v0")
     leaves = [Visit(GET_CAPTION, path) for path in tree.grid.paths(3)] * 2
-    figure = walk_figure(tree, trajectory(leaves), [])
+    figure = episode_figure(tree, trajectory(leaves), [])
     assert len(figure.cells) == 27
     assert figure.badges == []
     assert figure.rows[2].note == "54 visits"
@@ -50,7 +50,7 @@ def test_many_visits_are_counted_instead_of_numbered(make_tree):
 
 def test_a_day_long_tree_is_drawn_with_few_borders():
     tree = CaptionTree("v0", TimeGrid(86_400.0, 8, 5), {})
-    figure = walk_figure(tree, trajectory([Visit(GET_CAPTION, (8, 8, 8, 8, 8))]), [(86_399.0, 86_400.0)])
+    figure = episode_figure(tree, trajectory([Visit(GET_CAPTION, (8, 8, 8, 8, 8))]), [(86_399.0, 86_400.0)])
     assert sum(len(row.borders) for row in figure.rows) < 500
     assert figure.cells[0].width >= 3
     assert figure.cells[0].x + figure.cells[0].width <= figure.right
