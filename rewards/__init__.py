@@ -9,9 +9,9 @@ from rewards.visits import ClueTime, Step, Tally, clue_time, tally
 __all__ = [
     "Breakdown",
     "ClueTime",
-    "Episode",
     "RewardMix",
     "Step",
+    "Tally",
     "VisitAccount",
     "clue_time",
     "coverage",
