@@ -31,7 +31,7 @@ class NeverTrains:
 
 HOLD = """
 import sys
-from navigation.lock import RunLock
+from runtime.lock import RunLock
 with RunLock(sys.argv[1], "training run"):
     print("held", flush=True)
     input()

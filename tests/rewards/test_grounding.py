@@ -178,7 +178,7 @@ def test_merge_joins_what_touches_and_drops_what_has_no_length() -> None:
 
 
 @pytest.mark.parametrize(
-    ("episode", "value"),
+    ("tally", "value"),
     [
         ([(2, 1)], 2 * 1 * (1 / 3) / (4 / 3)),
         ([(2, 1), (2, 1, 1)], 1.0),

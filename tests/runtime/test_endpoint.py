@@ -206,7 +206,7 @@ def test_a_limit_without_a_price_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("url", "fix"), [("localhost:8000", "give an address"), ("http://key@host/v1", "OPENAI_API_KEY"), ("", "address")]
+    ("url", "hint"), [("localhost:8000", "give an address"), ("http://key@host/v1", "OPENAI_API_KEY"), ("", "address")]
 )
 def test_bad_addresses_are_refused(url, hint):
     with pytest.raises(InputError, match=hint):

@@ -37,7 +37,7 @@ async def test_exit_codes_and_last_words(stubs, clips, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "fix"),
+    ("arguments", "hint"),
     [
         (["--model", "m"], "http://localhost:8000/v1"), (["--url", "http://h"], "give the name of the model"),
         (["--url", "http://h", "--model", "m", "--frames", "many"], "whole numbers"),
