@@ -3,16 +3,18 @@
 Behaviour: LongVideo-R1 (arXiv 2602.20913), `longvideor1_score.py`, `compute_score_wtime_gt`.
 """
 
+import ast
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from longvideo_r1.literal import NotALiteral, read_literal
 from navigation import GET_CAPTION, Visit
 
 REPEAT_WEIGHT = 0.2
 LARGEST_GAP = 5.0
 """Clues at most this many seconds apart are taken for one."""
+LONGEST_LITERAL = 20_000
+"""Characters. A longer argument is passed over like one that is no literal."""
 
 _CALL = re.compile(r"(\w+)\((.*)\)")
 
@@ -90,10 +92,14 @@ def _arguments(completion: str) -> Iterator[Any]:
         if match is None or match.group(1) != GET_CAPTION:
             continue
         argument = match.group(2).strip()
-        try:
-            yield read_literal(argument) if argument else ()
-        except NotALiteral:
+        if len(argument) > LONGEST_LITERAL:
             continue
+        try:
+            # Parses, never evaluates. Whatever it raises says that the text is no literal.
+            value = ast.literal_eval(argument) if argument else ()
+        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError, OverflowError):
+            continue
+        yield value
 
 
 def _range(segment: Any, duration: float, width: int) -> tuple[float, float]:

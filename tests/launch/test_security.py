@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("navigation", "rewards", "data_gen", "trainer", "evaluation", "clipscout")
+PACKAGES = ("navigation", "runtime", "longvideo_r1", "rewards", "data_gen", "trainer", "evaluation", "clipscout")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "torch.hub.load", "yaml.load",
