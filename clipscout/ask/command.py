@@ -25,9 +25,8 @@ def ask(
     as_json: given.AsJson = False,
     frames: given.Frames = None,
     policy: given.PolicyName = "",
-    checkpoint: given.Checkpoint = "",
-    policy_url: given.PolicyUrl = "",
-    policy_model: given.PolicyModel = "",
+    model: given.Model = "",
+    url: given.Url = "",
     temperature: given.Temperature = 0.0,
     caption_url: given.CaptionUrl = "",
     caption_model: given.CaptionModel = "",
@@ -49,7 +48,7 @@ def ask(
     Exit code 0 if every question got an answer, 1 if one did not, 2 if something is missing or wrong, 130 on Ctrl-C.
     """
     parts = given.read_parts(
-        policy, checkpoint, policy_url, policy_model, temperature, caption_url, caption_model, clip_url, clip_model,
+        policy, model, url, temperature, caption_url, caption_model, clip_url, clip_model,
         frames_per, sides, timeout, turns, cache, seed, prices, max_usd,
     )  # fmt: skip
     if option and questions and len(questions) > 1:
@@ -103,7 +102,7 @@ async def _session(
 
 def _about(parts: "Parts") -> Iterator[str]:
     if parts.policy == "descent":
-        yield "No model navigates: the rule `descent` does. --checkpoint or --policy-url gives a trained one."
+        yield "No model navigates: the rule `descent` does. --model gives a trained one."
 
 
 def _questions(questions: list[str], console: Console) -> Iterator[str]:

@@ -21,14 +21,17 @@ PolicyName = Annotated[
     typer.Option(
         "--policy",
         help="descent, uniform, random, exhaustive, best_first, coarse_to_fine, spotlight, local or endpoint; default: "
-        "what --policy-url or --checkpoint say, else descent.",
+        "what --url or --model say, else descent.",
     ),
 ]
-Checkpoint = Annotated[str, typer.Option(envvar="CLIPSCOUT_CHECKPOINT", help="Trained model: folder or Hub name.")]
-PolicyUrl = Annotated[
-    str, typer.Option(envvar="CLIPSCOUT_POLICY_URL", help="OpenAI-compatible endpoint that navigates.")
+Model = Annotated[
+    str,
+    typer.Option(
+        envvar="CLIPSCOUT_MODEL",
+        help="Trained model that navigates: folder or Hub name; with --url, its name there.",
+    ),
 ]
-PolicyModel = Annotated[str, typer.Option(envvar="CLIPSCOUT_POLICY_MODEL", help="Its model.")]
+Url = Annotated[str, typer.Option(envvar="CLIPSCOUT_URL", help="OpenAI-compatible endpoint of that model.")]
 Temperature = Annotated[float, typer.Option(min=0.0, help="Of the model that navigates.")]
 CaptionUrl = Annotated[str, typer.Option(envvar="CLIPSCOUT_CAPTION_URL", help="Endpoint of a vision model: captions.")]
 CaptionModel = Annotated[str, typer.Option(envvar="CLIPSCOUT_CAPTION_MODEL", help="Its model.")]
@@ -45,8 +48,8 @@ MaxUsd = Annotated[float | None, typer.Option(help="Stop before more than this i
 
 
 def read_parts(
-    policy: str, checkpoint: str, policy_url: str, policy_model: str, temperature: float, caption_url: str,
-    caption_model: str, clip_url: str, clip_model: str, frames: str, sides: str, timeout: float, turns: int,
+    policy: str, model: str, url: str, temperature: float, caption_url: str, caption_model: str,
+    clip_url: str, clip_model: str, frames: str, sides: str, timeout: float, turns: int,
     cache: Path | None, seed: int, prices: Path | None = None, max_usd: float | None = None,
 ) -> "Parts":  # fmt: skip
     """Options to `Parts`.
@@ -63,9 +66,9 @@ def read_parts(
     if max_usd is not None and not max_usd > 0:
         raise InputError("command line", "--max-usd", max_usd, "give a number above 0, or leave it out")
     if not policy:
-        policy = "endpoint" if policy_url else "local" if checkpoint else "descent"
+        policy = "endpoint" if url else "local" if model else "descent"
     parts = Parts(
-        policy, checkpoint, temperature, Server(policy_url, policy_model, timeout),
+        policy, "" if url else model, temperature, Server(url, model if url else "", timeout),
         Server(caption_url, caption_model, timeout), Server(clip_url, clip_model, timeout),
         _numbers("--frames", frames), _numbers("--sides", sides), turns, cache, seed,
         prices or PRICES, Budget(max_usd),

@@ -171,13 +171,13 @@ def make_navigator(parts: Parts) -> Policy:
     if parts.policy == "endpoint":
         settings = parts.policy_server.settings("policy")
         if settings is None:
-            hint = f"start the model, for example `{POLICY_START}`, and pass --policy-url and --policy-model"
-            raise InputError("ask", "--policy-url", "", hint)
+            hint = f"start the model, for example `{POLICY_START}`, and pass --url and --model"
+            raise InputError("ask", "--url", "", hint)
         return EndpointPolicy(LiveCalls(parts.endpoint(settings), parts.temperature), parts.seed)
     if parts.policy == "local":
         if not parts.checkpoint:
             hint = "give the folder or Hub name of a trained model, as `make sft` or `make rl` left it"
-            raise InputError("ask", "--checkpoint", "", hint)
+            raise InputError("ask", "--model", "", hint)
         return make_policy(
             "local", TreeStore("."), (), parts.seed, checkpoint=parts.checkpoint, temperature=parts.temperature
         )
@@ -250,7 +250,7 @@ async def ask(
     )  # fmt: skip
     tell({"type": "answer", **answer.to_dict(messages=False)})
     if trajectory.status is Status.FAILED and isinstance(policy, EndpointPolicy):
-        hint = f"start the model that --policy-url names, for example `{POLICY_START}`"
+        hint = f"start the model that --url names, for example `{POLICY_START}`"
         raise InputError("ask", "policy", trajectory.error, hint)
     return answer
 

@@ -19,9 +19,8 @@ def serve(
     sessions: Annotated[int, typer.Option(min=1, help="Episodes at once; more get 503.")] = 64,
     body_mb: Annotated[float, typer.Option(min=0.001, help="Largest request body.")] = 1.0,
     policy: given.PolicyName = "",
-    checkpoint: given.Checkpoint = "",
-    policy_url: given.PolicyUrl = "",
-    policy_model: given.PolicyModel = "",
+    model: given.Model = "",
+    url: given.Url = "",
     temperature: given.Temperature = 0.0,
     caption_url: given.CaptionUrl = "",
     caption_model: given.CaptionModel = "",
@@ -43,7 +42,7 @@ def serve(
     from clipscout.web.server import allowed_hosts
 
     parts = given.read_parts(
-        policy, checkpoint, policy_url, policy_model, temperature, caption_url, caption_model, clip_url, clip_model,
+        policy, model, url, temperature, caption_url, caption_model, clip_url, clip_model,
         frames_per, sides, timeout, turns, cache, seed, prices, max_usd,
     )  # fmt: skip
     library = Library(sources)

@@ -11,7 +11,7 @@ from navigation import InputError
 
 def view(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or JSONL files of trajectories.")],
-    corpus: Annotated[
+    data: Annotated[
         Path | None,
         typer.Option(help="Folder with questions.jsonl and trees/; default: looked for beside the trajectories."),
     ] = None,
@@ -19,7 +19,7 @@ def view(
     host: Annotated[str, typer.Option(help="Address to bind; anything but loopback is open to others.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8766,
     export: Annotated[Path | None, typer.Option(help="Write one HTML file instead of serving.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most questions in the exported file.")] = 100,
+    first: Annotated[int, typer.Option(min=1, help="Export: only so many, the first in that order.")] = 100,
     status: Annotated[str, typer.Option(help="Export: answered, out_of_turns, …")] = "",
     correct: Annotated[str, typer.Option(help="Export: right, wrong or none (no letter).")] = "",
     text: Annotated[str, typer.Option(help="Export: only questions, ids and videos with this text.")] = "",
@@ -34,7 +34,7 @@ def view(
     from clipscout.web import run_app
     from clipscout.web.server import allowed_hosts
 
-    sets = [each for run in runs for each in find_sets(run, corpus)]
+    sets = [each for run in runs for each in find_sets(run, data)]
     if only:
         names = [each.name for each in sets]
         sets = [each for each in sets if any(each.name.endswith(name) for name in only)]
@@ -44,10 +44,10 @@ def view(
         each.refresh()
     if export is not None:
         chosen = Filter.from_query({"status": status, "correct": correct, "text": text, "order": order})
-        count = write_export(sets, chosen, export, limit)
+        count = write_export(sets, chosen, export, first)
         print(f"{export}: {count} questions")
         return
     for each in sets:
-        beside = each.corpus if each.corpus is not None else "no questions found; --corpus gives them"
+        beside = each.corpus if each.corpus is not None else "no questions found; --data gives them"
         print(plain(f"{each.name}: {len(each.rows)} trajectories ({beside})"), file=sys.stderr)
     run_app(view_app(sets, allowed_hosts(host)), host, port, "trajectories")

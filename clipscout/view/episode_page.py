@@ -89,5 +89,5 @@ def _missing(trajectories: TrajectorySet, question: Question | None, tree: Capti
         return ""
     what = "question and tree" if question is None and tree is None else "question" if question is None else "tree"
     if trajectories.corpus is None:
-        return f"No {what}: give --corpus, the folder with questions.jsonl and trees/."
-    return f"No {what} of this trajectory in {trajectories.corpus}: give another --corpus."
+        return f"No {what}: give --data, the folder with questions.jsonl and trees/."
+    return f"No {what} of this trajectory in {trajectories.corpus}: give another --data."

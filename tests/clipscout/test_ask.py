@@ -191,9 +191,9 @@ async def test_a_tree_finds_its_video_beside_it(clip, stub, tmp_path):
         (Parts(captioner=Server("http://127.0.0.1:9/v1", "stub", 2.0), **SMALL), "start the model"),
         (Parts(captioner=Server("http://127.0.0.1:9/v1", "")), "together"),
         (Parts("endpoint"), "vllm serve"),
-        (Parts("local"), "--checkpoint"),
+        (Parts("local"), "--model"),
         (Parts("telepathy"), "give one of"),
-        (Parts("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "m", 2.0)), "--policy-url"),
+        (Parts("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "m", 2.0)), "--url"),
     ],
     ids=range(7),
 )
@@ -316,12 +316,12 @@ async def test_a_model_that_episodes_stops_at_the_limit_too(tree_file):
 
 
 def test_the_command_says_in_one_line_that_the_money_is_spent(tree_file):
-    options = ["--policy-url", "http://127.0.0.1:9/v1", "--policy-model", "gpt-4o", "--json"]
+    options = ["--url", "http://127.0.0.1:9/v1", "--model", "gpt-4o", "--json"]
     spent = command(tree_file, "What?", *options, "--max-usd", "0.000001")
     assert (spent.returncode, spent.stdout) == (2, "")
     (line,) = spent.stderr.splitlines()
     assert "--max-usd" in line
     assert "limit on money" in line
-    for wrong in (["--max-usd", "0"], ["--max-usd", "1", "--policy-model", "unheard-of"]):
+    for wrong in (["--max-usd", "0"], ["--max-usd", "1", "--model", "unheard-of"]):
         refused = command(tree_file, "What?", *options, *wrong)
         assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
