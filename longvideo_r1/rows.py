@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from data_gen.teacher.protocol import Step, read_step
-from navigation import TOOLS, InputError, Question, SkippedRow, answer_message, assistant_message
+from longvideo_r1.turns import Turn, read_turn
+from navigation import LETTERS, TOOLS, InputError, Question, SkippedRow, answer_message, assistant_message
 from navigation.prompt import SYSTEM
 
-_ROLES = {"system": "system", "user": "user", "human": "user", "observation": "user", "tool": "user",
-          "assistant": "assistant", "gpt": "assistant"}  # fmt: skip
+_ROLES = dict.fromkeys(("user", "human", "observation", "tool"), "user")
+_ROLES |= {"system": "system", "assistant": "assistant", "gpt": "assistant"}
 SFT_COLUMNS = {"messages": "json_list", "tools": "json_list", "id": "text", "released_system": "text", "turns": "int"}
 
 
@@ -68,15 +68,7 @@ def _turns(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Role and text of each turn; roles as `_ROLES` names them, "" for an unknown one."""
     listed = row.get("messages") if row.get("messages") is not None else row.get("conversations")
     if isinstance(listed, list):
-        return [
-            (
-                _ROLES.get(str(turn.get("role") or turn.get("from")).lower(), ""),
-                turn.get("content") if turn.get("content") is not None else turn.get("value"),
-            )
-            if isinstance(turn, Mapping)
-            else ("", None)
-            for turn in listed
-        ]
+        return [_turn(turn) for turn in listed]
     if "instruction" not in row or "output" not in row:
         return []
     turns = [("system", row["system"])] if row.get("system") else []
@@ -86,6 +78,13 @@ def _turns(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
         turns += [("user", pair[0]), ("assistant", pair[1])]
     asked = f"{row['instruction']}\n{row['input']}" if row.get("input") else row["instruction"]
     return [*turns, ("user", asked), ("assistant", row["output"])]
+
+
+def _turn(turn: object) -> tuple[str, Any]:
+    if not isinstance(turn, Mapping):
+        return "", None
+    role = str(turn.get("role") or turn.get("from")).lower()
+    return _ROLES.get(role, ""), turn.get("content") if turn.get("content") is not None else turn.get("value")
 
 
 def _messages(turns: list[tuple[str, Any]]) -> tuple[list[dict[str, Any]], str, str]:
@@ -98,18 +97,18 @@ def _messages(turns: list[tuple[str, Any]]) -> tuple[list[dict[str, Any]], str, 
         if role == "system":
             system = text
         elif role == "user":
-            messages.append({"role": "tool", "name": waiting, "content": text} if waiting else
-                            {"role": "user", "content": text})  # fmt: skip
+            reply = {"role": "tool", "name": waiting} if waiting else {"role": "user"}
+            messages.append({**reply, "content": text})
             waiting = ""
         else:
-            step = read_step(text, 26)
-            if not isinstance(step, Step):
-                return [], "", f"assistant turn: {step.reason}"
-            if step.letter:
-                messages.append(answer_message(step.reasoning, step.letter))
+            turn = read_turn(text, len(LETTERS))
+            if not isinstance(turn, Turn):
+                return [], "", f"assistant turn: {turn.reason}"
+            if turn.letter:
+                messages.append(answer_message(turn.reasoning, turn.letter))
             else:
-                messages.append(assistant_message(step.reasoning, calls=[(step.tool, dict(step.arguments or {}))]))
-            waiting = step.tool
+                messages.append(assistant_message(turn.reasoning, calls=[(turn.tool, dict(turn.arguments or {}))]))
+            waiting = turn.tool
     return messages, system, "" if messages[-1]["role"] == "assistant" else "the last turn is not the assistant's"
 
 
@@ -157,9 +156,15 @@ def _rl_question(row: Mapping[str, Any], name: str, source: str) -> Question:
         letter = chr(ord("A") + places[0])
     clues = _decoded(row.get("clue_intervals") or [])
     record = {
-        "id": name, "video_id": str(row["video_uid"]), "question": row["question"], "options": options,
-        "answer": letter, "clue_intervals": clues, "duration": float(row["duration"]), "source": source,
-    }  # fmt: skip
+        "id": name,
+        "video_id": str(row["video_uid"]),
+        "question": row["question"],
+        "options": options,
+        "answer": letter,
+        "clue_intervals": clues,
+        "duration": float(row["duration"]),
+        "source": source,
+    }
     return Question.from_dict(record, name)
 
 

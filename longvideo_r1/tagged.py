@@ -5,25 +5,20 @@
     <think>…</think><answer>B</answer>
 
 Such a model reads plain chat messages: its tools are words of the system prompt, their replies are user messages. Here
-messages of the environment become those, and what it writes becomes a message of the environment. Nothing is evaluated.
+messages of the environment become those, and what it writes becomes a message of the environment.
 """
 
-import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from longvideo_r1.turns import LONGEST_TURN, read_call, split_turn
 from navigation.grid import TimeGrid, clock, format_path
 from navigation.policy import assistant_message
-from navigation.tools import GET_CAPTION, VIDEO_QA, parse_path
+from navigation.tools import VIDEO_QA, parse_path
 
 _FOLDER = resources.files("longvideo_r1")
 LEVELS = {1: "High-level", 2: "Medium-level", 3: "Low-level"}
-LONGEST = 60_000
-_ACTION = re.compile(r"<(tool|answer)>", re.IGNORECASE)
-_CALL = re.compile(rf"\s*({GET_CAPTION}|{VIDEO_QA})\s*\(\s*(.*)\)\s*", re.IGNORECASE | re.DOTALL)
-_ADDRESS = re.compile(r"[\[(]?\s*(\d{1,4}(?:\s*,\s*\d{1,4}){0,31})\s*,?\s*[\])]?", re.ASCII)
-_QUOTES = "\"'“”"
 
 
 def tagged_system() -> str:
@@ -52,7 +47,7 @@ def to_tagged(messages: Sequence[dict[str, Any]], grid: TimeGrid, system: str | 
     for message in messages[1:]:
         if message["role"] == "assistant":
             calls = [call["function"] for call in message.get("tool_calls") or []]
-            plain.append({"role": "assistant", "content": write_turn(message)})
+            plain.append({"role": "assistant", "content": write_message(message)})
         elif message["role"] == "tool":
             call = calls.pop(0) if calls else {}
             plain.append({"role": "user", "content": _reply(message["content"], call, grid)})
@@ -94,7 +89,7 @@ def _reply(content: str, call: dict[str, Any], grid: TimeGrid) -> str:
     return f"{level} Caption from tool get_caption({_written(path)}). From {start:.1f} to {stop:.1f}:{caption}"
 
 
-def write_turn(message: dict[str, Any]) -> str:
+def write_message(message: dict[str, Any]) -> str:
     """An assistant message in tags."""
     text = f"<think>{message.get('reasoning_content') or ''}</think>"
     for call in message.get("tool_calls") or []:
@@ -111,46 +106,18 @@ def _written(path: Sequence[int]) -> str:
     return "(" + ",".join(map(str, path)) + ("," if len(path) == 1 else "") + ")"
 
 
-def read_turn(text: str) -> dict[str, Any]:
+def read_message(text: str) -> dict[str, Any]:
     """What the model wrote, as an assistant message.
 
     The first call or answer after the reasoning counts. A turn with neither, or with a call that cannot be read, has no
     tool call and no answer: the episode ends as unparsable. Time is linear in the length, which is cut at 60,000.
     """
-    text = text[:LONGEST]
-    reasoning, closed, rest = text.partition("</think>")
-    if not closed:
-        found = _ACTION.search(text)
-        reasoning, rest = (text[: found.start()], text[found.start() :]) if found else ("", text)
-    reasoning = reasoning.partition("<think>")[2] or reasoning.replace("<think>", "")
-    found = _ACTION.search(rest)
-    if found is None:
-        return assistant_message(reasoning.strip(), rest.strip())
-    kind = found.group(1).lower()
-    body = re.split(f"</{kind}>", rest[found.end() :], maxsplit=1, flags=re.IGNORECASE)[0]
-    if kind == "answer":
-        return assistant_message(reasoning.strip(), f"<answer>{body.strip()}</answer>")
+    reasoning, action, body, _ = split_turn(text[:LONGEST_TURN])
+    if not action:
+        return assistant_message(reasoning, body)
+    if action == "answer":
+        return assistant_message(reasoning, f"<answer>{body.strip()}</answer>")
     call = read_call(body)
     if call is None:
-        return assistant_message(reasoning.strip(), f"<tool>{body.strip()}")
-    return assistant_message(reasoning.strip(), calls=[call])
-
-
-def read_call(body: str) -> tuple[str, dict[str, Any]] | None:
-    """Name and arguments of `get_caption((2,5))` or `video_qa((2,5,1), "query")`, or None."""
-    call = _CALL.fullmatch(body)
-    if call is None:
-        return None
-    name, inside = call.group(1).lower(), call.group(2).strip()
-    address = _ADDRESS.match(inside)
-    path = parse_path(address.group(1)) if address else None
-    if address is None or path is None:
-        return None
-    after = inside[address.end() :].strip()
-    if name == GET_CAPTION:
-        return None if after else (name, {"segment": list(path)})
-    query = after.lstrip(",").strip()
-    query = re.sub(r"^query\s*=\s*", "", query)
-    if query[:1] in _QUOTES and query[-1:] in _QUOTES and len(query) > 1:
-        query = re.sub(r"\\(.)", r"\1", query[1:-1])
-    return (name, {"segment": list(path), "query": query}) if query.strip() else None
+        return assistant_message(reasoning, f"<{action}>{body.strip()}")
+    return assistant_message(reasoning, calls=[call])

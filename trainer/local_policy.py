@@ -17,7 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from trl import ModelConfig
 from trl.chat_template_utils import parse_response
 
-from longvideo_r1.tagged import read_turn, tagged_template, to_tagged
+from longvideo_r1.tagged import read_message, tagged_template, to_tagged
 from navigation import TOOLS, InputError, Reply, Task
 from trainer.cached_generation import CachedGenerator
 from trainer.checkpoint import load_model, load_tokenizer
@@ -116,7 +116,7 @@ class LocalPolicy:
 
     def _read(self, new: list[int], ids: list[int]) -> dict[str, Any]:
         if self.protocol == "tagged":
-            return read_turn(self.tokenizer.decode(new, skip_special_tokens=True))
+            return read_message(self.tokenizer.decode(new, skip_special_tokens=True))
         return parse_response(self.tokenizer, new, prefix=ids, tools=TOOLS)
 
     def _render(self, task: Task, messages: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from data_gen.teacher import prompt
 from data_gen.teacher.prompt import CORRECTION, PROTOCOL, tool_reply
-from data_gen.teacher.protocol import Step, read_step
 from data_gen.teacher.settings import HintSettings, TeacherSettings
+from longvideo_r1.turns import Turn, read_turn
 from navigation import LETTERS, Question, Reply, Status, Task, Trajectory, answer_message, assistant_message
 from navigation.grid import TimeGrid, format_path
 from runtime import EndpointFailed, Usage
@@ -128,7 +128,7 @@ class TeacherEpisode:
             self.hints_given += 1
         return Reply(message, used.prompt_tokens, used.completion_tokens)
 
-    async def _ask(self) -> tuple[Step | None, Usage]:
+    async def _ask(self) -> tuple[Turn | None, Usage]:
         """One request; None if its reply was malformed."""
         self._check_limits()
         key = f"{self.question.id}#{self.sample}/{self.rounds}/{self._fingerprint.of(self._private)}"
@@ -144,8 +144,8 @@ class TeacherEpisode:
             raise _Ended(str(error)) from None
         self.rounds += 1
         self.usage += usage
-        step = read_step(record["content"], len(self.question.options), record["reasoning"])
-        if isinstance(step, Step):
+        step = read_turn(record["content"], len(self.question.options), record["reasoning"])
+        if isinstance(step, Turn):
             self._in_row = 0
             self.dropped += step.dropped
             self._say("assistant", step.text())

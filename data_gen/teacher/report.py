@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from data_gen.filters import FilterReport, FilterSettings, faults, filter_trajectories, find_leaks
-from data_gen.teacher.protocol import call_text
+from longvideo_r1.turns import call_text
 from navigation import VIDEO_QA, Question, Trajectory, TreeStore, read_questions, write_atomic
 from navigation.grid import clock
 from runtime.jsonl import read_rows, read_trajectories

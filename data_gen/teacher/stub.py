@@ -23,7 +23,7 @@ from typing import Any
 
 from data_gen.captions.stub import StubServer
 from data_gen.expert import Expert
-from data_gen.teacher.protocol import Step, read_step
+from longvideo_r1.turns import Turn, read_turn
 from navigation import (
     TOOLS,
     Policy,
@@ -136,9 +136,9 @@ class TeacherStub(StubServer):
         wrong = random.Random(f"{question.id}#{task.sample}")
         if step.letter and wrong.random() < self.manners.wrong and hints < self.manners.hints_needed:
             letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(question.options)].replace(question.answer, "")
-            step = Step("It is hard to say, so I guess.", letter=wrong.choice(letters))
+            step = Turn("It is hard to say, so I guess.", letter=wrong.choice(letters))
         if hints and wrong.random() < self.manners.telling:
-            step = Step(f"The hint says where. {step.reasoning}", step.tool, step.arguments, step.letter)
+            step = Turn(f"The hint says where. {step.reasoning}", step.tool, step.arguments, step.letter)
         text = step.text()
         if step.tool and chance.random() < self.manners.double:
             text += "<tool>get_caption([1, 1])</tool><think>Then this.</think><answer>A</answer>"
@@ -152,8 +152,8 @@ class TeacherStub(StubServer):
         messages = [system, {"role": "user", "content": f"{head}\n\nThe video lasts {shown}"}]
         hints = 0
         for said, heard in zip(rest[::2], rest[1::2], strict=False):
-            step = read_step(said["content"], len(question.options))
-            if heard["content"].startswith("<result>") and isinstance(step, Step):
+            step = read_turn(said["content"], len(question.options))
+            if heard["content"].startswith("<result>") and isinstance(step, Turn):
                 messages.append(assistant_message(step.reasoning, calls=[(step.tool, dict(step.arguments or {}))]))
                 content = heard["content"].removeprefix("<result>").removesuffix("</result>")
                 messages.append({"role": "tool", "name": step.tool, "content": content})
@@ -163,13 +163,13 @@ class TeacherStub(StubServer):
         return question, Task(question.public, grid, tuple(messages[:2]), TOOLS, sample), messages, hints
 
 
-def _step_of(reply: Reply, question: Question) -> Step:
+def _step_of(reply: Reply, question: Question) -> Turn:
     message = reply.message
     reasoning = message.get("reasoning_content") or "I think."
     if calls := message.get("tool_calls"):
-        return Step(reasoning, calls[0]["function"]["name"], calls[0]["function"]["arguments"])
-    step = read_step(f"<think>{reasoning}</think>{message['content']}", len(question.options))
-    return step if isinstance(step, Step) else Step(reasoning, letter="A")
+        return Turn(reasoning, calls[0]["function"]["name"], calls[0]["function"]["arguments"])
+    step = read_turn(f"<think>{reasoning}</think>{message['content']}", len(question.options))
+    return step if isinstance(step, Turn) else Turn(reasoning, letter="A")
 
 
 def _completion(text: str, request_bytes: int) -> bytes:

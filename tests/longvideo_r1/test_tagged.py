@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from longvideo_r1.tagged import read_call, read_turn, tagged_template, to_tagged, write_turn
+from longvideo_r1.tagged import read_message, tagged_template, to_tagged, write_message
+from longvideo_r1.turns import read_call
 from navigation import CaptionTree, NavigationEnvironment, TimeGrid, TreeStore, answer_message, assistant_message
 
 GRID = TimeGrid(810.0, 3, 3)
@@ -52,7 +53,7 @@ def test_calls(text, expected):
     ],
 )  # fmt: skip
 def test_turns(text, reasoning, content, called):
-    message = read_turn(text)
+    message = read_message(text)
     assert (message["reasoning_content"], message["content"]) == (reasoning, content)
     assert bool(message.get("tool_calls")) == called
 
@@ -62,7 +63,7 @@ def test_turns(text, reasoning, content, called):
     ["<think>", "</think>", "<tool>", "</tool>", "<answer>", "B", "get_caption(", "(2,5)", ")", "video_qa", '"', ","]
 ), max_size=14).map("".join))  # fmt: skip
 def test_whatever_is_written_is_read_as_a_message(text):
-    message = read_turn(text)
+    message = read_message(text)
     assert message["role"] == "assistant"
     assert len(message.get("tool_calls", [])) <= 1
 
@@ -84,7 +85,7 @@ turns = st.one_of(
 @settings(deadline=None)
 @given(turns)
 def test_writing_and_reading_are_inverse(message):
-    assert read_turn(write_turn(message)) == message
+    assert read_message(write_message(message)) == message
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from data_gen.expert import Expert
 from data_gen.sets import SetSettings, export_sets
 from data_gen.teacher import read_trajectories, teach_questions
-from data_gen.teacher.protocol import read_step
 from data_gen.teacher.run import TeacherRun
 from data_gen.teacher.stub import Manners
+from longvideo_r1.turns import read_turn
 from navigation import InputError, LineAnswerer, read_questions, write_jsonl
 from runtime import Budget, Completion, Endpoint, Journal, Usage
 from runtime.jsonl import read_rows
@@ -214,5 +214,5 @@ async def test_calls_that_a_server_took_out_of_the_text_are_read(world, tmp_path
 
     with Journal(tmp_path / "calls.jsonl", {}) as journal:
         record, _ = await CallCache(Server(), journal).chat("key", [], 10)
-    step = read_step(record["content"], 4)
+    step = read_turn(record["content"], 4)
     assert (step.reasoning, step.tool, step.arguments) == ("a", "get_caption", {"segment": [1, 1]})

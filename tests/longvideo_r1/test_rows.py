@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clipscout.main import app
-from data_gen.sets import import_released_rl, import_released_sft, longest_only
+from longvideo_r1.rows import import_released_rl, import_released_sft, longest_only
 from navigation import Question, SkippedRow, read_questions
 from navigation.prompt import SYSTEM
 
@@ -44,7 +44,7 @@ def test_released_conversations_become_tool_calls():
         "conversations": [
             {"from": "system", "value": "s"}, {"from": "human", "value": "q"},
             {"from": "gpt", "value": "<think>a</think><tool>get_caption((2,5))</tool>"},
-            {"from": "human", "value": "a man trajectories"},
+            {"from": "human", "value": "a man walks"},
             {"from": "gpt", "value": "<think>b</think>\n<answer>B</answer>"},
         ]
     }  # fmt: skip
@@ -78,7 +78,7 @@ def alpaca(turns):
     return {**row, "system": "You are a reasoning assistant", "history": history}
 
 
-def test_alpaca_rows_become_episodes_with_tool_replies():
+def test_alpaca_rows_become_messages_with_tool_replies():
     (made,) = import_released_sft([alpaca(4)])
     roles = [message["role"] for message in made["messages"]]
     assert roles == ["system", "user", *["assistant", "tool"] * 3, "assistant"]
@@ -91,7 +91,7 @@ def test_alpaca_rows_become_episodes_with_tool_replies():
     assert made["turns"] == 4
 
 
-def test_of_a_episode_that_is_there_once_a_turn_the_whole_one_is_kept():
+def test_of_a_trajectory_that_is_there_once_a_turn_the_whole_one_is_kept():
     rows = list(import_released_sft([alpaca(1), alpaca(3), alpaca(4), alpaca(2), alpaca(4)]))
     assert longest_only(rows) == [rows[2]]
 

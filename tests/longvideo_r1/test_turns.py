@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_gen.teacher.protocol import LONGEST_REPLY, Malformed, Step, read_call, read_step
+from longvideo_r1.turns import LONGEST_TURN, Malformed, Turn, read_call, read_turn
 
 
 @pytest.mark.parametrize(
@@ -49,21 +49,21 @@ def test_the_first_of_two_calls_counts_and_the_rest_is_dropped():
     text = (
         "<think>a</think><tool>get_caption([1])</tool><result>x</result><tool>get_caption([2])</tool><answer>A</answer>"
     )
-    step = read_step(text, 4)
+    step = read_turn(text, 4)
     assert (step.tool, step.arguments, step.dropped) == ("get_caption", {"segment": [1]}, True)
     assert step.text() == "<think>a</think><tool>get_caption([1])</tool>"
 
 
 def test_a_call_inside_the_reasoning_is_not_run():
-    step = read_step("<think>I could <tool>get_caption([1])</tool> but no</think><answer>B</answer>", 4)
+    step = read_turn("<think>I could <tool>get_caption([1])</tool> but no</think><answer>B</answer>", 4)
     assert (step.tool, step.letter) == ("", "B")
 
 
 def test_a_call_in_qwen_s_own_form_is_read():
     call = '<tool_call>\n{"name": "get_caption", "arguments": {"segment": [2, 5]}}\n</tool_call>'
-    step = read_step(f"<think>\na\n</think>\n\n{call}", 4)
+    step = read_turn(f"<think>\na\n</think>\n\n{call}", 4)
     assert (step.reasoning, step.tool, step.arguments, step.dropped) == ("a", "get_caption", {"segment": [2, 5]}, False)
-    assert read_step(f"<think>a</think>{call}{call}", 4).dropped
+    assert read_turn(f"<think>a</think>{call}{call}", 4).dropped
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_a_call_in_qwen_s_own_form_is_read():
     ],
 )
 def test_reasoning_is_found_without_both_tags(text, reasoning):
-    assert read_step(text, 4).reasoning == reasoning
+    assert read_turn(text, 4).reasoning == reasoning
 
 
 def test_hidden_reasoning_is_used_only_where_the_text_has_none():
-    assert read_step("<answer>B</answer>", 4, "hidden").reasoning == "hidden"
-    assert read_step("<think>own</think><answer>B</answer>", 4, "hidden").reasoning == "own"
+    assert read_turn("<answer>B</answer>", 4, "hidden").reasoning == "hidden"
+    assert read_turn("<think>own</think><answer>B</answer>", 4, "hidden").reasoning == "own"
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_hidden_reasoning_is_used_only_where_the_text_has_none():
     [
         ("", "neither"), ("hello", "neither"), ("<answer>B</answer>", "reasoning"),
         ("<think>a</think><answer>E</answer>", "letters A to D"), ("<think>a</think><tool>fly()</tool>", "get_caption"),
-        ("x" * (LONGEST_REPLY + 1), "longer"),
+        ("x" * (LONGEST_TURN + 1), "longer"),
     ],
 )  # fmt: skip
 def test_malformed_replies_say_what_is_wrong(text, word):
-    found = read_step(text, 4)
+    found = read_turn(text, 4)
     assert isinstance(found, Malformed)
     assert word in found.reason
 
@@ -105,12 +105,12 @@ _PIECES = st.sampled_from(
 
 @given(st.lists(_PIECES | st.text(max_size=5), max_size=30).map("".join))
 def test_nothing_breaks_the_reader_and_what_it_reads_it_reads_again(text):
-    step = read_step(text, 4)
-    if isinstance(step, Step):
+    step = read_turn(text, 4)
+    if isinstance(step, Turn):
         assert bool(step.letter) != bool(step.tool)
         assert step.reasoning
-        again = read_step(step.text(), 4)
-        if "<" not in step.reasoning and isinstance(again, Step):
+        again = read_turn(step.text(), 4)
+        if "<" not in step.reasoning and isinstance(again, Turn):
             assert (again.tool, again.arguments, again.letter) == (step.tool, step.arguments, step.letter)
 
 
@@ -119,6 +119,6 @@ def test_nothing_breaks_the_reader_and_what_it_reads_it_reads_again(text):
 )
 def test_time_is_bounded(piece):
     begun = time.process_time()
-    read_step("<think>a</think><tool>" + piece * (50_000 // len(piece)), 4)
-    read_step(piece * (50_000 // len(piece)), 4)
+    read_turn("<think>a</think><tool>" + piece * (50_000 // len(piece)), 4)
+    read_turn(piece * (50_000 // len(piece)), 4)
     assert time.process_time() - begun < 1.0
