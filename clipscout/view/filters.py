@@ -55,13 +55,13 @@ class Filter:
         return urlencode({key: str(value).encode("utf-8", "replace") for key, value in (given | more).items()})
 
     def select(self, trajectories: TrajectorySet) -> list[int]:
-        """Numbers of the rows that pass, in order."""
+        """Numbers of the rows that match, in order."""
         texts, kinds = trajectories.questions.texts, trajectories.questions.kinds
         text = self.text.casefold()
         found = [
             number
             for number, row in enumerate(trajectories.rows)
-            if self._passes(row)
+            if self._matches(row)
             and (not self.kind or kinds.get(row.question_id) == self.kind)
             and (not text or text in f"{texts.get(row.question_id, '')}\n{row.id}\n{row.video_id}".casefold())
         ]
@@ -70,7 +70,7 @@ class Filter:
             found.sort(key=lambda number: _sort_key(trajectories.rows[number], name), reverse=self.order.endswith("-"))
         return found
 
-    def _passes(self, row: Row) -> bool:
+    def _matches(self, row: Row) -> bool:
         if self.status and row.status != self.status:
             return False
         if self.correct and self.correct != ("right" if row.correct else "wrong" if row.prediction else "none"):
@@ -144,8 +144,9 @@ def compare(left: TrajectorySet, right: TrajectorySet) -> Comparison:
             pairs.append(Pair(question_id, numbers, theirs[question_id], outcome))
     counts = {outcome: sum(pair.outcome == outcome for pair in pairs) for outcome in OUTCOMES}
     rows = [(left.rows[pair.left[0]], right.rows[pair.right[0]]) for pair in pairs]
-    means = tuple(
-        tuple(fmean(getattr(pair[side], name) for pair in rows) if rows else 0.0 for side in (0, 1))
-        for name in ("visits", "correct")
-    )
-    return Comparison(pairs, counts, means[0], means[1])
+
+    def means(name: str) -> tuple[float, float]:
+        one, other = (fmean(getattr(pair[side], name) for pair in rows) if rows else 0.0 for side in (0, 1))
+        return one, other
+
+    return Comparison(pairs, counts, means("visits"), means("correct"))

@@ -109,10 +109,10 @@ class _IndexedFile:
         self._forget()
 
     def refresh(self) -> None:
-        if _stamp(os.stat(self.path)) == self._stamp:
+        if file_stamp(os.stat(self.path)) == self._stamp:
             return
         with open(self.path, "rb", _BUFFER) as file:
-            stamp = _stamp(os.fstat(file.fileno()))
+            stamp = file_stamp(os.fstat(file.fileno()))
             if not self._only_grew(stamp, file):
                 self._forget()
             file.seek(self._read_to)
@@ -149,7 +149,8 @@ class _IndexedFile:
             self._last = (self._read_to - len(line), len(line), crc32(line))
 
 
-def _stamp(found: os.stat_result) -> tuple[int, int, int, int]:
+def file_stamp(found: os.stat_result) -> tuple[int, int, int, int]:
+    """Changes when the file is written to or replaced; the first two numbers say which file it is."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -195,12 +196,23 @@ def _checked(record: Any, number: int, place: int, length: int) -> Row:
     reward = record.get("reward")
     prediction, group = record.get("prediction"), record.get("group")
     return Row(
-        number, place, length, record["id"], record["question_id"], record["video_id"], status,
-        record.get("correct") is True, prediction if isinstance(prediction, str) else None, len(record["visits"]),
-        _whole(record.get("refused")) or 0, _whole(record.get("turns")) or 0,
-        _number(reward.get("total")) if isinstance(reward, dict) else None,
-        _whole(record.get("step")), str(group) if group is not None else None, _number(record.get("advantage")),
-    )  # fmt: skip
+        file=number,
+        place=place,
+        length=length,
+        id=record["id"],
+        question_id=record["question_id"],
+        video_id=record["video_id"],
+        status=status,
+        correct=record.get("correct") is True,
+        prediction=prediction if isinstance(prediction, str) else None,
+        visits=len(record["visits"]),
+        refused=_whole(record.get("refused")) or 0,
+        turns=_whole(record.get("turns")) or 0,
+        total=_number(reward.get("total")) if isinstance(reward, dict) else None,
+        step=_whole(record.get("step")),
+        group=str(group) if group is not None else None,
+        advantage=_number(record.get("advantage")),
+    )
 
 
 def _number(value: object) -> float | None:

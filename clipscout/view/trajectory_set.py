@@ -1,7 +1,6 @@
 """The trajectories of one run (or one policy, or one training), with the questions and trees they are about."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
@@ -10,10 +9,12 @@ from typing import Any
 
 import yaml
 
-from clipscout.view.index import Offsets, Row
+from clipscout.view.index import Offsets, Row, file_stamp
 from navigation import CaptionTree, InputError, Question, TreeStore
 from rewards import RewardMix
 
+TRAJECTORIES, ROLLOUTS = "trajectories.jsonl", "rollouts"
+_DEEPEST = 4
 # A row as `Question.to_dict` writes it, up to the question, none of the three with an escape in it; and its kind.
 _HEAD = re.compile(rb'\{"id": "([^"\\]*)", "video_id": "[^"\\]*", "question": "([^"\\]*)"')
 _KIND = re.compile(rb'"kind": "([^"\\]*)"\}\s*')
@@ -31,13 +32,13 @@ class QuestionFile:
         self.texts: dict[str, str] = {}
         self.kinds: dict[str, str] = {}
         self._places: dict[str, tuple[int, int, int]] = {}
-        self._stamp = None if path is None else _stamp(path)
+        self._stamp = None if path is None else file_stamp(path.stat())
         if path is not None:
             self._index(path)
 
     def changed(self) -> bool:
         """Whether the file is no longer the one that was read."""
-        return self.path is not None and _stamp(self.path) != self._stamp
+        return self.path is not None and file_stamp(self.path.stat()) != self._stamp
 
     def get(self, question_id: str) -> Question | None:
         """The question, or None if this file does not hold it.
@@ -63,11 +64,6 @@ class QuestionFile:
                 place += len(line)
 
 
-def _stamp(path: Path) -> tuple[int, int, int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
 def _quickly(line: bytes) -> tuple[str, str, str] | None:
     """Id, text and kind of a plainly written row, without reading its options and clues: four times faster."""
     head = _HEAD.match(line)
@@ -89,10 +85,6 @@ def _wholly(line: bytes, source: str) -> tuple[str, str, str]:
         raise InputError(source, "line", line[:60].decode(errors="replace"), "give one question a line") from None
 
 
-TRAJECTORIES, ROLLOUTS = "trajectories.jsonl", "rollouts"
-_DEEPEST = 4
-
-
 class TrajectorySet:
     """Named trajectories.
 
@@ -104,9 +96,12 @@ class TrajectorySet:
     """
 
     def __init__(
-        self, name: str, files: Sequence[Path] | Callable[[], Sequence[Path]], corpus: Path | None,
+        self,
+        name: str,
+        files: Sequence[Path] | Callable[[], Sequence[Path]],
+        corpus: Path | None,
         mix: RewardMix | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name, self.corpus = name, corpus
         self.offsets = Offsets(files)
         self.mix = mix or RewardMix()
@@ -171,12 +166,8 @@ def find_sets(run: Path, corpus: Path | None = None) -> list[TrajectorySet]:
         if rollouts():
             sets.append(_set(f"{name}/{ROLLOUTS}", rollouts, folder, corpus))
     if not sets:
-        raise InputError(
-            run,
-            "run",
-            "no trajectories",
-            f"give a folder with {TRAJECTORIES} or {ROLLOUTS}/*.jsonl in it, or such a file",
-        )
+        hint = f"give a folder with {TRAJECTORIES} or {ROLLOUTS}/*.jsonl in it, or such a file"
+        raise InputError(run, "run", "no trajectories", hint)
     return sets
 
 
@@ -205,12 +196,12 @@ def _set(
     return TrajectorySet(name, files, corpus or _corpus(folder, config.get("data")), _mix(config))
 
 
-def _corpus(folder: Path, told: object) -> Path | None:
+def _corpus(folder: Path, data: object) -> Path | None:
     """The nearest folder of questions and trees: the trajectories' own, the one their config names, or one beside a
     parent."""
     places = [folder, folder / "corpus"]
-    if isinstance(told, str):
-        places += [Path(told), folder / told]
+    if isinstance(data, str):
+        places += [Path(data), folder / data]
     for parent in list(folder.resolve().parents)[:3]:
         places += [parent, parent / "traces", parent / "corpus"]
     return next((place for place in places if (place / "questions.jsonl").is_file()), None)

@@ -120,24 +120,24 @@ async def test_every_control_has_a_name(page, house_page, viewing, runs):
         assert await page.locator("main").count() == 1
 
 
-async def test_filter_read_and_compare_episodes(page, viewing, runs):
+async def test_filter_read_and_compare_trajectories(page, viewing, runs):
     url = viewing(runs).url
     await page.goto(url)
     assert await page.locator("h1").text_content() == "house/eval/expert"
-    assert await page.locator(".trajectories-table tbody tr").count() == 6
+    assert await page.locator(".trajectory-list tbody tr").count() == 6
     await page.get_by_label("Trajectories").select_option("house/eval/random")
     await page.locator("select[name=correct]").select_option("none")
     await page.get_by_role("button", name="Show").click()
     await page.locator("h1", has_text="random").wait_for()
-    assert await page.locator(".trajectories-table tbody tr").count() == 1
-    await page.locator(".trajectories-table a").click()
-    await page.locator(".trajectory").wait_for()
+    assert await page.locator(".trajectory-list tbody tr").count() == 1
+    await page.locator(".trajectory-list a").click()
+    await page.locator(".episode").wait_for()
     assert await page.locator("svg.tree .clue").count() == 1
     assert await page.locator("svg.tree .badge").count() == 2
     assert await page.locator(".accounts tbody tr").count() == 2
     await page.get_by_role("link", name="beside house/eval/expert").click()
-    await page.locator(".trajectories .side").first.wait_for()
-    assert [text.split()[0] for text in await page.locator(".trajectory-head b").all_text_contents()] == [
+    await page.locator(".episodes .side").first.wait_for()
+    assert [text.split()[0] for text in await page.locator(".episode-head b").all_text_contents()] == [
         "house/eval/random", "house/eval/expert",
     ]  # fmt: skip
     await page.get_by_role("link", name="Compare").click()
@@ -145,9 +145,9 @@ async def test_filter_read_and_compare_episodes(page, viewing, runs):
     await page.get_by_role("button", name="Show").click()
     pairs = zip(rows_of(runs, "expert"), rows_of(runs, "random"), strict=True)
     only_left = sum(one.correct and not other.correct for one, other in pairs)
-    assert await page.locator(".trajectories-table tbody tr").count() == only_left
+    assert await page.locator(".trajectory-list tbody tr").count() == only_left
     await page.goto(f"{url}/?set=2&step=2")
-    assert await page.locator(".trajectories-table tbody tr").count() == 4
+    assert await page.locator(".trajectory-list tbody tr").count() == 4
 
 
 def rows_of(runs, name):
@@ -238,6 +238,6 @@ async def test_an_exported_file_opens_without_a_server(page, runs, tmp_path):
     assert export(sets, Filter(), tmp_path / "trajectories.html") == 6
     content = (tmp_path / "trajectories.html").read_text(encoding="utf-8")
     await page.set_content(content)
-    assert await page.locator(".trajectory").count() == 12
+    assert await page.locator(".episode").count() == 12
     assert await page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") == "12px"
     assert "<script" not in content

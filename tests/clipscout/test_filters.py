@@ -31,7 +31,7 @@ def test_every_set_of_a_folder_is_found(sets):
 
 
 @pytest.mark.parametrize(
-    ("query", "passes"),
+    ("query", "matches"),
     [
         ({"status": "out_of_turns"}, lambda row: row.status == "out_of_turns"),
         ({"correct": "right"}, lambda row: row.correct),
@@ -45,9 +45,9 @@ def test_every_set_of_a_folder_is_found(sets):
         ({"kind": "which"}, lambda row: int(row.question_id[-1]) % 2 == 0),
     ],
 )
-def test_a_filter_picks_what_it_says(sets, query, passes):
+def test_a_filter_picks_what_it_says(sets, query, matches):
     for trajectories in sets.values():
-        assert picked(trajectories, **query) == [row for row in trajectories.rows if passes(row)]
+        assert picked(trajectories, **query) == [row for row in trajectories.rows if matches(row)]
 
 
 def test_steps_and_orders(sets):
@@ -86,7 +86,7 @@ def test_two_sets_are_paired_by_question(sets):
     assert found.accuracy == (1.0, right / 6)
 
 
-def test_a_question_is_exported_by_whichever_episode_passes(runs, tmp_path):
+def test_a_question_is_exported_by_whichever_trajectory_matches(runs, tmp_path):
     path = runs / "eval/random/trajectories.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     # Two samples of each question, of which the second alone is right.
@@ -108,7 +108,7 @@ def test_a_question_is_exported_by_whichever_episode_passes(runs, tmp_path):
     assert export(sets, Filter(), tmp_path / "trajectories.html") == 6
 
 
-def test_a_episode_of_another_tree_says_why_its_reward_is_not_explained(runs):
+def test_a_trajectory_of_another_tree_says_why_its_reward_is_not_explained(runs):
     grid = TimeGrid(270.0, 2, 2)
     TreeStore(runs / "trees").save(CaptionTree("house", grid, dict.fromkeys(grid.paths(), "text"), {}))
     (trajectories,) = find_sets(runs / "eval/expert")
@@ -120,7 +120,7 @@ def test_a_episode_of_another_tree_says_why_its_reward_is_not_explained(runs):
 
 
 @pytest.mark.parametrize("content", ["", "nothing here"])
-def test_a_folder_without_episodes_is_told(tmp_path, content):
+def test_a_folder_without_trajectories_is_refused(tmp_path, content):
     if content:
         (tmp_path / "notes.txt").write_text(content)
     with pytest.raises(InputError, match="no trajectories"):

@@ -127,7 +127,7 @@ def test_lists_hold_hostile_texts_as_texts(worlds, url):
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_episodes_hold_hostile_texts_as_texts(worlds, place):
+def test_trajectories_hold_hostile_texts_as_texts(worlds, place):
     hostile, harmless = worlds
     for number, text in enumerate(EVERY):
         url = f"/trajectory/{place}/{number}"

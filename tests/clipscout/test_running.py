@@ -47,7 +47,7 @@ def test_a_step_that_is_added_is_shown(runs, pages):
     assert len(listed(page("/?step=3"))) == 1
 
 
-def test_an_address_leads_to_its_episode_when_the_file_was_brought_into_order(runs, pages):
+def test_an_address_leads_to_its_trajectory_when_the_file_was_brought_into_order(runs, pages):
     path = runs / "eval/random/trajectories.jsonl"
     page = pages("eval/random")
     rows = read(path)
@@ -68,3 +68,9 @@ def test_questions_that_were_written_anew_are_shown(runs, pages):
     assert first[0]["question"] in page("/trajectory/0/0")
     write_jsonl(runs / "questions.jsonl", (row | {"question": "Where is it now?"} for row in first[::-1]))
     assert "Where is it now?" in page("/trajectory/0/0")
+
+
+def test_an_address_of_an_earlier_version_leads_to_the_page(runs):
+    client = TestClient(view_app(find_sets(runs / "eval/expert")), base_url="http://localhost")
+    reply = client.get("/walk/0/1?correct=right", follow_redirects=False)
+    assert (reply.status_code, reply.headers["location"]) == (307, "http://localhost/trajectory/0/1?correct=right")

@@ -1,4 +1,4 @@
-"""Everything that is told of one trajectory: its drawing, its turns, and why it earned what it did."""
+"""Everything that a page shows of one trajectory: its drawing, its turns, and why it earned what it did."""
 
 import json
 from collections.abc import Sequence
@@ -14,19 +14,18 @@ from rewards.explain import VisitAccount
 
 
 @dataclass(frozen=True, slots=True)
-class EpisodePage:
+class TrajectoryPage:
     """One trajectory, ready for the template. What is not known (no question, no tree) is None or empty.
 
     Attributes:
         recorded: Reward parts as they stand in the record, by name.
-        breakdown: The same episode scored again with the run's settings, or the defaults.
+        breakdown: The trajectory scored again with the run's settings, or the defaults.
         accounts: What each visit earned and cost by that breakdown.
         missing: Why there is no drawing or no account, in words; empty if both are there.
         raw: The record as indented JSON.
     """
 
     trajectories: TrajectorySet
-    number: int
     row: Row
     trajectory: Trajectory
     question: Question | None
@@ -39,7 +38,7 @@ class EpisodePage:
     raw: str
 
 
-def episode_page(trajectories: TrajectorySet, number: int) -> EpisodePage:
+def trajectory_page(trajectories: TrajectorySet, number: int) -> TrajectoryPage:
     """Reads one trajectory.
 
     Raises:
@@ -57,15 +56,19 @@ def episode_page(trajectories: TrajectorySet, number: int) -> EpisodePage:
     accounts: Sequence[VisitAccount] = ()
     if breakdown is not None and tree is not None:
         accounts = explain(breakdown, tree.grid, trajectories.mix.settings.visit_cost)
-    parts = ((name, value) for name, value in trajectory.reward.items() if is_number(value))
-    return EpisodePage(
-        trajectories, number, row, trajectory, question,
-        episode_figure(tree, trajectory, clues) if tree is not None else None,
-        turns_of(trajectory, most_calls=None, longest=None),
-        [(name.replace("_", " "), value) for name, value in parts],
-        breakdown, accounts, _missing(trajectories, question, tree) or problem,
-        json.dumps(record, ensure_ascii=False, indent=1),
-    )  # fmt: skip
+    return TrajectoryPage(
+        trajectories=trajectories,
+        row=row,
+        trajectory=trajectory,
+        question=question,
+        figure=episode_figure(tree, trajectory, clues) if tree is not None else None,
+        turns=turns_of(trajectory, most_calls=None, longest=None),
+        recorded=[(name.replace("_", " "), value) for name, value in trajectory.reward.items() if is_number(value)],
+        breakdown=breakdown,
+        accounts=accounts,
+        missing=_missing(trajectories, question, tree) or problem,
+        raw=json.dumps(record, ensure_ascii=False, indent=1),
+    )
 
 
 def _score(
@@ -76,9 +79,14 @@ def _score(
         return None, ""
     try:
         breakdown = trajectories.mix.score(
-            question, tree.grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused,
+            question,
+            tree.grid,
+            trajectory.visits,
+            trajectory.status,
+            trajectory.prediction,
+            trajectory.refused,
             keep_steps=True,
-        )  # fmt: skip
+        )
     except InputError as error:
         return None, f"Its reward cannot be explained: {error}."
     return breakdown, ""
