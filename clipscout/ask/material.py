@@ -201,6 +201,7 @@ async def _on_demand(source: Path, parts: Parts) -> Material:
         source, on_demand.tree, LineAnswerer(), on_demand=on_demand, video=source if is_video else None,
         captions_cost=settings.captioner == "endpoint", _closers=closers, _index=on_demand.index,
     )  # fmt: skip
+    material.notes += on_demand.warnings
     if settings.captioner != "endpoint":
         material.notes.append("Captions are the subtitles: what is only seen is not in them. --caption-url adds sight.")
     return material

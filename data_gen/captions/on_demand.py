@@ -10,7 +10,7 @@ from typing import Any
 
 from data_gen.captions.captioner import Caption, Captioner, Segment
 from data_gen.captions.settings import CaptionSettings
-from data_gen.captions.subtitles import SUFFIXES, find_subtitles, read_subtitles
+from data_gen.captions.subtitles import SUFFIXES, TimedLines, find_subtitles, read_subtitles
 from data_gen.captions.video_job import provenance
 from data_gen.frames import FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
 from navigation import CaptionTree, InputError, Line, SegmentPath, write_json
@@ -40,7 +40,7 @@ class OnDemandCaptions:
         source: Path,
         captioner: Captioner,
         settings: CaptionSettings,
-        lines: Sequence[Line],
+        lines: TimedLines,
         index: VideoIndex | None,
         cache: Path | None,
         loop: asyncio.AbstractEventLoop,
@@ -48,11 +48,13 @@ class OnDemandCaptions:
         self.source, self.captioner, self.settings, self.index = source, captioner, settings, index
         if index is None and captioner.needs_frames(1, 1):
             raise InputError(source, "video", None, "give the video itself, or a captioner that needs no frames")
-        made_by = provenance(settings, source, lines)
+        made_by = provenance(settings, source, lines.lines)
         self.folder = (cache or _cache_beside(source)) / settings_hash(made_by)[:24]
-        grid = settings.grid(index.duration if index is not None else max(line.end for line in lines))
+        duration = index.duration if index is not None else max(line.end for line in lines.lines)
+        lines = lines.within(duration)
         self.captions = _OpenedCaptions(self, loop)
-        self.tree = CaptionTree(source.stem, grid, self.captions, made_by, tuple(lines))
+        self.tree = CaptionTree(source.stem, settings.grid(duration), self.captions, made_by, lines.lines)
+        self.warnings = lines.warnings()
         self.usage = Usage()
         """What this object has asked for; captions found in the cache cost nothing."""
         self._underway: dict[SegmentPath, asyncio.Task[str]] = {}
@@ -86,10 +88,10 @@ class OnDemandCaptions:
 
         def make() -> OnDemandCaptions:
             if source.suffix.lower() in SUFFIXES:
-                timed = list(read_subtitles(source) if lines is None else lines)
+                timed = read_subtitles(source) if lines is None else TimedLines(tuple(lines))
                 return cls(source, captioner, settings, timed, None, cache and Path(cache), loop)
             found = find_subtitles(source) if lines is None and source.is_file() else None
-            timed = list(lines or ()) if found is None else read_subtitles(found)
+            timed = TimedLines(tuple(lines or ())) if found is None else read_subtitles(found)
             index = index_video(source, settings.accept_damaged)
             return cls(source, captioner, settings, timed, index, cache and Path(cache), loop)
 

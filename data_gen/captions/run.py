@@ -13,10 +13,11 @@ from typing import TextIO
 from data_gen.captions.captioner import Captioner
 from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.settings import CaptionSettings
+from data_gen.captions.subtitles import TimedLines
 from data_gen.captions.video_job import VideoJob
 from data_gen.frames import SegmentFrames, segment_frames
 from data_gen.frames.video_files import VideoFile
-from navigation import InputError, Line, SegmentPath
+from navigation import InputError, SegmentPath
 from runtime import BudgetExceeded, EndpointDown, EndpointFailed, Progress, Usage
 
 
@@ -110,7 +111,7 @@ class CaptionRun:
         captioner: Captioner,
         settings: CaptionSettings,
         pace: Pace | None = None,
-        lines_of: Callable[[VideoFile], Sequence[Line]] = lambda video: (),
+        lines_of: Callable[[VideoFile], TimedLines] = lambda video: TimedLines(),
         stream: TextIO | None = None,
     ) -> None:
         self.out, self.captioner, self.settings = Path(out), captioner, settings
@@ -192,7 +193,7 @@ class CaptionRun:
                 self.stop(f"{video.id}: the tree cannot be written: {error}")
 
     def _prepare(self, job: VideoJob) -> None:
-        job.lines = tuple(self.lines_of(job.video))
+        job.lines = self.lines_of(job.video)
         job.open()
 
     def _begin(self, each: _Underway) -> None:

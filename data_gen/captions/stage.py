@@ -17,7 +17,7 @@ from data_gen.captions.endpoint_captioner import EndpointCaptioner
 from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.run import CaptionRun, Pace
 from data_gen.captions.settings import CaptionSettings
-from data_gen.captions.subtitles import find_subtitles, read_subtitles
+from data_gen.captions.subtitles import TimedLines, find_subtitles, read_subtitles
 from data_gen.captions.video_job import spent_before
 from data_gen.frames.video_files import VideoFile, find_videos
 from navigation import InputError, Line, TreeStore, write_json
@@ -100,7 +100,7 @@ async def caption(job: CaptionJob, videos: Sequence[VideoFile], share: int = 1, 
         return await CaptionRun(job.out, captioner, job.settings, pace, lines_of, stream).run(videos)
 
 
-def lines_by_video(job: CaptionJob) -> Callable[[VideoFile], Sequence[Line]]:
+def lines_by_video(job: CaptionJob) -> Callable[[VideoFile], TimedLines]:
     """Where the timed texts of a video come from.
 
     Raises:
@@ -109,21 +109,21 @@ def lines_by_video(job: CaptionJob) -> Callable[[VideoFile], Sequence[Line]]:
     if job.settings.captioner == "annotations":
         return _annotations(job.annotations)
     if job.settings.captioner == "endpoint" and not job.settings.use_subtitles:
-        return lambda video: ()
+        return lambda video: TimedLines()
 
-    def subtitles(video: VideoFile) -> Sequence[Line]:
+    def subtitles(video: VideoFile) -> TimedLines:
         path = find_subtitles(video.path)
         if path is not None:
             return read_subtitles(path)
         if job.settings.captioner == "subtitles":
             hint = f"put {video.path.stem}.srt or .vtt beside it, or use another captioner"
             raise InputError(video.path, "subtitles", None, hint)
-        return ()
+        return TimedLines()
 
     return subtitles
 
 
-def _annotations(path: Path | None) -> Callable[[VideoFile], Sequence[Line]]:
+def _annotations(path: Path | None) -> Callable[[VideoFile], TimedLines]:
     if path is None:
         raise InputError("captions", "annotations", None, "give a JSONL file of {video_id, start, end, text}")
     by_video: dict[str, list[Line]] = defaultdict(list)
@@ -144,10 +144,11 @@ def _annotations(path: Path | None) -> Callable[[VideoFile], Sequence[Line]]:
             hint = "give an object with video_id, start and end in seconds (start first), and text"
             raise InputError(f"{path}:{number}", "row", text.strip(), hint) from None
 
-    def annotations(video: VideoFile) -> Sequence[Line]:
+    def annotations(video: VideoFile) -> TimedLines:
         if video.id not in by_video:
             raise InputError(path, "video_id", video.id, "annotate this video, or leave it out")
-        return sorted(by_video[video.id], key=lambda line: (line.start, line.end))
+        lines = sorted(by_video[video.id], key=lambda line: (line.start, line.end))
+        return TimedLines(tuple(lines), path)
 
     return annotations
 

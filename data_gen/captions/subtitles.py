@@ -1,47 +1,217 @@
-"""SRT and WebVTT files to timed lines."""
+"""SRT and WebVTT files to timed lines, with a list of what in them could not be used."""
 
 import html
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
+import pysubs2
+
+from data_gen.captions.encoding import decode
 from data_gen.frames import VIDEO_SUFFIXES
 from navigation import InputError, Line
+from navigation.grid import clock
 
-_TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
-_SPAN = re.compile(rf"^\s*{_TIME}\s*-->\s*{_TIME}")
-_TAG = re.compile(r"<[^<>\n]{1,200}>|\{\\[^{}\n]{0,200}\}")
-_LANGUAGE = re.compile(r"(\.[A-Za-z][A-Za-z0-9_-]{1,11}){0,2}")
 SUFFIXES = (".srt", ".vtt")
 
+_STAMP = r"(-?)\s*(?:(\d{1,3})\s*:\s*)?(\d{1,2})\s*:\s*(\d{1,2})(?:\s*[.,]\s*(\d{1,9})|\s*:\s*(\d{3}))?"
+_SPAN = re.compile(rf"\s*{_STAMP}\s*--?>\s*{_STAMP}(?=\s|$)", re.ASCII)
+_CLOCK = r"\d\s*:\s*\d"
+_LIKE_A_SPAN = re.compile(rf"{_CLOCK}.*-->|-->.*{_CLOCK}|{_CLOCK}.*->.*{_CLOCK}", re.ASCII)
+_SRT_TAG = re.compile(r"</?[bius]>|</?font(?:\s[^<>]*)?>|\{\\[^{}]*\}", re.IGNORECASE)
+_VTT_TAG = re.compile(
+    r"</?(?:[bciu]|ruby|rt|v|lang)(?:\.[^\s<>]*)?>|<(?:v|lang)(?:\.[^\s<>]*)?\s[^<>]*>|<[\d:.]+>|\{\\[^{}]*\}"
+)
+_LANGUAGE = re.compile(r"(\.[A-Za-z][A-Za-z0-9_-]{1,11}){0,2}")
+# pysubs2 takes every row with two time stamps for a cue's times, and `\N` for a line break, but texts hold them too.
+_HIDE, _SHOW = str.maketrans(":\\", "\ufdd0\ufdd1"), str.maketrans("\ufdd0\ufdd1", ":\\")
 
-def read_subtitles(path: str | Path) -> list[Line]:
-    """Lines of an SRT or WebVTT file in time order: tags and entities taken off, one text a cue.
+_LISTED = 20
+"""Most problems that a warning lists."""
 
-    Both formats are a time span and the text below it, so one reader serves both (pysrt knows SRT only).
+
+@dataclass(frozen=True, slots=True)
+class TimedLines:
+    """A video's timed texts and where they come from.
+
+    Args:
+        lines: In time order.
+        source: Their file.
+        encoding: Of the file.
+        problems: Cues that are left out, or that were read otherwise than they are written: a text each.
+    """
+
+    lines: tuple[Line, ...] = ()
+    source: Path | None = None
+    encoding: str = "utf-8"
+    problems: tuple[str, ...] = ()
+
+    def within(self, duration: float) -> "TimedLines":
+        """The lines that do not begin after the end of a video of `duration` seconds; the others become problems.
+
+        Raises:
+            InputError: there are lines, and all begin after the end.
+        """
+        late = [line for line in self.lines if line.start > duration]
+        if late and len(late) == len(self.lines):
+            found = f"{len(late)} of {len(late)} begin after the video's end at {clock(duration)}"
+            raise InputError(self.source or "lines", "times", found, _offset_hint(late, duration))
+        problems = [f"{clock(line.start)} is after the video's end: {line.text}" for line in late]
+        kept = tuple(line for line in self.lines if line.start <= duration)
+        return replace(self, lines=kept, problems=(*self.problems, *problems))
+
+    def warnings(self) -> list[str]:
+        """What a report should say: the encoding if it was guessed, and the problems, counted and listed."""
+        name = self.source.name if self.source else "lines"
+        found = []
+        if not self.encoding.startswith("utf"):
+            found.append(f"{name} does not say its encoding: read as {self.encoding}")
+        if self.problems:
+            more = [f"and {len(self.problems) - _LISTED} more"] if len(self.problems) > _LISTED else []
+            listed = "; ".join([*self.problems[:_LISTED], *more])
+            found.append(f"{name}: {len(self.problems)} of its texts left out or changed: {listed}")
+        return found
+
+
+def _offset_hint(lines: Sequence[Line], duration: float) -> str:
+    first, last = min(line.start for line in lines), max(line.end for line in lines)
+    for offset in (first // 3600 * 3600, first):
+        if last - offset <= duration + 1:
+            return f"their clock starts at {clock(offset)}: take {offset:g} s off every time, then all of them fit"
+    return f"give this video's own: they go on for {clock(last - first)}"
+
+
+class _Cue(NamedTuple):
+    """A cue's times in seconds and the rows of its text."""
+
+    start: float
+    end: float
+    rows: list[str]
+
+
+def read_subtitles(path: str | Path) -> TimedLines:
+    """Lines of an SRT or WebVTT file in time order, one text a cue, without the formats' own tags and entities.
+
+    A cue begins where a row holds its times, whatever blank rows there are. Where cues repeat the rows of the one
+    before (rolling captions), each row is told once, from when it first appears.
 
     Raises:
         InputError: unreadable, no text file, or not one cue in it.
     """
+    path = Path(path)
     try:
-        data = Path(path).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise InputError(path, "subtitles", str(error), "give a readable file") from None
-    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(path, "subtitles", "binary data", "give an SRT or WebVTT text file")
-    lines: list[Line] = []
-    for block in re.split(r"\n\s*\n", _decode(data).replace("\r\n", "\n").replace("\r", "\n")):
-        rows = block.split("\n")
-        for number, row in enumerate(rows):
-            match = _SPAN.match(row)
-            if match:
-                text = " ".join(_TAG.sub("", " ".join(rows[number + 1 :])).split())
-                start, end = _seconds(*match.groups()[:4]), _seconds(*match.groups()[4:])
-                if text and end >= start:
-                    lines.append(Line(start, end, html.unescape(text)))
-                break
-    if not lines:
-        raise InputError(path, "subtitles", "no cue", "give an SRT or WebVTT file with time spans and texts")
-    return sorted(lines, key=lambda line: (line.start, line.end))
+    text, encoding = decode(data, path)
+    problems: list[str] = []
+    rows = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    cues = _cues(rows, text.lstrip().startswith("WEBVTT"), problems)
+    if not cues:
+        found = f"no cue: {'; '.join(problems[:_LISTED])}" if problems else "no cue"
+        raise InputError(path, "subtitles", found, "give an SRT or WebVTT file with time spans and texts")
+    cues.sort(key=lambda cue: (cue.start, cue.end))
+    return TimedLines(tuple(_lines(cues)), path, encoding, tuple(problems))
+
+
+def _cues(rows: Sequence[str], is_vtt: bool, problems: list[str]) -> list[_Cue]:
+    """Cues with a text and sensible times: written as the standard has them, then read by pysubs2."""
+    tag = _VTT_TAG if is_vtt else _SRT_TAG
+    standard: list[str] = []
+    places: list[int] = []
+    for place, below in _blocks(rows, is_vtt):
+        written = rows[place].strip()
+        match = _SPAN.match(rows[place])
+        start, end = (_seconds(*match.groups()[:6]), _seconds(*match.groups()[6:])) if match else (0.0, 0.0)
+        if match is None:
+            problem = "its times cannot be read"
+        elif end < start:
+            problem = "it ends before it begins"
+        elif end < 0:
+            problem = "it lies before 0"
+        elif end >= 360_000:
+            problem = "it lies after 100 hours"
+        else:
+            if start < 0:
+                problems.append(f"row {place + 1}: it begins before 0 and is read from there: {written}")
+            places.append(place)
+            times = f"{_srt_stamp(max(0.0, start))} --> {_srt_stamp(end)}"
+            standard += [str(len(places)), times, *(row.translate(_HIDE) for row in below), ""]
+            continue
+        problems.append(f"row {place + 1}: {problem}: {written}")
+    # pysubs2 takes a number at a text's end for the next cue's: the last cue needs one too.
+    standard.append(str(len(places) + 1))
+    found = pysubs2.SSAFile.from_string("\n".join(standard), format_="srt", keep_html_tags=True)
+    cues = []
+    for place, event in zip(places, found, strict=True):
+        texts = (html.unescape(tag.sub("", row.translate(_SHOW))) for row in event.text.split("\\N"))
+        shown = [text for text in (" ".join(text.split()) for text in texts) if text]
+        if shown:
+            cues.append(_Cue(event.start / 1000, event.end / 1000, shown))
+        else:
+            problems.append(f"row {place + 1}: it has no text: {rows[place].strip()}")
+    return cues
+
+
+def _blocks(rows: Sequence[str], is_vtt: bool) -> Iterator[tuple[int, list[str]]]:
+    """The place of each row with times, and the rows of text below it."""
+    places = [place for place, row in enumerate(rows) if _SPAN.match(row) or _LIKE_A_SPAN.search(row)]
+    numbered = bool(places) and places[0] > 0 and rows[places[0] - 1].strip().isdigit()
+    for number, (place, following) in enumerate(pairwise([*places, len(rows)]), 1):
+        below = [row.strip() for row in rows[place + 1 : following]]
+        if below and below[-1] and following < len(rows):
+            # The row above the next times is that cue's number, or in WebVTT its name.
+            named = is_vtt and len(below) > 1 and not below[-2]
+            if named or (numbered and below[-1].isdigit()):
+                below.pop()
+        while below and not below[-1]:
+            below.pop()
+        if numbered and below[-1:] == [str(number + 1)]:
+            below.pop()
+        yield place, list(_without_notes(below) if is_vtt else filter(None, below))
+
+
+def _without_notes(rows: Sequence[str]) -> Iterator[str]:
+    """Rows that are no WebVTT comment: that begins with NOTE behind a blank row, and ends with the next."""
+    in_note, before = False, "text"
+    for row in rows:
+        in_note = bool(row) and (in_note or (not before and re.match(r"NOTE(\s|$)", row) is not None))
+        if row and not in_note:
+            yield row
+        before = row
+
+
+def _seconds(
+    sign: str, hours: str | None, minutes: str, seconds: str, fraction: str | None, thousandths: str | None
+) -> float:
+    whole = int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds)
+    return (-1 if sign else 1) * (whole + float(f"0.{fraction or thousandths or 0}"))
+
+
+def _srt_stamp(seconds: float) -> str:
+    whole, thousandths = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02},{thousandths:03}"
+
+
+def _lines(cues: Sequence[_Cue]) -> Iterator[Line]:
+    """A line a cue; where most cues repeat rows of the one before, each cue's new rows only."""
+    repeated = [0, *(_repeated(before, cue) for before, cue in pairwise(cues))]
+    if sum(map(bool, repeated)) < max(2, len(cues) / 2):
+        repeated = [0] * len(cues)
+    for cue, count in zip(cues, repeated, strict=True):
+        if new := cue.rows[count:]:
+            yield Line(cue.start, cue.end, " ".join(new))
+
+
+def _repeated(before: _Cue, cue: _Cue) -> int:
+    """How many of a cue's first rows are the last rows of the cue before, which it follows at once."""
+    if cue.start > before.end + 0.1:
+        return 0
+    most = min(len(before.rows), len(cue.rows))
+    return next((count for count in range(most, 0, -1) if before.rows[-count:] == cue.rows[:count]), 0)
 
 
 def find_subtitles(video: str | Path) -> Path | None:
@@ -56,23 +226,7 @@ def find_subtitles(video: str | Path) -> Path | None:
             return exact
     files = [path for path in video.parent.iterdir() if path.stem.startswith(video.stem)]
     of_others = {path.stem for path in files if path.suffix.lower() in VIDEO_SUFFIXES} - {video.stem}
-    named = (
-        path
-        for path in files
-        if path.suffix.lower() in SUFFIXES and path.stem not in of_others and path.is_file()
-        and _LANGUAGE.fullmatch(path.stem, len(video.stem))
-    )  # fmt: skip
-    return min(named, default=None)
-
-
-def _decode(data: bytes) -> str:
-    for encoding in ("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "cp1252"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("utf-8", "replace")
-
-
-def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str | None) -> float:
-    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + int((fraction or "0").ljust(3, "0")) / 1000
+    named = [path for path in files if path.suffix.lower() in SUFFIXES and path.stem not in of_others]
+    return min(
+        (path for path in named if path.is_file() and _LANGUAGE.fullmatch(path.stem, len(video.stem))), default=None
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from data_gen.captions.captioner import Caption, Captioner, Segment
 from data_gen.captions.report import VideoReport
 from data_gen.captions.settings import CaptionSettings
+from data_gen.captions.subtitles import TimedLines
 from data_gen.frames import SegmentFrames, VideoIndex, index_video, segment_frames
 from data_gen.frames.video_files import VideoFile
 from navigation import CaptionTree, InputError, Line, SegmentPath, TimeGrid, TreeStore
@@ -54,21 +55,12 @@ class VideoJob:
 
     The journal's header holds the settings and the video's identity: other captions, or another video under the same
     name, are refused. A finished tree is recognised by the same record in its `made_by`.
-
-    Args:
-        lines: Timed texts of the video.
     """
 
-    def __init__(
-        self,
-        video: VideoFile,
-        out: Path,
-        captioner: Captioner,
-        settings: CaptionSettings,
-        lines: Sequence[Line] = (),
-    ) -> None:
+    def __init__(self, video: VideoFile, out: Path, captioner: Captioner, settings: CaptionSettings) -> None:
         self.video, self.captioner, self.settings = video, captioner, settings
-        self.lines = tuple(lines)
+        self.lines = TimedLines()
+        """Timed texts of the video; set before `open`."""
         self.trees = TreeStore(out)
         self.report = VideoReport(video.id, "incomplete")
         self.index: VideoIndex | None = None
@@ -87,15 +79,16 @@ class VideoJob:
         Raises:
             InputError: the video or its subtitles are unusable, or what is there was made otherwise.
         """
-        self._made_by = provenance(self.settings, self.video.path, self.lines)
+        self._made_by = provenance(self.settings, self.video.path, self.lines.lines)
         if self.video.id in self.trees:
             self._recognise(self.trees[self.video.id])
             return
         self.index = index_video(self.video.path, self.settings.accept_damaged)
-        self.report.warnings = list(self.index.warnings)
+        lines = self.lines.within(self.index.duration)
+        self.report.warnings = [*self.index.warnings, *lines.warnings()]
         self.grid = self.settings.grid(self.index.duration)
         self._journal = Journal(self._journal_path, self._made_by)
-        self._tree = CaptionTree(self.video.id, self.grid, self.captions, self._made_by, self.lines)
+        self._tree = CaptionTree(self.video.id, self.grid, self.captions, self._made_by, lines.lines)
         for path in self.grid.paths():
             value = self._recorded(path)
             if value is not None:

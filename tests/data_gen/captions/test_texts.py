@@ -2,11 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_gen.captions import read_subtitles
 from data_gen.captions.captioner import clean_caption, thinned, without_repeats
 from data_gen.captions.settings import PROMPTS, Prompts
-from data_gen.captions.subtitles import find_subtitles
-from navigation import InputError, Line
+from navigation import InputError
 
 
 @pytest.mark.parametrize(
@@ -43,56 +41,6 @@ def test_thinned_keeps_order_and_limit(texts, limit):
 
 def test_thinned_spreads_evenly():
     assert thinned(["a", "b", "c", "d", "e"], 3) == ["a", "c", "e"]
-
-
-SRT = (
-    "1\r\n00:00:01,500 --> 00:00:02,000\r\n<i>Hi</i> &amp; {\\an8}bye\r\nsecond row\r\n\r\n"
-    "2\r\n01:00:00,000 --> 01:00:01,000\r\nlate\r\n"
-)
-VTT = (
-    "WEBVTT\n\nNOTE no cue\n\nid\n00:01.500 --> 00:02.000 align:start\n<c.x>Hi</c> &amp; bye\nsecond row\n\n"
-    "1:00:00.000 --> 1:00:01.000\nlate\n"
-)
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("text", [SRT, VTT], ids=["srt", "vtt"])
-def test_both_subtitle_formats(tmp_path, text, encoding):
-    (tmp_path / "a.srt").write_bytes(text.encode(encoding))
-    assert read_subtitles(tmp_path / "a.srt") == [Line(1.5, 2.0, "Hi & bye second row"), Line(3600.0, 3601.0, "late")]
-
-
-def test_old_encodings_are_read(tmp_path):
-    (tmp_path / "a.srt").write_bytes("1\n00:00:01,0 --> 00:00:02,0\ncafé\n".encode("cp1252"))
-    assert read_subtitles(tmp_path / "a.srt")[0].text == "café"
-
-
-@pytest.mark.parametrize("data", [b"", b"hello", b"\0\1\2 -->"])
-def test_what_is_no_subtitle_file_is_refused(tmp_path, data):
-    (tmp_path / "a.srt").write_bytes(data)
-    with pytest.raises(InputError, match=r"a\.srt"):
-        read_subtitles(tmp_path / "a.srt")
-
-
-def test_subtitles_beside_the_video(tmp_path):
-    video = tmp_path / "talk.one.mp4"
-    (tmp_path / "talk.two.srt").touch()
-    (tmp_path / "talk.srt").touch()
-    assert find_subtitles(video) is None
-    (tmp_path / "talk.one.en.vtt").touch()
-    assert find_subtitles(video).name == "talk.one.en.vtt"
-    (tmp_path / "talk.one.srt").touch()
-    assert find_subtitles(video).name == "talk.one.srt"
-
-
-@pytest.mark.parametrize(("name", "found"), [
-    ("a.SRT", True), ("a.en.srt", True), ("a.pt-BR.vtt", True), ("a.en.forced.srt", True), ("a.1.srt", False),
-    ("a.two.srt", False), ("ab.srt", False), ("a.srt.txt", False),
-])  # fmt: skip
-def test_subtitles_of_another_video_are_not_taken(tmp_path, name, found):
-    (tmp_path / "a.two.MKV").touch()
-    (tmp_path / name).touch()
-    assert find_subtitles(tmp_path / "a.mp4") == (tmp_path / name if found else None)
 
 
 def test_a_day_of_subtitles_is_thinned_at_once():
