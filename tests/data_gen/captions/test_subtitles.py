@@ -72,7 +72,7 @@ def test_a_single_accent_is_western(read, text):
         ("Нет", "cp1251"),
         ("はい", "cp932"),
         ("東京駅", "cp932"),
-        ("네", "euc_kr"),
+        ("안녕", "euc_kr"),
     ],
 )
 def test_a_short_text_is_read_right_or_refused(read, text, encoding):
