@@ -22,16 +22,20 @@ def policies_table(summaries: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "| policy | accuracy | visits | visit cost | with its index | index shared | grounding |",
         "|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
+    ]
     for name in in_order(summaries[0]["policies"]):
         rows = [summary["policies"][name] for summary in summaries]
         cells = [
             spread([row.get(key) for row in rows], digits)
             for key, digits in (
-                ("accuracy", 3), ("visits", 2), ("visit_cost", 2), ("visit_cost_with_index", 1),
-                ("visit_cost_with_shared_index", 1), ("grounding", 3),
+                ("accuracy", 3),
+                ("visits", 2),
+                ("visit_cost", 2),
+                ("visit_cost_with_index", 1),
+                ("visit_cost_with_shared_index", 1),
+                ("grounding", 3),
             )
-        ]  # fmt: skip
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -75,8 +79,13 @@ def curves(folders: Sequence[Path], path: Path) -> None:
     for number, folder in enumerate(folders):
         rows = [row for row in read_metrics(folder / "grpo" / "metrics.jsonl") if "visits" in row]
         for axes, (key, _) in zip(every, panels, strict=True):
-            axes.plot([row["step"] for row in rows], [row[key] for row in rows], color=SERIES[number], linewidth=1.4,
-                      label=f"seed {json.loads((folder / 'summary.json').read_text())['seed']}")  # fmt: skip
+            axes.plot(
+                [row["step"] for row in rows],
+                [row[key] for row in rows],
+                color=SERIES[number],
+                linewidth=1.4,
+                label=f"seed {json.loads((folder / 'summary.json').read_text())['seed']}",
+            )
     for axes, (key, label) in zip(every, panels, strict=True):
         axes.set_title(label, fontsize=10, color=INK, loc="left")
         axes.set_xlabel("GRPO step", color=MUTED, fontsize=9)

@@ -39,7 +39,7 @@ from trainer.data import TracesFolder
 from trainer.estimate import GIB, Setup, config_of, memory, model_config, peak_flops, step_flops
 from trainer.grpo_trainer import NavigationGRPOTrainer
 from trainer.run import quiet_unless_watched
-from trainer.sft_trainer import TrajectoryTrainer
+from trainer.sft_trainer import NavigationSFTTrainer
 from trainer.tiny_base import corpus_texts, train_tokenizer
 
 
@@ -111,13 +111,25 @@ def free() -> None:
 
 QWEN3_8B = Path(__file__).parents[1] / "configs/model/qwen3_8b_random.yaml"
 SMALL = {
-    "vocab_size": 32_768, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 4,
-    "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 40_960,
-}  # fmt: skip
+    "vocab_size": 32_768,
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 40_960,
+}
 TINY = {
-    "vocab_size": 512, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
-    "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 2048,
-}  # fmt: skip
+    "vocab_size": 512,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "max_position_embeddings": 2048,
+}
 SECONDS = {"sft": 100, "parity": 20, "grpo": 170, "liger": 60}
 """What each part may take. What one leaves is the next one's."""
 
@@ -173,19 +185,34 @@ def random_model(config: PretrainedConfig, device: str, dtype: torch.dtype = tor
 def sft_step(sizes: Sizes, world: "World", length: int, adapter: LoraConfig | None, liger: bool = False) -> dict:
     """Steps of the project's trainer on a row of `length` tokens whose second half is learned."""
     options = SFTConfig(
-        output_dir=f"{world.folder}/sft", use_cpu=world.device == "cpu", bf16=True, report_to="none",
-        per_device_train_batch_size=1, max_steps=sizes.steps, max_length=length, packing=False, disable_tqdm=True,
-        gradient_checkpointing=True, optim="adamw_torch_fused", learning_rate=1e-5, save_strategy="no",
-        logging_strategy="no", use_liger_kernel=liger,
-    )  # fmt: skip
+        output_dir=f"{world.folder}/sft",
+        use_cpu=world.device == "cpu",
+        bf16=True,
+        report_to="none",
+        per_device_train_batch_size=1,
+        max_steps=sizes.steps,
+        max_length=length,
+        packing=False,
+        disable_tqdm=True,
+        gradient_checkpointing=True,
+        optim="adamw_torch_fused",
+        learning_rate=1e-5,
+        save_strategy="no",
+        logging_strategy="no",
+        use_liger_kernel=liger,
+    )
     ids = torch.randint(0, sizes.model.vocab_size, (sizes.steps, length)).tolist()
     labels = [[-100] * (length // 2) + row[length // 2 :] for row in ids]
     clock = Clock(now)
     peak_gib()
-    trainer = TrajectoryTrainer(
-        model=random_model(sizes.model, world.device), args=options, processing_class=world.tokenizer,
-        train_dataset=Dataset.from_dict({"input_ids": ids, "labels": labels}), peft_config=adapter, callbacks=[clock],
-    )  # fmt: skip
+    trainer = NavigationSFTTrainer(
+        model=random_model(sizes.model, world.device),
+        args=options,
+        processing_class=world.tokenizer,
+        train_dataset=Dataset.from_dict({"input_ids": ids, "labels": labels}),
+        peft_config=adapter,
+        callbacks=[clock],
+    )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     took = statistics.median(clock.steps[1:])
@@ -193,9 +220,14 @@ def sft_step(sizes: Sizes, world: "World", length: int, adapter: LoraConfig | No
     reserved = torch.cuda.max_memory_reserved() / GIB if torch.cuda.is_available() else 0.0
     mfu = step_flops(sizes.model, length, length, adapter) / took / peak_flops()[1]
     return {
-        "tokens_a_second": length / took, "mfu": mfu, "peak_gib": peak_gib(), "estimate_gib": estimate.total / GIB,
-        "reserved_gib": reserved, "first_step_s": clock.steps[0], "step_s": took,
-    }  # fmt: skip
+        "tokens_a_second": length / took,
+        "mfu": mfu,
+        "peak_gib": peak_gib(),
+        "estimate_gib": estimate.total / GIB,
+        "reserved_gib": reserved,
+        "first_step_s": clock.steps[0],
+        "step_s": took,
+    }
 
 
 def sft(report: Report, sizes: Sizes, world: "World") -> None:
@@ -232,18 +264,37 @@ class World:
         model.config.update({name: getattr(self.tokenizer, name) for name in ("eos_token_id", "pad_token_id")})
         functions, weights = RewardMix.from_config(None).trl_functions(turns=TURNS + 1, tokens=sizes.completion)
         options = GRPOConfig(
-            output_dir=f"{self.folder}/grpo", use_cpu=self.device == "cpu", bf16=model.dtype == torch.bfloat16,
-            report_to="none", num_generations=8, per_device_train_batch_size=sizes.rows,
-            gradient_accumulation_steps=8 * sizes.groups // sizes.rows, max_completion_length=sizes.completion,
-            max_tool_calling_iterations=TURNS, max_steps=2, gradient_checkpointing=True, learning_rate=1e-5, beta=0.0,
-            loss_type="dr_grpo", scale_rewards="none", reward_weights=weights, optim="adamw_torch_fused",
-            disable_tqdm=True, logging_strategy="no", save_strategy="no",
-        )  # fmt: skip
+            output_dir=f"{self.folder}/grpo",
+            use_cpu=self.device == "cpu",
+            bf16=model.dtype == torch.bfloat16,
+            report_to="none",
+            num_generations=8,
+            per_device_train_batch_size=sizes.rows,
+            gradient_accumulation_steps=8 * sizes.groups // sizes.rows,
+            max_completion_length=sizes.completion,
+            max_tool_calling_iterations=TURNS,
+            max_steps=2,
+            gradient_checkpointing=True,
+            learning_rate=1e-5,
+            beta=0.0,
+            loss_type="dr_grpo",
+            scale_rewards="none",
+            reward_weights=weights,
+            optim="adamw_torch_fused",
+            disable_tqdm=True,
+            logging_strategy="no",
+            save_strategy="no",
+        )
         return NavigationGRPOTrainer(
-            model=model, args=options, train_dataset=self.questions, reward_funcs=functions, peft_config=adapter,
-            processing_class=self.tokenizer, environment_factory=EnvironmentFactory(self.trees),
+            model=model,
+            args=options,
+            train_dataset=self.questions,
+            reward_funcs=functions,
+            peft_config=adapter,
+            processing_class=self.tokenizer,
+            environment_factory=EnvironmentFactory(self.trees),
             callbacks=list(callbacks),
-        )  # fmt: skip
+        )
 
 
 def made_batch(vocabulary: int, rows: int, prompt: int, completion: int, device: str) -> dict[str, torch.Tensor]:
@@ -303,10 +354,14 @@ def difference(mine: Scored, theirs: Scored) -> dict[str, float | str]:
             errors[name] = distance / size
     worst = max(errors, key=errors.__getitem__)
     return {
-        "loss": mine.loss, "reference": theirs.loss, "most_logp": (mine.logps - theirs.logps).abs().max().item(),
-        "gradient": (off / whole) ** 0.5, "median": statistics.median(errors.values()), "most": errors[worst],
+        "loss": mine.loss,
+        "reference": theirs.loss,
+        "most_logp": (mine.logps - theirs.logps).abs().max().item(),
+        "gradient": (off / whole) ** 0.5,
+        "median": statistics.median(errors.values()),
+        "most": errors[worst],
         "where": worst,
-    }  # fmt: skip
+    }
 
 
 def parity(report: Report, sizes: Sizes, world: World) -> None:
@@ -358,11 +413,21 @@ def grpo(report: Report, sizes: Sizes, world: World) -> None:
     said = (episodes["completion_mask"] * episodes["tool_mask"]).sum().item()
     learning = clock.steps[-1] - clock.rollouts[-1]
     report.add(
-        "grpo", "step", episodes=len(episodes["prompt_mask"]), prompt_tokens=prompts, completion_tokens=completions,
-        said_tokens=said, rollout_s=clock.rollouts[-1], learning_s=learning, said_a_second=said / clock.rollouts[-1],
-        learned_a_second=(prompts + completions) / learning, rollout_gib=peaks[-1], learning_gib=learning_peak,
-        first_rollout_s=clock.rollouts[0], first_learning_s=clock.steps[0] - clock.rollouts[0],
-    )  # fmt: skip
+        "grpo",
+        "step",
+        episodes=len(episodes["prompt_mask"]),
+        prompt_tokens=prompts,
+        completion_tokens=completions,
+        said_tokens=said,
+        rollout_s=clock.rollouts[-1],
+        learning_s=learning,
+        said_a_second=said / clock.rollouts[-1],
+        learned_a_second=(prompts + completions) / learning,
+        rollout_gib=peaks[-1],
+        learning_gib=learning_peak,
+        first_rollout_s=clock.rollouts[0],
+        first_learning_s=clock.steps[0] - clock.rollouts[0],
+    )
     for rows, prompt, keep in sizes.scored:
         batch = made_batch(sizes.model.vocab_size, rows, prompt, keep, world.device)
         found: dict[str, Scored] = {}

@@ -30,9 +30,15 @@ from trainer.recorder import read_metrics
 from trainer.tiny_base import corpus_texts, train_tokenizer
 
 MODEL = {
-    "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": True, "max_position_embeddings": 2048,
-}  # fmt: skip
+    "hidden_size": 128,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 2048,
+}
 TURNS = 4
 
 
@@ -161,25 +167,44 @@ def compare(episodes: int, prompt: int, turn: int, steps: int, seed: int) -> dic
         for name, kind in (("plain trl", GRPOTrainer), ("clipscout", NavigationGRPOTrainer)):
             functions, weights = RewardMix.from_config(None).trl_functions(turns=TURNS + 1, tokens=640)
             options = GRPOConfig(
-                output_dir=f"{folder}/{name}", use_cpu=True, bf16=False, report_to="none", num_generations=8,
-                per_device_train_batch_size=episodes, max_completion_length=640, max_tool_calling_iterations=TURNS,
-                max_steps=steps + 1, disable_tqdm=True, logging_strategy="no", save_strategy="no", seed=seed, beta=0.0,
-                gradient_checkpointing=False, reward_weights=weights, loss_type="dr_grpo", scale_rewards="none",
-            )  # fmt: skip
+                output_dir=f"{folder}/{name}",
+                use_cpu=True,
+                bf16=False,
+                report_to="none",
+                num_generations=8,
+                per_device_train_batch_size=episodes,
+                max_completion_length=640,
+                max_tool_calling_iterations=TURNS,
+                max_steps=steps + 1,
+                disable_tqdm=True,
+                logging_strategy="no",
+                save_strategy="no",
+                seed=seed,
+                beta=0.0,
+                gradient_checkpointing=False,
+                reward_weights=weights,
+                loss_type="dr_grpo",
+                scale_rewards="none",
+            )
             clock = Clock()
             trainer = kind(
-                model=load_model(ModelConfig(model_name_or_path=base, dtype="float32")), args=options,
-                train_dataset=rows, reward_funcs=functions, processing_class=tokenizer,
-                environment_factory=EnvironmentFactory(traces.trees), callbacks=[clock],
-            )  # fmt: skip
+                model=load_model(ModelConfig(model_name_or_path=base, dtype="float32")),
+                args=options,
+                train_dataset=rows,
+                reward_funcs=functions,
+                processing_class=tokenizer,
+                environment_factory=EnvironmentFactory(traces.trees),
+                callbacks=[clock],
+            )
             force(trainer, turns)
             clock.watch(trainer)
             trainer.train()
             assert trainer.state.num_input_tokens_seen, "episodes were played"
             figures[name] = {
-                "step": statistics.median(clock.steps[1:]), "rollouts": statistics.median(clock.rollouts[1:]),
+                "step": statistics.median(clock.steps[1:]),
+                "rollouts": statistics.median(clock.rollouts[1:]),
                 "tokens": trainer.state.num_input_tokens_seen / (steps + 1),
-            }  # fmt: skip
+            }
     return figures
 
 
@@ -196,13 +221,17 @@ def describe(folder: str) -> None:
         step, rollout, tools, reward = (mean(n) for n in ("step_time", "time/rollout", "time/tools", "time/reward"))
         tokens = (rows[-1]["num_tokens"] - rows[0]["num_tokens"]) / max(len(rows) - 1, 1)
         print(f"{step:.1f} s a step; {tokens / rollout:,.0f} tokens a second of rollouts, prompts included")
-        print(f"  rollouts {(rollout - tools) / step:.0%}, tools {tools / step:.0%}, rewards {reward / step:.0%}, "
-              f"learning and the rest {1 - (rollout + reward) / step:.0%}")  # fmt: skip
+        print(
+            f"  rollouts {(rollout - tools) / step:.0%}, tools {tools / step:.0%}, rewards {reward / step:.0%}, "
+            f"learning and the rest {1 - (rollout + reward) / step:.0%}"
+        )
     else:
         step, wait, learning = (mean(n) for n in ("perf/step_s", "perf/rollout_wait_s", "perf/fwd_bwd_s"))
         print(f"{step:.1f} s a step; {mean('rollout/generated_tok_s'):,.0f} tokens generated a second")
-        print(f"  waiting for rollouts {wait / step:.0%}, learning {learning / step:.0%}, handing over weights "
-              f"{mean('perf/weight_sync_s') / step:.0%}")  # fmt: skip
+        print(
+            f"  waiting for rollouts {wait / step:.0%}, learning {learning / step:.0%}, handing over weights "
+            f"{mean('perf/weight_sync_s') / step:.0%}"
+        )
 
 
 def main() -> None:

@@ -70,21 +70,34 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         values = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
         values |= {
-            "data": str(traces), "model_name_or_path": str(checkpoint), "output_dir": str(self.folder / "model"),
-            "seed": self.seed, "max_steps": steps, "held_out_share": HELD_OUT, "per_device_train_batch_size": EPISODES,
-            "reward": self.reward(values["reward"]), "record_rollouts": "none", "save_total_limit": 1,
-        }  # fmt: skip
+            "data": str(traces),
+            "model_name_or_path": str(checkpoint),
+            "output_dir": str(self.folder / "model"),
+            "seed": self.seed,
+            "max_steps": steps,
+            "held_out_share": HELD_OUT,
+            "per_device_train_batch_size": EPISODES,
+            "reward": self.reward(values["reward"]),
+            "record_rollouts": "none",
+            "save_total_limit": 1,
+        }
         config = self.folder / "config.yaml"
         write_atomic(config, yaml.safe_dump(values, sort_keys=False))
         _in_child(self.folder, lambda: trainer.grpo.main(["--config", str(config)]))
         _in_child(
             self.folder,
             lambda: evaluate_corpus(
-                traces / "questions.jsonl", traces / "trees", "local", self.folder / "eval", seed=self.seed,
-                limit=QUESTIONS, held_out_share=HELD_OUT, checkpoint=str(self.folder / "model"),
+                traces / "questions.jsonl",
+                traces / "trees",
+                "local",
+                self.folder / "eval",
+                seed=self.seed,
+                limit=QUESTIONS,
+                held_out_share=HELD_OUT,
+                checkpoint=str(self.folder / "model"),
                 max_completion_tokens=values["max_completion_length"],
             ),
-        )  # fmt: skip
+        )
         write_json(result, _result(self.folder / "eval"))
 
 
@@ -143,7 +156,8 @@ def markdown(found: Mapping[tuple[str, str], Sequence[Mapping[str, float]]], sta
     """Mean ± standard deviation over seeds; the start of all runs on top."""
     lines = [
         "| measure | visit cost | seeds | accuracy | visits | grounding | repeats | turn limit | accuracy per visit |",
-             "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     if start is not None:
         cells = [f"{start[name]:.3f}" for name in COLUMNS]
         lines.append(f"| SFT, where all start | | | {' | '.join(cells)} | {start['accuracy'] / start['visits']:.3f} |")
@@ -173,10 +187,21 @@ def figure(out: Path, seeds: int, path: Path, start: Mapping[str, float] | None)
     for number, measure in enumerate(MEASURES):
         for cost, marker in markers.items():
             rows = results(out, seeds).get((measure, cost), [])
-            left.scatter([row["visits"] for row in rows], [row["accuracy"] for row in rows], s=38, marker=marker,
-                         color=SERIES[number], alpha=0.85, label=f"{measure}, cost {cost}", linewidths=0)  # fmt: skip
-            curves = [read_metrics(run.folder / "model" / "metrics.jsonl") for run in runs(out, seeds)
-                      if (run.measure, run.cost) == (measure, cost)]  # fmt: skip
+            left.scatter(
+                [row["visits"] for row in rows],
+                [row["accuracy"] for row in rows],
+                s=38,
+                marker=marker,
+                color=SERIES[number],
+                alpha=0.85,
+                label=f"{measure}, cost {cost}",
+                linewidths=0,
+            )
+            curves = [
+                read_metrics(run.folder / "model" / "metrics.jsonl")
+                for run in runs(out, seeds)
+                if (run.measure, run.cost) == (measure, cost)
+            ]
             curves = [[row["visits"] for row in curve if "visits" in row] for curve in curves if curve]
             if curves:
                 steps = min(map(len, curves))
@@ -187,8 +212,16 @@ def figure(out: Path, seeds: int, path: Path, start: Mapping[str, float] | None)
         left.scatter([start["visits"]], [start["accuracy"]], marker="*", s=130, color=INK, label="SFT, the start")
     left.set(xlabel="visits a question, held out", ylabel="accuracy, held out")
     right.set(xlabel="GRPO step", ylabel="visits an episode, training (mean of seeds)")
-    right.text(0.98, 0.97, "dotted: no cost; solid: fixed; dashed: steered", transform=right.transAxes, ha="right",
-               va="top", fontsize=8, color=MUTED)  # fmt: skip
+    right.text(
+        0.98,
+        0.97,
+        "dotted: no cost; solid: fixed; dashed: steered",
+        transform=right.transAxes,
+        ha="right",
+        va="top",
+        fontsize=8,
+        color=MUTED,
+    )
     for axes in (left, right):
         axes.grid(color=LINE, linewidth=0.8)
         axes.set_axisbelow(True)

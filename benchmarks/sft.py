@@ -32,9 +32,15 @@ from trainer.supervision import IGNORED, encode, supervise
 from trainer.tiny_base import train_tokenizer
 
 MODEL = {
-    "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": True, "max_position_embeddings": 32768,
-}  # fmt: skip
+    "hidden_size": 128,
+    "intermediate_size": 512,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 32768,
+}
 WORDS = 400
 """Words of a caption, as vision models write them."""
 ROOM = 24_576
@@ -110,10 +116,19 @@ def time_training(trajectories: Sequence[list[dict[str, Any]]], folder: str) -> 
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         options = SFTConfig(
-            output_dir=f"{folder}/{name}", use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none",
-            num_train_epochs=1, per_device_train_batch_size=1 if packing else 4, packing=packing,
-            max_length=4 * longest if packing else None, save_strategy="no", logging_strategy="no", disable_tqdm=True,
-        )  # fmt: skip
+            output_dir=f"{folder}/{name}",
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            report_to="none",
+            num_train_epochs=1,
+            per_device_train_batch_size=1 if packing else 4,
+            packing=packing,
+            max_length=4 * longest if packing else None,
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
         trainer = SFTTrainer(model=model, args=options, train_dataset=rows, processing_class=tokenizer)
         tokens = sum(batch["input_ids"].numel() for batch in trainer.get_train_dataloader())
         begun = time.process_time()
@@ -184,8 +199,10 @@ def memory_table() -> Iterator[tuple[str, float, float]]:
     """
     config = config_of({**MODEL, "vocab_size": 32_000, "hidden_size": 256, "intermediate_size": 1024})
     for name, rows, length, checkpointing in (
-        ("1 x 2,048", 1, 2048, False), ("4 x 2,048", 4, 2048, False), ("1 x 8,192, checkpointing", 1, 8192, True),
-    ):  # fmt: skip
+        ("1 x 2,048", 1, 2048, False),
+        ("4 x 2,048", 4, 2048, False),
+        ("1 x 8,192, checkpointing", 1, 8192, True),
+    ):
         setup = Setup(rows * length, dtype=torch.float32, checkpointing=checkpointing)
         estimate, (without, whole) = memory(config, setup), measured_bytes(config, setup, length)
         yield f"{name}, without the loss", estimate.total - estimate.loss, without

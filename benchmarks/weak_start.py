@@ -28,16 +28,50 @@ HELD_OUT, QUESTIONS, SMOOTH = "0.1", "400", 5
 
 def train(traces: Path, start: Path, seed: int, folder: Path) -> Path:
     """Trains unless that is done; returns its folder."""
-    _once(folder, [*LAUNCH, "--config", str(CONFIG), "--data", str(traces), "--model_name_or_path", str(start),
-                   "--output_dir", str(folder), "--seed", str(seed), "--held_out_share", HELD_OUT])  # fmt: skip
+    _once(
+        folder,
+        [
+            *LAUNCH,
+            "--config",
+            str(CONFIG),
+            "--data",
+            str(traces),
+            "--model_name_or_path",
+            str(start),
+            "--output_dir",
+            str(folder),
+            "--seed",
+            str(seed),
+            "--held_out_share",
+            HELD_OUT,
+        ],
+    )
     return folder
 
 
 def evaluate(checkpoint: Path, traces: Path, folder: Path) -> Mapping[str, Any]:
     """The policy's summary on held-out videos."""
-    _once(folder, ["clipscout.main", "eval", "--policy", "local", "--checkpoint", str(checkpoint), "--traces",
-                   str(traces), "--held-out-share", HELD_OUT, "--limit", QUESTIONS, "--max-completion-tokens", "384",
-                   "--out", str(folder)])  # fmt: skip
+    _once(
+        folder,
+        [
+            "clipscout.main",
+            "eval",
+            "--policy",
+            "local",
+            "--checkpoint",
+            str(checkpoint),
+            "--traces",
+            str(traces),
+            "--held-out-share",
+            HELD_OUT,
+            "--limit",
+            QUESTIONS,
+            "--max-completion-tokens",
+            "384",
+            "--out",
+            str(folder),
+        ],
+    )
     (summary,) = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["policies"].values()
     return summary
 

@@ -6,10 +6,10 @@ Tensors on torch's meta device have shapes and no data, so the count is of the r
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.integrations import deepspeed
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -41,10 +41,12 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, query, key, value):
+        # query [rows, heads, tokens, size]; key and value [rows, key-value heads, tokens, size]
         output = torch.empty_like(query)
+        # The softmax's normaliser, from which the backward pass computes the scores again: [rows, heads, tokens].
         sums = query.new_empty(query.shape[:-1], dtype=torch.float32)
         ctx.save_for_backward(query, key, value, output, sums)
-        return output.transpose(1, 2)
+        return output.transpose(1, 2)  # [rows, tokens, heads, size], as transformers has it
 
     @staticmethod
     def backward(ctx, gradient):
@@ -63,6 +65,7 @@ def kept_bytes(config: PretrainedConfig, dtype: torch.dtype, tokens: int = 256, 
         tokens: Length to count at; the counts are per token, and attention of this kind keeps nothing quadratic.
         adapter: A peft config: an adapter on frozen weights keeps less than a model trained in full.
     """
+    # What one layer keeps is what a model of two keeps beyond a model of one.
     ALL_ATTENTION_FUNCTIONS.register(_ATTENTION, _attention)
     one, two = (_count(config, layers, dtype, tokens, adapter) for layers in (1, 2))
     layer = (two - one) / tokens
@@ -81,14 +84,15 @@ def _not_partitioned() -> Iterator[None]:
         deepspeed._hf_deepspeed_config_weak_ref = active
 
 
-def meta_model(config: PretrainedConfig, dtype: torch.dtype, adapter: object = None) -> torch.nn.Module:
-    """The model of `config` without data, whole even where training divides it."""
+def meta_model(config: PretrainedConfig, dtype: torch.dtype, adapter: object = None) -> PreTrainedModel:
+    """The model of `config` without data, whole even where training divides it; peft's wrapper has its methods too."""
     with torch.device("meta"), _not_partitioned():
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)
         if adapter is not None:
-            from peft import get_peft_model
+            from peft import PeftConfig, get_peft_model
 
-            model = get_peft_model(model, copy.deepcopy(adapter), autocast_adapter_dtype=False)
+            # A copy: peft writes the modules it found into its config.
+            model = get_peft_model(model, cast(PeftConfig, copy.deepcopy(adapter)), autocast_adapter_dtype=False)
     return model.train()
 
 
@@ -103,15 +107,14 @@ def _count(config: PretrainedConfig, layers: int, dtype: torch.dtype, tokens: in
     kept: dict[int, torch.UntypedStorage] = {}
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
+        # Weights are counted elsewhere; views of one memory are kept once.
         if storage_id(tensor) not in owned:
             kept[storage_id(tensor)] = tensor.untyped_storage()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        ids = torch.zeros(1, tokens, dtype=torch.long, device="meta")
-        positions = torch.zeros(1, tokens, dtype=torch.long, device="meta")
-        decoder = model.get_decoder()
-        decoder(input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False)
+        ids = torch.zeros(1, tokens, dtype=torch.long, device="meta")  # [rows, tokens], and its zeros as positions
+        model.get_decoder()(input_ids=ids, position_ids=ids, attention_mask=None, use_cache=False)
         return sum(storage.nbytes() for storage in kept.values())
 
 

@@ -3,19 +3,22 @@
 import dataclasses
 import difflib
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from datasets import Dataset
 from trl import TrlParser
 
 from navigation import InputError, write_atomic
 from runtime.secrets import secret_in
 from trainer.data import SetsFolder, TracesFolder, open_data
+
+SECRET_WORDS = ("token", "key", "secret", "password")
+"""An option whose name has one of these between its underscores is not written down."""
 
 
 @dataclass
@@ -71,30 +74,35 @@ class SFTArguments(DataArguments):
         metadata={"help": "Stop after this many evaluations without a better metric_for_best_model; 0: never."},
     )
 
-    def sft_dataset(self, held: bool) -> Dataset:
-        """Rows of `messages` and `tools`, of a traces folder or of a set that `clipscout dataset` wrote."""
-        return self.opened.sft_dataset(held)
-
     @property
     def navigation_traces(self) -> TracesFolder | SetsFolder:
         """Where played questions come from."""
         return self._open(self.navigation_data or self.data)
 
 
-def parse(kinds: Sequence[type], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:
-    """Instances of the dataclasses in `kinds` from `--config file.yaml` and flags, which win.
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What a run was told, before it is known which options there are: the flags, and the config, read once."""
 
-    Raises:
-        InputError: an unknown key or flag, with the nearest known one; a config that is no mapping.
-    """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    known = sorted({field.name for kind in kinds for field in dataclasses.fields(kind) if field.init})
-    for flag in (argument for argument in arguments if argument.startswith("--")):
-        name = flag[2:].split("=")[0]
-        if name.replace("-", "_").removeprefix("no_") not in {*known, "config", "help"}:
-            raise InputError("command line", "flag", flag, _nearest(name, known))
-    if "--config" in arguments:
-        path = Path(arguments[arguments.index("--config") + 1])
+    flags: Sequence[str]
+    """Without `--config` and its file."""
+    config: Mapping[str, Any]
+    """What the file holds; empty where none is given."""
+    source: str | Path
+    """The file."""
+
+    @classmethod
+    def read(cls, arguments: Sequence[str] | None = None) -> "CommandLine":
+        """Reads arguments, default `sys.argv`, and the YAML that `--config` names.
+
+        Raises:
+            InputError: no such file, or it is no YAML mapping.
+        """
+        flags = list(sys.argv[1:] if arguments is None else arguments)
+        if "--config" not in flags:
+            return cls(flags, {}, "command line")
+        place = flags.index("--config")
+        path = Path(*flags[place + 1 : place + 2])
         if not path.is_file():
             raise InputError("command line", "--config", str(path), "give a YAML file that exists; see configs/")
         try:
@@ -103,18 +111,51 @@ def parse(kinds: Sequence[type], arguments: Sequence[str] | None = None) -> tupl
             raise InputError(path, "file", str(error).splitlines()[0], "fix the YAML") from None
         if not isinstance(values, dict):
             raise InputError(path, "file", values, "give a YAML mapping of options")
-        for key in values:
+        return cls(flags[:place] + flags[place + 2 :], values, path)
+
+    def value(self, name: str, default: object) -> object:
+        """One option that decides which others there are, as the flags or the config have it."""
+        for place, flag in enumerate(self.flags):
+            if flag.partition("=")[0] == f"--{name}":
+                return flag.partition("=")[2] or next(iter(self.flags[place + 1 : place + 2]), None)
+        return self.config.get(name, default)
+
+    def parse(self, kinds: Sequence[Any]) -> tuple[Any, ...]:
+        """Instances of the dataclasses in `kinds`; flags win over the config.
+
+        Raises:
+            InputError: an unknown key or flag, with the nearest known one.
+        """
+        known = sorted({field.name for kind in kinds for field in dataclasses.fields(kind) if field.init})
+        for flag in (flag for flag in self.flags if flag.startswith("--")):
+            name = flag[2:].split("=")[0]
+            if name.replace("-", "_").removeprefix("no_") not in {*known, "help"}:
+                raise InputError("command line", "flag", flag, _nearest(name, known))
+        for key, value in self.config.items():
             if key not in known and key != "env":
-                raise InputError(path, str(key), values[key], _nearest(str(key), known))
-    return TrlParser(kinds).parse_args_and_config(arguments)
+                raise InputError(self.source, str(key), value, _nearest(str(key), known))
+        variables = self.config.get("env") or {}
+        if not isinstance(variables, dict):
+            raise InputError(self.source, "env", variables, "give a mapping of environment variables")
+        os.environ.update({name: str(value) for name, value in variables.items()})
+        # What trl's own reading of `--config` does, with the values that were read already.
+        parser = TrlParser(kinds)
+        parser.set_defaults_with_config(**{key: value for key, value in self.config.items() if key != "env"})
+        return parser.parse_args_and_config(self.flags)
+
+
+def parse(kinds: Sequence[Any], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:
+    """Instances of the dataclasses in `kinds` from `--config file.yaml` and flags, which win.
+
+    Raises:
+        InputError: an unknown key or flag, with the nearest known one; a config that is no mapping.
+    """
+    return CommandLine.read(arguments).parse(kinds)
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0.4)
     return f"no such option; the nearest is {close[0]!r}" if close else "no such option; --help lists them"
-
-
-SECRET_WORDS = ("token", "key", "secret", "password")
 
 
 def resolved(*instances: Any) -> dict[str, Any]:

@@ -21,24 +21,25 @@ from trainer.rollout_metrics import EpisodeMasks
 from trainer.server_watch import Served, ServerWatch
 
 
-# What trl's asynchronous trainer lacks where there is no CUDA. Does nothing where there is.
-#
-# The trainer is written for GPUs in three places: it looks up the device's peak rate by CUDA's name for it, it
-# fetches a FlashAttention kernel from the Hub, and it asks for the vllm package, which the adapter path never calls.
-# A fourth place is the server's: vLLM's CPU engine dies of a seeded request whose prefill is split.
 def prepare_for_cpu() -> None:
-    """Puts what runs on a CPU in the place of what does not; only without CUDA. Call it before a trainer is made."""
+    """Puts what runs on a CPU in the place of what does not; only without CUDA. Call it before a trainer is made.
+
+    trl's asynchronous trainer is written for GPUs in three places: it looks up the device's peak rate by CUDA's name
+    for it, it fetches a FlashAttention kernel from the Hub, and it asks for the vllm package, which the adapter path
+    never calls.
+    """
     if torch.cuda.is_available():
         return
     from trl.experimental.async_grpo import async_grpo_trainer, async_rollout_worker, packing
 
     async_grpo_trainer.get_peak_flops_per_device = lambda *arguments: None
     async_rollout_worker.is_vllm_available = lambda *arguments, **options: True
-    packing._flash_attn = lambda: SimpleNamespace(flash_attn_varlen_func=varlen_attention)
+    cpu_kernels = SimpleNamespace(flash_attn_varlen_func=varlen_attention)
+    vars(packing)["_flash_attn"] = lambda: cpu_kernels  # in trl a cached function of another type
 
 
 def server_takes_seeds() -> bool:
-    """Whether requests may carry a seed: not where the server, too, has no CUDA."""
+    """Whether requests may carry a seed: vLLM's CPU engine dies of a seeded request whose prefill is split."""
     return torch.cuda.is_available()
 
 
@@ -69,30 +70,35 @@ def varlen_attention(
     """
     if not causal or softcap:
         raise NotImplementedError("only causal attention without a soft cap")
-    lengths_q, lengths_k = cu_seqlens_q.diff(), cu_seqlens_k.diff()
-    segment_q = torch.arange(len(lengths_q)).repeat_interleave(lengths_q)
-    segment_k = torch.arange(len(lengths_k)).repeat_interleave(lengths_k)
+    lengths_q, lengths_k = cu_seqlens_q.diff(), cu_seqlens_k.diff()  # [segments] each
+    segment_q = torch.arange(len(lengths_q)).repeat_interleave(lengths_q)  # each query's segment, [queries]
+    segment_k = torch.arange(len(lengths_k)).repeat_interleave(lengths_k)  # [keys]
     # Counted from the end of a segment, so that its last query sees its last key.
-    to_end_q = cu_seqlens_q[1:][segment_q] - torch.arange(len(segment_q))
-    to_end_k = cu_seqlens_k[1:][segment_k] - torch.arange(len(segment_k))
-    distance = to_end_k - to_end_q.unsqueeze(1)
-    mask = (segment_q.unsqueeze(1) == segment_k) & (distance >= 0)
+    to_end_q = cu_seqlens_q[1:][segment_q] - torch.arange(len(segment_q))  # [queries]
+    to_end_k = cu_seqlens_k[1:][segment_k] - torch.arange(len(segment_k))  # [keys]
+    distance = to_end_k - to_end_q.unsqueeze(1)  # [queries, keys]; below 0 a key comes after the query
+    mask = (segment_q.unsqueeze(1) == segment_k) & (distance >= 0)  # [queries, keys]
     if window_size[0] >= 0:
         mask &= distance <= window_size[0]
-    heads = [tensor.transpose(0, 1).unsqueeze(0) for tensor in (query, key, value)]
-    out = scaled_dot_product_attention(*heads, attn_mask=mask, scale=softmax_scale, enable_gqa=True)
-    return out[0].transpose(0, 1)
+    # All segments are one row for torch, [1, heads, tokens, size]: the mask keeps them apart.
+    row_q, row_k, row_v = (tensor.transpose(0, 1).unsqueeze(0) for tensor in (query, key, value))
+    out = scaled_dot_product_attention(row_q, row_k, row_v, attn_mask=mask, scale=softmax_scale, enable_gqa=True)
+    return out[0].transpose(0, 1)  # [queries, heads, size]
 
 
 class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
-    """Learns from episodes that a server plays meanwhile. A LoRA adapter reaches the server through a shared folder,
-    full weights over NCCL.
+    """Learns from episodes that a server plays meanwhile.
+
+    A LoRA adapter reaches the server through a shared folder, full weights over NCCL.
 
     Args:
         model: Folder or Hub name of what the server serves, under whatever name.
         batch: Scores the episodes.
         server_log: The server's output, whose last lines are shown when it dies.
     """
+
+    args: AsyncGRPOConfig
+    processing_class: PreTrainedTokenizerBase
 
     def __init__(
         self,
@@ -111,40 +117,56 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
         prepare_for_cpu()
         self._environment_factory = environment_factory
         self.watch = ServerWatch(args.vllm_server_base_url, server_log)
-        worker = NavigationRolloutWorker(
-            queue_maxsize=args.queue_maxsize, model_name=model, dataset=train_dataset, reward_funcs=[],
-            processing_class=processing_class, environment_factory=environment_factory, batch=batch, masks=masks,
-            recorder=recorder, seeded=server_takes_seeds(), num_generations=args.num_generations,
-            vllm_server_url=args.vllm_server_base_url, max_tokens=args.max_completion_length,
-            temperature=args.temperature, request_timeout=args.request_timeout,
+        self.worker = worker = NavigationRolloutWorker(
+            queue_maxsize=args.queue_maxsize,
+            model_name=model,
+            dataset=train_dataset,
+            reward_funcs=[],
+            processing_class=processing_class,
+            environment_factory=environment_factory,
+            batch=batch,
+            masks=masks,
+            recorder=recorder,
+            seeded=server_takes_seeds(),
+            num_generations=args.num_generations,
+            vllm_server_url=args.vllm_server_base_url,
+            max_tokens=args.max_completion_length,
+            temperature=args.temperature,
+            request_timeout=args.request_timeout,
             chat_template_kwargs=args.chat_template_kwargs,
             max_tool_calling_iterations=args.max_tool_calling_iterations,
-        )  # fmt: skip
+        )
         worker.watch = self.watch
         try:
             super().__init__(
-                model=model, args=args, train_dataset=train_dataset, processing_class=processing_class,
-                environment_factory=environment_factory, peft_config=peft_config, rollout_worker=worker,
+                model=model,
+                args=args,
+                train_dataset=train_dataset,
+                processing_class=processing_class,
+                environment_factory=environment_factory,
+                peft_config=peft_config,
+                rollout_worker=worker,  # type: ignore[arg-type]  # trl types its queues as unions, which must match
                 callbacks=[*(callbacks or []), *([recorder] if recorder else [])],
-            )  # fmt: skip
+            )
         except (requests.RequestException, TimeoutError) as error:
             raise self.watch.last_words(f"cannot be used: {error}") from error
         # Another run's adapters may be on the server, and vLLM keeps what it computed with one under its name alone.
         self._lora_name = f"clipscout-{secrets.token_hex(4)}"
         worker._loop_kwargs |= {
-            "eos_token_ids": self.eos_token_ids, "max_inflight_tasks": self.args.max_inflight_tasks,
+            "eos_token_ids": self.eos_token_ids,
+            "max_inflight_tasks": self.args.max_inflight_tasks,
             "lora_name": self._lora_name if self._lora_sync else None,
-        }  # fmt: skip
+        }
 
     def _fit(self, served: Served) -> None:
         """Plays by the server's name of the model and within its context."""
         longest = longest_prompt(self.train_dataset, self._environment_factory(), self.processing_class)
         check_room(*longest, self.args.max_completion_length, served.longest, SERVER_ROOM)
-        self.rollout_worker._loop_kwargs |= {"model_name": served.name, "longest": served.longest}
+        self.worker._loop_kwargs |= {"model_name": served.name, "longest": served.longest}
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            if self.accelerator.is_main_process:
+            if self.vllm_client is not None:  # the main process has one
                 self.vllm_client.wait_for_server_ready()
                 self._fit(Served.ask(self.args.vllm_server_base_url))
                 self.watch.start()

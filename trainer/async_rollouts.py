@@ -11,7 +11,8 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MethodType
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,6 +36,9 @@ from trainer.tool_loop import run_calls
 
 RETRIES = 4
 """Tries of a request: what a busy server drops is asked again for some seconds; a dead one ends the run."""
+
+TALLY = ("clean", "realign", "fork", "transitions", "drift_tokens", "drift_max")
+"""trl's count of what rendering again changed: nothing is rendered again here."""
 
 BARREN = 64
 """Groups in a row without an episode to learn from after which a run ends: it would wait for a sample for ever, and no
@@ -70,9 +74,15 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
     _provides_rollout_reward = True
 
     def __init__(
-        self, *, batch: Batch, masks: EpisodeMasks, recorder: RolloutRecorder | None, seeded: bool, longest: int,
+        self,
+        *,
+        batch: Batch,
+        masks: EpisodeMasks,
+        recorder: RolloutRecorder | None,
+        seeded: bool,
+        longest: int,
         **options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(**options)
         self.batch, self.masks, self.recorder = batch, masks, recorder
         self.seeded, self.longest = seeded, longest
@@ -80,6 +90,8 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         # What trl's function for a reply's tokens reads.
         self.processing_class = self._tokenizer = self.tokenizer
         self._is_vlm = False
+        assert self.max_tool_calling_iterations is not None, "`grpo_checks` refuses a run without a limit"
+        self.most_calling_turns = self.max_tool_calling_iterations
 
     async def _generate_one(
         self, prompt: list[dict[str, Any]], tool_dict: dict[str, Callable[..., Any]], tools: list, group_id: int = 0
@@ -87,9 +99,14 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         """One episode; its tokens are one training row. The last value, trl's slot for a reward, is an `Ended`."""
         begun = time.monotonic()
         prompt_ids = self.tokenizer.apply_chat_template(
-            prompt, tools=tools, add_generation_prompt=True, chat_template=self.chat_template, return_dict=False,
+            prompt,
+            tools=tools,
+            add_generation_prompt=True,
+            chat_template=self.chat_template,
+            return_dict=False,
             **self.chat_template_kwargs,
-        )  # fmt: skip
+        )
+        # Of all tokens, prompt and replies included: the mask is 1 where a token was sampled.
         ids, mask, logprobs = list(prompt_ids), [0] * len(prompt_ids), [0.0] * len(prompt_ids)
         room = min(self.max_tokens, self.longest - len(prompt_ids))
         messages: list[dict[str, Any]] = []
@@ -102,7 +119,7 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
             messages.append(message)
             turns += 1
             wanted = message.get("tool_calls")
-            if not wanted or turns > self.max_tool_calling_iterations:
+            if not wanted or turns > self.most_calling_turns:
                 break
             waiting = time.monotonic()
             replies = await asyncio.get_running_loop().run_in_executor(self._tool_pool, run_calls, tool_dict, wanted)
@@ -110,26 +127,39 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
             self._rates["tools/latency_s"][1] += 1
             calls, failures = calls + len(wanted), failures + replies.failures
             world_error = replies.world_error or world_error
-            suffix = GRPOTrainer._get_tool_suffix_ids(self, replies.messages)
+            # trl's own function, of a trainer of which it reads the three attributes that the loop has too.
+            suffix = GRPOTrainer._get_tool_suffix_ids(cast(GRPOTrainer, self), replies.messages)
             if len(ids) + len(suffix) - len(prompt_ids) > room:
                 break
             messages.extend(replies.messages)
             ids, mask, logprobs = ids + suffix, mask + [0] * len(suffix), logprobs + [0.0] * len(suffix)
         completion = ids[len(prompt_ids) :]
-        environment = copy.copy(next(iter(tool_dict.values())).__self__)
+        tool = cast(MethodType, next(iter(tool_dict.values())))  # every tool is a method of the episode's environment
+        environment = copy.copy(cast(NavigationEnvironment, tool.__self__))
         self._push_rollout_metrics(
-            turns=turns, sequences=1, completion_ids=completion, tally=dict.fromkeys(TALLY, 0.0),
-            loop_exhausted=turns > self.max_tool_calling_iterations, duration_s=time.monotonic() - begun,
-        )  # fmt: skip
+            turns=turns,
+            sequences=1,
+            completion_ids=completion,
+            tally=dict.fromkeys(TALLY, 0.0),
+            loop_exhausted=turns > self.most_calling_turns,
+            duration_s=time.monotonic() - begun,
+        )
         sequence = TrainingSequence(ids, mask, logprobs, f"{group_id}")
         return messages, completion, [sequence], calls, failures, Ended(environment, world_error, len(prompt_ids))
 
     async def _generate_one_turn(self, prompt_ids: list[int], most: int | None = None) -> tuple[list[int], list[float]]:
         payload = {
-            "model": self._request_model, "prompt": prompt_ids, "max_tokens": most or self.max_tokens,
-            "temperature": self.temperature, "top_p": self.top_p, "top_k": self.top_k,
-            "repetition_penalty": self.repetition_penalty, "n": 1, "return_token_ids": True, "logprobs": 0,
-        }  # fmt: skip
+            "model": self._request_model,
+            "prompt": prompt_ids,
+            "max_tokens": most or self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "repetition_penalty": self.repetition_penalty,
+            "n": 1,
+            "return_token_ids": True,
+            "logprobs": 0,
+        }
         if self.seeded:
             payload["seed"] = random.getrandbits(63)
         output = await self._post("/v1/completions", payload, self.request_timeout, max_retries=RETRIES)
@@ -137,121 +167,149 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         return choice["token_ids"], choice["logprobs"]["token_logprobs"]
 
     async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:
-        ended: Sequence[Ended] = group.rollout_rewards
+        ended = cast(list[Ended], group.rollout_rewards)  # what `_generate_one` puts into this slot of trl's
         environments = [each.environment for each in ended]
-        scored = await asyncio.to_thread(
+        episodes = await asyncio.to_thread(
             self.batch.episodes, group.completions, group.completions_ids, environments, group.reward_kwargs
         )
-        statuses = [
-            Status.FAILED if end.world_error is not None else episode.breakdown.status
-            for end, episode in zip(ended, scored, strict=True)
-        ]
-        masked = [status in self.masks.masked for status in statuses]
-        totals = np.array([
-            np.nan if skipped or episode.breakdown.total is None else episode.breakdown.total
-            for episode, skipped in zip(scored, masked, strict=True)
-        ])  # fmt: skip
-        advantages, spread = group_advantages(totals)
+        scored = ScoredGroup.of(group, episodes, ended, self.masks)
         if self.recorder is not None:
-            self._record(group, scored, statuses, masked, advantages, ended)
+            self.recorder.write(group.model_version, scored.records())
         # Sent on their own and not with the samples, which are the episodes that are trained on.
-        self._push_metrics(group_figures(scored, statuses, masked, totals, group.tool_call_counts, ended))
-        self._barren = self._barren + 1 if all(masked) else 0
+        self._push_metrics({**scored.figures()})
+        self._barren = self._barren + 1 if all(scored.masked) else 0
         if self._barren == BARREN:
             raise NothingToLearn(
-                f"the last {BARREN} groups had no episode to learn from: of the last one's {len(statuses)}, "
-                + ", ".join(f"{statuses.count(each)} {each}" for each in Status if each in statuses)
+                f"the last {BARREN} groups had no episode to learn from: of the last one's {len(ended)}, "
+                + ", ".join(f"{count} {each}" for each in Status if (count := scored.statuses.count(each)))
                 + (f" ({error})" if (error := next((e.world_error for e in ended if e.world_error), None)) else "")
                 + ". Fix what made them so, then run the same command: it goes on from the last checkpoint."
             )
-        samples = []
-        for index, episode in enumerate(scored):
-            (sequence,) = group.completions_sequences[index]
-            if masked[index]:
-                continue  # a row without a loss would only be forwarded
-            parts = {
-                f"rewards/{name}/mean": np.nan if value is None else value
-                for name, value in episode.breakdown.parts.items()
-            }
-            samples.append(RolloutSample(
-                prompt=group.prompts[index], completion=group.completions[index],
-                input_ids=np.asarray(sequence.input_ids, dtype=np.int64),
-                completion_mask=np.asarray(sequence.completion_mask, dtype=np.int64),
-                old_log_probs=np.asarray(sequence.old_log_probs, dtype=np.float32),
-                advantage=float(advantages[index]), model_version=group.model_version, group_id=group.group_id,
-                metrics={"reward": float(totals[index]), "reward_std": spread, **parts},
-            ))  # fmt: skip
-        return samples
+        return scored.samples()
 
-    def _record(self, group, scored, statuses, masked, advantages, ended) -> None:
-        questions = [
-            {key: values[index] for key, values in group.reward_kwargs.items()} for index in range(len(scored))
+
+@dataclass(frozen=True, slots=True)
+class ScoredGroup:
+    """The episodes of one question, each list and array in their order."""
+
+    group: RolloutGroup
+    episodes: Sequence[Any]
+    """Breakdown of the reward and whether the answer is right, as `rewards.trl_functions.Batch` scores."""
+    ended: Sequence[Ended]
+    statuses: Sequence[Status]
+    masked: Sequence[bool]
+    totals: np.ndarray
+    """Rewards, [episodes]; NaN where an episode does not count."""
+    advantages: np.ndarray
+    """[episodes]; 0 where an episode does not count."""
+    spread: float
+    """Standard deviation of the rewards that count."""
+
+    @classmethod
+    def of(
+        cls, group: RolloutGroup, episodes: Sequence[Any], ended: Sequence[Ended], masks: EpisodeMasks
+    ) -> "ScoredGroup":
+        statuses = [
+            Status.FAILED if end.world_error is not None else episode.breakdown.status
+            for end, episode in zip(ended, episodes, strict=True)
         ]
-        self.recorder.write(group.model_version, [
+        masked = [status in masks.masked for status in statuses]
+        rewards = [
+            None if skipped else episode.breakdown.total for episode, skipped in zip(episodes, masked, strict=True)
+        ]
+        totals = np.array(rewards, dtype=np.float64)  # None becomes NaN
+        return cls(group, episodes, ended, statuses, masked, totals, *group_advantages(totals))
+
+    def figures(self) -> dict[str, tuple[float, float]]:
+        """What is logged of the whole group, whether its episodes are trained on or not.
+
+        Returns:
+            Numerator and denominator of a mean by metric: trl sums both over all groups between two logs.
+        """
+        tallies = [episode.breakdown.tally for episode in self.episodes]
+        sums = {
+            "accuracy": sum(episode.right for episode in self.episodes),
+            "visits": sum(tally.visits for tally in tallies),
+            "useful_visits": sum(tally.useful for tally in tallies),
+            "repeats": sum(tally.wasted for tally in tallies),
+            "cost": sum(tally.cost for tally in tallies),
+            "refused": sum(episode.breakdown.refused for episode in self.episodes),
+            "tools/call_frequency": sum(self.group.tool_call_counts),
+            "masked": sum(self.masked),
+            **{f"status/{each}": self.statuses.count(each) for each in Status},
+        }
+        figures = {name: (float(value), float(len(self.episodes))) for name, value in sums.items()}
+        visits = [visit for end in self.ended for visit in visits_of(end.environment)]
+        if visits:
+            figures["video_qa_share"] = (float(sum(visit.tool == VIDEO_QA for visit in visits)), float(len(visits)))
+        right = [tally.cost for tally, episode in zip(tallies, self.episodes, strict=True) if episode.right]
+        if right:
+            figures[COST_METRIC] = (float(sum(right)), float(len(right)))
+        equal = equal_groups(torch.from_numpy(self.totals), len(self.totals)).item()
+        if not np.isnan(equal):
+            figures["equal_groups"] = (equal, 1.0)
+        return figures
+
+    def records(self) -> list[dict[str, Any]]:
+        """The episodes as lines of a rollout file."""
+        group = self.group
+        return [
             record(
-                question=questions[index], messages=[*group.prompts[index], *group.completions[index]],
-                spoken=group.completions[index], environment=end.environment, breakdown=episode.breakdown,
-                right=episode.right, status=statuses[index], error=end.world_error, step=group.model_version,
-                group=f"{group.model_version}.{group.group_id}", sample=index, advantage=float(advantages[index]),
-                masked=masked[index], prompt_tokens=end.prompt,
+                question={key: values[index] for key, values in group.reward_kwargs.items()},
+                messages=[*group.prompts[index], *group.completions[index]],
+                spoken=group.completions[index],
+                environment=end.environment,
+                breakdown=episode.breakdown,
+                right=episode.right,
+                status=self.statuses[index],
+                error=end.world_error,
+                step=group.model_version,
+                group=f"{group.model_version}.{group.group_id}",
+                sample=index,
+                advantage=float(self.advantages[index]),
+                masked=self.masked[index],
+                prompt_tokens=end.prompt,
                 completion_tokens=sum(group.completions_sequences[index][0].completion_mask),
             )
-            for index, (episode, end) in enumerate(zip(scored, ended, strict=True))
-        ])  # fmt: skip
+            for index, (episode, end) in enumerate(zip(self.episodes, self.ended, strict=True))
+        ]
 
+    def samples(self) -> list[RolloutSample]:
+        """The rows to train on: a masked episode would only be forwarded."""
+        return [self._sample(index) for index, masked in enumerate(self.masked) if not masked]
 
-TALLY = ("clean", "realign", "fork", "transitions", "drift_tokens", "drift_max")
-"""trl's count of what rendering again changed: nothing is rendered again here."""
-
-
-def group_figures(
-    scored: Sequence[Any], statuses: Sequence[Status], masked: Sequence[bool], totals: np.ndarray,
-    calls: Sequence[int], ended: Sequence[Ended],
-) -> dict[str, tuple[float, float]]:  # fmt: skip
-    """What is logged of a whole group, whether its episodes are trained on or not.
-
-    Returns:
-        Numerator and denominator of a mean by metric: trl sums both over all groups between two logs.
-    """
-    size = float(len(scored))
-    trajectories = [episode.breakdown.tally for episode in scored]
-    visits = [visit for end in ended for visit in visits_of(end.environment)]
-    sums = {
-        "accuracy": sum(episode.right for episode in scored),
-        "visits": sum(trajectory.visits for trajectory in trajectories),
-        "useful_visits": sum(trajectory.useful for trajectory in trajectories),
-        "repeats": sum(trajectory.wasted for trajectory in trajectories),
-        "cost": sum(trajectory.cost for trajectory in trajectories),
-        "refused": sum(episode.breakdown.refused for episode in scored),
-        "tools/call_frequency": sum(calls),
-        "masked": sum(masked),
-        **{f"status/{each}": statuses.count(each) for each in Status},
-    }
-    figures = {name: (float(value), size) for name, value in sums.items()}
-    if visits:
-        figures["video_qa_share"] = (float(sum(visit.tool == VIDEO_QA for visit in visits)), float(len(visits)))
-    right = [trajectory.cost for trajectory, episode in zip(trajectories, scored, strict=True) if episode.right]
-    if right:
-        figures[COST_METRIC] = (float(sum(right)), float(len(right)))
-    equal = equal_groups(torch.from_numpy(totals), len(totals)).item()
-    if not np.isnan(equal):
-        figures["equal_groups"] = (equal, 1.0)
-    return figures
+    def _sample(self, index: int) -> RolloutSample:
+        (sequence,) = self.group.completions_sequences[index]  # an episode's ids are one row
+        parts = {
+            f"rewards/{name}/mean": np.nan if value is None else value
+            for name, value in self.episodes[index].breakdown.parts.items()
+        }
+        return RolloutSample(
+            prompt=self.group.prompts[index],
+            completion=self.group.completions[index],
+            input_ids=np.asarray(sequence.input_ids, dtype=np.int64),  # [tokens], prompt and replies included
+            completion_mask=np.asarray(sequence.completion_mask, dtype=np.int64),  # [tokens], 1 where sampled
+            old_log_probs=np.asarray(sequence.old_log_probs, dtype=np.float32),  # [tokens], 0 where not sampled
+            advantage=float(self.advantages[index]),
+            model_version=self.group.model_version,
+            group_id=self.group.group_id,
+            metrics={"reward": float(self.totals[index]), "reward_std": self.spread, **parts},
+        )
 
 
 def group_advantages(totals: np.ndarray) -> tuple[np.ndarray, float]:
     """Advantages of one group as trl's asynchronous trainer has them, and the spread of its rewards.
 
     Args:
-        totals: Rewards, NaN where an episode does not count.
+        totals: Rewards, [episodes]; NaN where an episode does not count.
 
     Returns:
-        `(reward - mean) / (standard deviation + 1e-8)`, 0 where an episode does not count or all rewards are the same.
+        `(reward - mean) / (standard deviation + 1e-8)`, [episodes]; 0 where an episode does not count or all are equal.
     """
-    counted = ~np.isnan(totals)
+    counted = ~np.isnan(totals)  # [episodes]
     advantages = np.zeros(len(totals))
     equal = equal_groups(torch.from_numpy(totals), len(totals)).item()
-    if equal != 0.0:
+    if equal != 0.0:  # NaN, where no episode counts, included
         return advantages, 0.0
     spread = float(totals[counted].std())
     advantages[counted] = (totals[counted] - totals[counted].mean()) / (spread + 1e-8)

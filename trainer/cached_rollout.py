@@ -1,12 +1,13 @@
-"""Rollouts of trl 1.16.0 that keep the key-value cache, and its loss over prompts that rows share."""
+"""What trl 1.16.0's GRPO computes again and again, computed once: keys and values of past turns and shared prompts."""
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import torch
 import trl
 from accelerate.utils import DistributedType
 from transformers.cache_utils import DynamicCache, DynamicLayer
+from trl import GRPOConfig, GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
 from trainer.cached_generation import CachedGenerator
@@ -22,12 +23,11 @@ def is_tested_trl(what: str) -> bool:
     return False
 
 
-# GRPO rollouts on transformers that keep the key-value cache between turns. Overrides one step of trl 1.16.0.
-#
-# Reason: trl generates each turn from nothing, so that every row's history is prefilled again at every tool reply and a
-# group's prompt once per generation. Results are the same tokens: see tests/trainer/test_cached_rollout.py.
-class CachedRollouts:
-    """Mixin for `GRPOTrainer` whose transformers path samples through `CachedGenerator`.
+class CachedRollouts(GRPOTrainer):
+    """Rollouts on transformers that keep the key-value cache between turns.
+
+    trl generates each turn from nothing, so that every row's history is prefilled again at every tool reply, and a
+    group's prompt once per generation. Results are the same tokens: see tests/trainer/grpo/test_cached_rollout.py.
 
     vLLM, continuous batching, images, an untested trl, and sampling filters that the cached path lacks go trl's own
     way, with one warning.
@@ -36,8 +36,11 @@ class CachedRollouts:
         keep_cache: Whether to; False is trl's own way.
     """
 
+    args: GRPOConfig
+    max_completion_length: int
     keep_cache: bool = True
     _generator: CachedGenerator | None = None
+    _prompt_lengths: list[int]
 
     def _generate(self, prompts):
         if not self._may_keep_cache():
@@ -46,11 +49,13 @@ class CachedRollouts:
         # often, and processes have different numbers of turns. What was cached does not outlive its weights.
         with (
             unwrap_model_for_generation(
-                self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation,
-                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+                self.model_wrapped,
+                self.accelerator,
+                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
+                gradient_checkpointing_kwargs=cast(dict[str, Any] | None, self.args.gradient_checkpointing_kwargs),
             ) as model,
             torch.no_grad(),
-        ):  # fmt: skip
+        ):
             self._generator = CachedGenerator(model, self.eos_token_ids)
             try:
                 return super()._generate(prompts)
@@ -88,18 +93,17 @@ class CachedRollouts:
     def _sample(self, logits: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
         if not self.generation_config.do_sample:
             return logits.argmax(-1)
-        probabilities = torch.softmax(logits.float() / self.generation_config.temperature, -1)
-        return torch.multinomial(probabilities, 1).squeeze(1)
+        probabilities = torch.softmax(logits.float() / self.generation_config.temperature, -1)  # [rows, vocabulary]
+        return torch.multinomial(probabilities, 1).squeeze(1)  # [rows]
 
 
-# GRPO's loss runs a prompt that several rows share once. Overrides one step of trl 1.16.0.
-#
-# Reason: trl runs each row's prompt again, forward and backward, though a group of 8 episodes has one; of 64 episodes
-# with prompts of 541 tokens that is most of the tokens (`benchmarks/grpo.py`). Here a prompt's keys and values are
-# computed once and every row of its group attends to them; autograd adds their gradients up. Log-probabilities and
-# gradients are the same but for rounding: see tests/trainer/grpo/test_shared_prompts.py.
-class SharedPrompts:
-    """Mixin for `GRPOTrainer` whose loss is computed with each distinct prompt once.
+class SharedPrompts(GRPOTrainer):
+    """A loss that runs a prompt once for all rows that share it.
+
+    trl runs each row's prompt again, forward and backward, though a group of 8 episodes has one; of 64 episodes with
+    prompts of 541 tokens that is most of the tokens (`benchmarks/grpo.py`). Here a prompt's keys and values are
+    computed once and every row of its group attends to them; autograd adds their gradients up. Log-probabilities and
+    gradients are the same but for rounding: see tests/trainer/grpo/test_shared_prompts.py.
 
     Several processes, gradient checkpointing (which keeps no keys), dropout (which rows of a group would share),
     attention that is not the math that a 4-D mask describes, images, and an untested trl go trl's own way.
@@ -114,12 +118,13 @@ class SharedPrompts:
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others: Any
     ):
+        """Log-probabilities and entropies of each row's last `logits_to_keep` tokens, [rows, logits_to_keep] each."""
         if self._may_share is None:
             self._may_share = self._prompts_may_be_shared()
         first, inverse = None, None
         if self._may_share and batch_size is None and all(each is None or each is False for each in others.values()):
             first, inverse = distinct(input_ids[:, :-logits_to_keep], attention_mask[:, :-logits_to_keep])
-        if first is None or len(first) == len(input_ids):
+        if first is None or inverse is None or len(first) == len(input_ids):
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
             )
@@ -128,14 +133,21 @@ class SharedPrompts:
         with self.accelerator.autocast():
             cache = DynamicCache()
             model(
-                input_ids=input_ids[first, :shared], attention_mask=attention_mask[first, :shared],
-                past_key_values=cache, use_cache=True, logits_to_keep=1,
-            )  # fmt: skip
-            for layer in cache.layers:
-                layer.keys, layer.values = layer.keys.index_select(0, inverse), layer.values.index_select(0, inverse)
-            rest, mask = input_ids[:, shared:], attention_mask[:, shared:]
+                input_ids=input_ids[first, :shared],
+                attention_mask=attention_mask[first, :shared],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            for layer in cast(list[DynamicLayer], cache.layers):
+                # From [distinct, heads, shared, size] to [rows, heads, shared, size].
+                keys, values = cast(torch.Tensor, layer.keys), cast(torch.Tensor, layer.values)
+                layer.keys, layer.values = keys.index_select(0, inverse), values.index_select(0, inverse)
+            rest, mask = input_ids[:, shared:], attention_mask[:, shared:]  # [rows, 1 + logits_to_keep]
+            # Labels are shifted by the model: that of the first token scores nothing, and padding scores 0.
             labels = rest.masked_fill(mask == 0, -100)
             labels[:, 0] = -100
+            # The mask is of all tokens, those in the cache included: [rows, shared + 1 + logits_to_keep].
             outputs = model(
                 input_ids=rest, attention_mask=attention_mask, past_key_values=cache, labels=labels, fused_lm_head=True
             )
@@ -168,7 +180,9 @@ def distinct(prompts: torch.Tensor, masks: torch.Tensor) -> tuple[torch.Tensor, 
     Returns:
         A row number for each distinct prompt, [distinct], and each row's place among them, [rows].
     """
+    # Masks beside ids: padding has the id of a token. [rows, 2 * tokens]
     _, inverse = torch.unique(torch.cat([prompts, masks], 1), dim=0, return_inverse=True)
     rows = torch.arange(len(inverse), device=inverse.device)
-    first = torch.full((int(inverse.max()) + 1,), len(inverse), device=inverse.device)
+    first = torch.full((int(inverse.max()) + 1,), len(inverse), device=inverse.device)  # [distinct], beyond any row
+    # The least row number of each, so that the choice is the same on every device.
     return first.scatter_reduce(0, inverse, rows, "amin"), inverse

@@ -18,6 +18,9 @@ from navigation import InputError, write_json
 from navigation.prompt import chat_template, response_template, template_hash
 
 NAME = "clipscout.json"
+"""A checkpoint's record: what made it, and the hash of the chat template it was trained under."""
+INCOMPLETE = "checkpoint-is-incomplete.txt"
+"""Stands in a checkpoint's folder while it is written."""
 
 
 def write_record(folder: str | Path, tokenizer: Any, facts: Mapping[str, Any]) -> None:
@@ -35,10 +38,7 @@ def read_record(name: str | Path, revision: str | None = None) -> dict[str, Any]
     Raises:
         InputError: the record is no JSON object.
     """
-    path = cached_file(
-        str(name), NAME, revision=revision, _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False, _raise_exceptions_for_gated_repo=False,
-    )  # fmt: skip
+    path = _file_if_there(str(name), NAME, revision)
     if path is None:
         return {}
     try:
@@ -48,6 +48,18 @@ def read_record(name: str | Path, revision: str | None = None) -> dict[str, Any]
     if not isinstance(record, dict):
         raise InputError(name, NAME, record, "it should hold a JSON object: take the checkpoint from its source again")
     return record
+
+
+def _file_if_there(name: str, file: str, revision: str | None) -> str | None:
+    """A checkpoint's file on this machine, or None: not in it, or the Hub cannot be asked."""
+    return cached_file(
+        name,
+        file,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
 
 
 def check_template(name: str | Path, found: str | None, ours: str, revision: str | None = None) -> None:
@@ -74,10 +86,6 @@ def check_template(name: str | Path, found: str | None, ours: str, revision: str
     if found is not None and template_hash(found) != trained:
         hint = f"it was trained under {trained}: take its chat_template.jinja from the checkpoint's source again"
         raise InputError(name, "chat template", template_hash(found), hint)
-
-
-INCOMPLETE = "checkpoint-is-incomplete.txt"
-"""Stands in a checkpoint's folder while it is written."""
 
 
 def load_tokenizer(name: str, template: str | None = None, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -112,17 +120,31 @@ def load_model(options: ModelConfig, attention: str | None = None) -> PreTrained
     Raises:
         InputError: it is an adapter whose weights are a pickle.
     """
-    refuse_pickled_adapter(options.model_name_or_path, options.model_revision)
+    name = model_name(options)
+    refuse_pickled_adapter(name, options.model_revision)
     dtype = options.dtype if options.dtype in ("auto", None) else getattr(torch, options.dtype)
     quantization = get_quantization_config(options)
     arguments: dict[str, Any] = {
-        "revision": options.model_revision, "dtype": dtype, "use_safetensors": True,
+        "revision": options.model_revision,
+        "dtype": dtype,
+        "use_safetensors": True,
         "trust_remote_code": False,
         "attn_implementation": attention or options.attn_implementation,
-    }  # fmt: skip
+    }
     if quantization is not None:
         arguments |= {"quantization_config": quantization, "device_map": {"": PartialState().local_process_index}}
-    return AutoModelForCausalLM.from_pretrained(options.model_name_or_path, **arguments)
+    return AutoModelForCausalLM.from_pretrained(name, **arguments)
+
+
+def model_name(options: ModelConfig) -> str:
+    """The folder or Hub name that a run starts from.
+
+    Raises:
+        InputError: none is given.
+    """
+    if not options.model_name_or_path:
+        raise InputError("config", "model_name_or_path", options.model_name_or_path, "give a folder or Hub name")
+    return options.model_name_or_path
 
 
 def refuse_pickled_adapter(name: str, revision: str | None = None) -> None:
@@ -131,14 +153,10 @@ def refuse_pickled_adapter(name: str, revision: str | None = None) -> None:
     Raises:
         InputError: the adapter's weights are not there as safetensors.
     """
-    there = [
-        cached_file(
-            name, file, revision=revision, _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False, _raise_exceptions_for_gated_repo=False,
-        )
-        for file in ("adapter_config.json", "adapter_model.safetensors")
-    ]  # fmt: skip
-    if there[0] is not None and there[1] is None:
+    config, weights = (
+        _file_if_there(name, file, revision) for file in ("adapter_config.json", "adapter_model.safetensors")
+    )
+    if config is not None and weights is None:
         hint = "save the adapter as safetensors: pickles are not opened"
         raise InputError(name, "adapter_model.safetensors", None, hint)
 

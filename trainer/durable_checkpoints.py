@@ -57,9 +57,8 @@ class DurableCheckpoints(Trainer):
             if self.args.should_save:
                 _flush(folder)
                 mark.unlink()
-        except (
-            Exception
-        ) as error:  # no space, no rights, a dead file system: whatever it is, the folder is no checkpoint
+        except Exception as error:
+            # No space, no rights, a dead file system: whatever it is, the folder is no checkpoint.
             if self.args.should_save:
                 shutil.rmtree(folder, ignore_errors=True)
             raise TrainingFailed(unfinished(folder, folder.parent, error)) from error
@@ -67,9 +66,11 @@ class DurableCheckpoints(Trainer):
             self.args.save_total_limit = limit
         if self.args.should_save:
             rotate_checkpoints(
-                output_dir=str(folder.parent), save_total_limit=limit,
-                best_model_checkpoint=self.state.best_model_checkpoint, use_mtime=True,
-            )  # fmt: skip
+                output_dir=str(folder.parent),
+                save_total_limit=limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=True,
+            )
 
 
 def discard_incomplete(folder: str | Path) -> list[str]:

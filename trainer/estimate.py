@@ -8,13 +8,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
 from accelerate import PartialState
 from peft import LoraConfig
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig, TrainingArguments
 from trl import ModelConfig, SFTConfig, get_peft_config
 from trl.kernels.chunked_logprob import TOKEN_CHUNK_SIZE
 from trl.trainer.utils import _CHUNKED_LOGPROB_CHUNK_SIZE as VOCABULARY_CHUNK
@@ -93,7 +93,7 @@ class Parameters:
     @classmethod
     def of(cls, config: PretrainedConfig, adapter: Any = None) -> "Parameters":
         model = meta_model(config, torch.bfloat16, adapter)
-        head = model.get_output_embeddings().weight
+        head = cast(torch.nn.Linear, model.get_output_embeddings()).weight  # [vocabulary, hidden size]
         frozen = [each.weight for each in model.modules() if isinstance(each, torch.nn.Linear)]
         layers = [sum(map(torch.numel, each.parameters())) for each in model.get_decoder().layers]
         return cls(
@@ -119,7 +119,7 @@ def memory(config: PretrainedConfig, setup: Setup) -> Memory:
     frozen = counts.every - counts.trained
     # FSDP2 with mixed precision keeps what is trained in fp32 and casts it for each layer's work.
     own = 4 if setup.engine == "fsdp2" else size
-    weights = counts.trained * own + frozen * size
+    weights: float = counts.trained * own + frozen * size
     if setup.four_bit:
         weights -= counts.linear * (size - _FOUR_BIT)
     optimizer = counts.trained * _state_bytes(setup)
@@ -233,9 +233,9 @@ def setup_of(training: SFTConfig, model: ModelConfig, longest: int) -> Setup:
     Args:
         longest: Tokens of the longest sample; a packed row has `max_length`.
     """
-    length = training.max_length if training.packing else longest
+    length = row_length(training) if training.packing else longest
     plugin = training.deepspeed_plugin
-    sharded = bool(training.fsdp) or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    sharded = uses_fsdp(training)
     dtype = getattr(torch, model.dtype) if model.dtype not in (None, "auto") else torch.bfloat16
     return Setup(
         tokens=length * training.per_device_train_batch_size,
@@ -248,6 +248,22 @@ def setup_of(training: SFTConfig, model: ModelConfig, longest: int) -> Setup:
         adapter=get_peft_config(model),
         four_bit=model.load_in_4bit,
     )
+
+
+def row_length(training: SFTConfig) -> int:
+    """Tokens of a packed row.
+
+    Raises:
+        InputError: the run packs and says no length.
+    """
+    if training.max_length is None:
+        raise InputError("sft config", "max_length", None, "give the tokens of a packed row")
+    return training.max_length
+
+
+def uses_fsdp(training: TrainingArguments) -> bool:
+    """Whether a run shards its weights by FSDP: its config says so, or what launched it."""
+    return bool(training.fsdp) or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
 def planned_setup(config: Mapping[str, Any], launch: Mapping[str, Any], devices: int | None = None) -> Setup:

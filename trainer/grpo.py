@@ -8,12 +8,10 @@
 import dataclasses
 import hashlib
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from datasets import Dataset
 from transformers import Trainer
 from trl import GRPOConfig, ModelConfig, get_peft_config
@@ -22,14 +20,16 @@ from navigation import ClipAnswerer, EnvironmentFactory, InputError, LineAnswere
 from navigation.prompt import template_hash
 from rewards import RewardMix
 from trainer.alarms import Alarms
-from trainer.arguments import parse
-from trainer.checkpoint import load_model, load_tokenizer
+from trainer.arguments import CommandLine
+from trainer.checkpoint import load_model, load_tokenizer, model_name
 from trainer.grpo_checks import GRPOArguments, check, check_prompts
 from trainer.grpo_trainer import NavigationGRPOTrainer
 from trainer.recorder import MetricsLog, RolloutRecorder
 from trainer.rollout_metrics import EpisodeMasks
 from trainer.run import describe_run, ended, quiet_unless_watched, train
 from trainer.stopping import StopOnSignal
+
+ENGINES = ("sync", "async")
 
 
 def clip_answerer(options: GRPOArguments, video_ids: Iterable[str]) -> ClipAnswerer:
@@ -42,30 +42,28 @@ def clip_answerer(options: GRPOArguments, video_ids: Iterable[str]) -> ClipAnswe
     Raises:
         InputError: one of the three is missing, or a video's file is.
     """
-    given = {name: getattr(options, name) for name in ("clip_url", "clip_model", "videos")}
-    if not any(given.values()):
+    url, model, videos = options.clip_url, options.clip_model, options.videos
+    if not (url or model or videos):
         return LineAnswerer()
-    for name, value in given.items():
-        if not value:
-            raise InputError("grpo config", name, value, "a vision model needs clip_url, clip_model and videos")
+    if not (url and model and videos):
+        missing = next(name for name in ("clip_url", "clip_model", "videos") if not getattr(options, name))
+        hint = "a vision model needs clip_url, clip_model and videos"
+        raise InputError("grpo config", missing, getattr(options, missing), hint)
     # PyAV and the client are loaded by runs that ask a model alone.
     from data_gen.clips import ClipService
     from data_gen.frames.video_files import find_videos
     from runtime import EndpointSettings
 
-    folder = Path(options.videos)
+    folder = Path(videos)
     if not folder.is_dir():
-        raise InputError("grpo config", "videos", options.videos, "give the folder of the video files")
+        raise InputError("grpo config", "videos", videos, "give the folder of the video files")
     there = {video.id for video in find_videos(folder)[0]}
-    missing = next((video for video in sorted(set(video_ids)) if video not in there), None)
-    if missing is not None:
+    absent = next((video for video in sorted(set(video_ids)) if video not in there), None)
+    if absent is not None:
         raise InputError(
-            folder, "video_id", missing, "put this video's file into the folder, or leave out its questions"
+            folder, "video_id", absent, "put this video's file into the folder, or leave out its questions"
         )
-    return ClipService(folder, EndpointSettings(options.clip_url, options.clip_model, options.clips_in_flight))
-
-
-ENGINES = ("sync", "async")
+    return ClipService(folder, EndpointSettings(url, model, options.clips_in_flight))
 
 
 def first_by_hash(dataset: Dataset, count: int | None) -> Dataset:
@@ -82,12 +80,12 @@ def parse_grpo(arguments: Sequence[str] | None = None) -> tuple[GRPOArguments, A
     Raises:
         InputError: no such engine, or an option that the engine does not have.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    engine = _engine(arguments)
+    line = CommandLine.read(arguments)
+    engine = line.value("engine", "sync")  # which options there are depends on it
     if engine not in ENGINES:
         raise InputError("grpo config", "engine", engine, f"give {' or '.join(ENGINES)}")
     if engine == "sync":
-        return parse((GRPOArguments, GRPOConfig, ModelConfig), arguments)
+        return line.parse((GRPOArguments, GRPOConfig, ModelConfig))
     from trl.experimental.async_grpo import AsyncGRPOConfig
 
     # The asynchronous trainer loads the model itself, and has some of the model's options for that.
@@ -104,25 +102,8 @@ def parse_grpo(arguments: Sequence[str] | None = None) -> tuple[GRPOArguments, A
             if each.name not in shared
         ],
     )
-    data, training, model = parse((GRPOArguments, AsyncGRPOConfig, rest), arguments)
+    data, training, model = line.parse((GRPOArguments, AsyncGRPOConfig, rest))
     return data, training, ModelConfig(**vars(model), **{name: getattr(training, name) for name in shared})
-
-
-def _engine(arguments: list[str]) -> object:
-    """The engine that flags or the config name; which options there are depends on it."""
-    for place, argument in enumerate(arguments):
-        name, _, value = argument.partition("=")
-        if name == "--engine":
-            return value or next(iter(arguments[place + 1 : place + 2]), None)
-    if "--config" in arguments[:-1]:
-        path = Path(arguments[arguments.index("--config") + 1])
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError):
-            return "sync"  # parsing says what is wrong with the file
-        if isinstance(values, dict):
-            return values.get("engine", "sync")
-    return "sync"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -138,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data_args, training_args, model_args = parse_grpo(arguments)
     check(data_args, training_args, model_args)
     mix = RewardMix.from_config(data_args.reward)
-    tokenizer = load_tokenizer(model_args.model_name_or_path, revision=model_args.model_revision)
+    base = model_name(model_args)
+    tokenizer = load_tokenizer(base, revision=model_args.model_revision)
     traces = data_args.opened
     questions = first_by_hash(traces.rl_dataset(held=False), data_args.train_questions)
     held_out = first_by_hash(traces.rl_dataset(held=True), data_args.held_out_questions)
@@ -152,23 +134,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     alarms = Alarms(data_args.alarms, training_args.output_dir)
     recorder = RolloutRecorder(training_args.output_dir, data_args.record_rollouts)
     facts = {
-        "engine": data_args.engine, "questions": len(questions), "held out": len(held_out), "longest prompt": longest,
-        "rewards": mix.weights, "masked": sorted(masks.masked),
-        "video_qa": data_args.clip_model or "timed lines", "template": template_hash(tokenizer.chat_template),
-    }  # fmt: skip
+        "engine": data_args.engine,
+        "questions": len(questions),
+        "held out": len(held_out),
+        "longest prompt": longest,
+        "rewards": mix.weights,
+        "masked": sorted(masks.masked),
+        "video_qa": data_args.clip_model or "timed lines",
+        "template": template_hash(tokenizer.chat_template),
+    }
     config = describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
         return
     callbacks = [MetricsLog(training_args.output_dir), *mix.callbacks(), alarms, StopOnSignal()]
     shared: dict[str, Any] = {
-        "args": training_args, "train_dataset": questions, "processing_class": tokenizer,
-        "environment_factory": EnvironmentFactory(trees, answerer), "peft_config": get_peft_config(model_args),
-        "masks": masks, "recorder": recorder, "callbacks": callbacks,
-    }  # fmt: skip
+        "args": training_args,
+        "train_dataset": questions,
+        "processing_class": tokenizer,
+        "environment_factory": EnvironmentFactory(trees, answerer),
+        "peft_config": get_peft_config(model_args),
+        "masks": masks,
+        "recorder": recorder,
+        "callbacks": callbacks,
+    }
     build = _sync_trainer if data_args.engine == "sync" else _async_trainer
     trainer = build(data_args, model_args, mix, held_out, shared)
-    trainer.record = {"stage": "grpo", "base": model_args.model_name_or_path, "data": facts}
-    train(trainer, training_args.resume_from_checkpoint, trainer.record, config)
+    train(trainer, training_args.resume_from_checkpoint, {"stage": "grpo", "base": base, "data": facts}, config)
 
 
 def _sync_trainer(
@@ -179,9 +170,14 @@ def _sync_trainer(
         turns=options.max_tool_calling_iterations + 1, tokens=options.max_completion_length
     )
     return NavigationGRPOTrainer(
-        model=load_model(model), eval_dataset=held_out, reward_funcs=functions, keep_cache=data.cached_rollouts,
-        share_prompts=data.shared_prompts, tool_threads=data.tool_threads, **shared,
-    )  # fmt: skip
+        model=load_model(model),
+        eval_dataset=held_out,
+        reward_funcs=functions,
+        keep_cache=data.cached_rollouts,
+        share_prompts=data.shared_prompts,
+        tool_threads=data.tool_threads,
+        **shared,
+    )
 
 
 def _async_trainer(
@@ -192,7 +188,7 @@ def _async_trainer(
 
     options = shared["args"]
     batch = Batch(mix, turns=options.max_tool_calling_iterations + 1, tokens=options.max_completion_length)
-    return AsyncNavigationTrainer(model=model.model_name_or_path, batch=batch, server_log=data.server_log, **shared)
+    return AsyncNavigationTrainer(model=model_name(model), batch=batch, server_log=data.server_log, **shared)
 
 
 if __name__ == "__main__":

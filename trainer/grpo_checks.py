@@ -7,11 +7,13 @@ from typing import Any
 import requests
 from accelerate.state import PartialState
 from datasets import Dataset
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig
 
 from navigation import TOOLS, InputError, NavigationEnvironment, TreeStore
 from trainer.arguments import DataArguments
+from trainer.checkpoint import model_name
+from trainer.estimate import model_config
 from trainer.server_watch import Served
 
 
@@ -21,17 +23,22 @@ class GRPOArguments(DataArguments):
 
     engine: str = field(
         default="sync",
-        metadata={"help": "Who generates, and when: sync (this process, then it learns) or async (a vLLM server, "
-                  "all the time).", "choices": ["sync", "async"]},
-    )  # fmt: skip
+        metadata={
+            "help": "Who generates, and when: sync (this process, then it learns) or async (a vLLM server, "
+            "all the time).",
+            "choices": ["sync", "async"],
+        },
+    )
     reward: dict | None = field(
         default=None, metadata={"help": "Reward mix: a mapping of parts, as rewards.RewardMix.from_config takes it."}
     )
     episodes: dict | None = field(
         default=None,
-        metadata={"help": "What becomes of episodes by status: a mapping from out_of_tokens, out_of_turns, unparsable, "
-                  "failed to masked or penalised. Default: failed is masked, the others are penalised."},
-    )  # fmt: skip
+        metadata={
+            "help": "What becomes of episodes by status: a mapping from out_of_tokens, out_of_turns, unparsable, "
+            "failed to masked or penalised. Default: failed is masked, the others are penalised."
+        },
+    )
     train_questions: int | None = field(
         default=None, metadata={"help": "Train on at most this many questions; the first by a hash of their ids."}
     )
@@ -41,7 +48,7 @@ class GRPOArguments(DataArguments):
     alarms: dict | None = field(
         default=None,
         metadata={"help": "When to stop a collapsing run: a mapping as trainer.alarms.Alarms takes it."},
-    )  # fmt: skip
+    )
     record_rollouts: str = field(
         default="extremes",
         metadata={"help": "Which training rollouts to keep under <output_dir>/rollouts: all, extremes or none."},
@@ -60,9 +67,11 @@ class GRPOArguments(DataArguments):
     tool_threads: int = field(default=64, metadata={"help": "Most episodes whose tool calls run at the same time."})
     clip_url: str | None = field(
         default=None,
-        metadata={"help": "Endpoint of the vision model that answers `video_qa`; default: the trees' timed lines do. "
-                  "Its key, if any, comes from OPENAI_API_KEY."},
-    )  # fmt: skip
+        metadata={
+            "help": "Endpoint of the vision model that answers `video_qa`; default: the trees' timed lines do. "
+            "Its key, if any, comes from OPENAI_API_KEY."
+        },
+    )
     clip_model: str | None = field(default=None, metadata={"help": "The vision model's name there."})
     videos: str | None = field(default=None, metadata={"help": "Folder of video files, <video_id>.<suffix>."})
     clips_in_flight: int = field(
@@ -108,41 +117,53 @@ def _check_both(data: GRPOArguments, training: Any) -> None:
 def _check_sync(data: GRPOArguments, training: Any, processes: int) -> None:
     if training.use_vllm and training.vllm_mode == "server" and processes > 1:
         raise InputError(
-            SOURCE, "vllm_mode", "server",
+            SOURCE,
+            "vllm_mode",
+            "server",
             "use colocate, or engine: async: with tools on several processes, server mode returns other processes' "
             "completions or hangs",
-        )  # fmt: skip
+        )
     if training.use_vllm and training.vllm_importance_sampling_mode.startswith("sequence"):
         raise InputError(
-            SOURCE, "vllm_importance_sampling_mode", training.vllm_importance_sampling_mode,
+            SOURCE,
+            "vllm_importance_sampling_mode",
+            training.vllm_importance_sampling_mode,
             "use token_truncate: over thousands of tokens one ratio a sequence silences long rollouts",
-        )  # fmt: skip
+        )
     if _zero_stage(training) == 3 and not training.use_vllm:
         if not training.ds3_gather_for_generation:
             raise InputError(
-                SOURCE, "ds3_gather_for_generation", False,
+                SOURCE,
+                "ds3_gather_for_generation",
+                False,
                 "set it to true, or generate with vLLM: transformers cannot generate from partitioned weights",
-            )  # fmt: skip
+            )
         if not data.cached_rollouts:
             raise InputError(
-                SOURCE, "cached_rollouts", False,
+                SOURCE,
+                "cached_rollouts",
+                False,
                 "set it to true, or generate with vLLM: trl gathers ZeRO-3 weights every turn, and processes whose "
                 "episodes have different numbers of turns wait for each other for ever",
-            )  # fmt: skip
+            )
     if training.use_transformers_continuous_batching:
         raise InputError(
-            SOURCE, "use_transformers_continuous_batching", True,
+            SOURCE,
+            "use_transformers_continuous_batching",
+            True,
             "leave it out: kept caches are faster, and it does not end on CPU",
-        )  # fmt: skip
+        )
 
 
 def _check_async(data: GRPOArguments, training: Any, model: ModelConfig) -> None:
     if _zero_stage(training):
         raise InputError(
-            SOURCE, "deepspeed", f"ZeRO-{_zero_stage(training)}",
+            SOURCE,
+            "deepspeed",
+            f"ZeRO-{_zero_stage(training)}",
             "launch with FSDP2 (launch/accelerate/node_fsdp2.yaml): the asynchronous trainer gathers its weights from "
             "DTensors only",
-        )  # fmt: skip
+        )
     if training.use_liger_kernel:
         raise InputError(SOURCE, "use_liger_kernel", True, "leave it out: the asynchronous trainer has a chunked head")
     for name in ("load_in_4bit", "load_in_8bit"):
@@ -150,16 +171,20 @@ def _check_async(data: GRPOArguments, training: Any, model: ModelConfig) -> None
             raise InputError(SOURCE, name, True, "leave it out: the asynchronous trainer loads the weights itself")
     if training.eval_strategy != "no":
         raise InputError(
-            SOURCE, "eval_strategy", str(getattr(training.eval_strategy, "value", training.eval_strategy)),
+            SOURCE,
+            "eval_strategy",
+            str(getattr(training.eval_strategy, "value", training.eval_strategy)),
             "leave it out with engine: async, whose trainer plays no held-out questions and keeps no best checkpoint: "
             "run `clipscout eval --policy local --checkpoint <output_dir>/checkpoint-N` on the ones it saved",
-        )  # fmt: skip
+        )
     target = ((data.reward or {}).get("visit_cost") or {}).get("target")
     if target is not None:
         raise InputError(
-            SOURCE, "reward.visit_cost.target", target,
+            SOURCE,
+            "reward.visit_cost.target",
+            target,
             "leave it out with engine: async: rewards are made in another process, where the weight cannot be steered",
-        )  # fmt: skip
+        )
 
 
 def _zero_stage(training: Any) -> int:
@@ -180,10 +205,7 @@ def check_prompts(
         InputError: the prompt, or prompt and budget together, are more than the model or the server holds.
     """
     name, tokens = longest_prompt(questions, NavigationEnvironment(trees), tokenizer)
-    room, field = (
-        AutoConfig.from_pretrained(model.model_name_or_path).max_position_embeddings,
-        "max_position_embeddings",
-    )
+    room, field = model_config(model_name(model)).max_position_embeddings, "max_position_embeddings"
     served = getattr(training, "vllm_max_model_length", None) if getattr(training, "use_vllm", False) else None
     if served is not None and served < room:
         room, field = served, "vllm_max_model_length"
@@ -210,7 +232,7 @@ def longest_prompt(
         content = row["prompt"][-1]["content"] + seen[row["video_id"]]
         if len(content) > longest[0]:
             longest = (len(content), row["id"], [*row["prompt"][:-1], {**row["prompt"][-1], "content": content}])
-    ids = tokenizer.apply_chat_template(longest[2], tools=TOOLS, add_generation_prompt=True, return_dict=False)
+    ids = tokenizer.apply_chat_template(longest[2], tools=[*TOOLS], add_generation_prompt=True, return_dict=False)
     return longest[1], len(ids)
 
 
@@ -230,7 +252,9 @@ def check_room(name: str, tokens: int, budget: int, room: int, field: str) -> No
     if tokens + budget > room:
         fits = f"set max_completion_length to at most {room - tokens}, or " if tokens < room else ""
         raise InputError(
-            SOURCE, "max_completion_length", budget,
+            SOURCE,
+            "max_completion_length",
+            budget,
             f"{fits}make a model or server that holds more: the prompt of {name!r} has {tokens} tokens, and {field} is "
             f"{room}",
-        )  # fmt: skip
+        )

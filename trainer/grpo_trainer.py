@@ -4,15 +4,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.utils.data import Sampler
+from transformers import PreTrainedModel
 from trl import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
-from navigation import Status, visits_of
+from navigation import NavigationEnvironment, Status, visits_of
 from rewards import Breakdown
 from rewards.trl_functions import PartFunction
 from trainer.cached_rollout import CachedRollouts, SharedPrompts
@@ -50,9 +52,13 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         tool_threads: Most episodes whose tool calls run at the same time.
     """
 
+    model: PreTrainedModel
+    environments: list[NavigationEnvironment]  # type: ignore[assignment]  # trl begins with None
+    """Of this process's episodes, in the order of the batch."""
+
     def __init__(
         self,
-        *args: Any,
+        *,
         reward_funcs: Sequence[PartFunction],
         masks: EpisodeMasks | None = None,
         recorder: RolloutRecorder | None = None,
@@ -69,14 +75,14 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         self.tool_threads = tool_threads
         self.world_errors: dict[int, str] = {}
         self._played: Played | None = None
-        super().__init__(*args, reward_funcs=list(reward_funcs), **kwargs)
+        super().__init__(reward_funcs=list(reward_funcs), **kwargs)
         if recorder is not None:
             self.add_callback(recorder)
         self.orders = Orders()
         self.add_callback(self.orders)
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
-        return RepeatEpoch(super()._get_train_sampler(dataset), self.orders)
+        return RepeatEpoch(cast(RepeatSampler, super()._get_train_sampler(dataset)), self.orders)
 
     def _generate(self, prompts):
         begun = time.perf_counter()
@@ -98,28 +104,37 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
             for index, episode in enumerate(scored)
         ]
         masked = [status in self.masks.masked for status in statuses]
+        # Of all processes, [episodes of all], as trl gathered the rewards, [episodes of all, parts].
         everyone = self.accelerator.gather(torch.tensor(masked, dtype=torch.long, device=rewards.device)).bool()
         rewards[everyone] = torch.nan
         self._log_metric(f"status/{Status.FAILED}", statuses.count(Status.FAILED) / len(statuses))
         self._log_metric("chance", fmean(1 / len(row["options"]) for row in inputs))
         self._log_metric("masked", sum(masked) / len(masked))
         self._log_metric("video_qa_share", share_of_video_qa([visits_of(each) for each in self.environments]))
+        # A part that does not apply is NaN and adds nothing; a masked episode has no total. [episodes of all]
         totals = (rewards * self.reward_weights.to(rewards.device)).nansum(1).masked_fill(everyone, torch.nan)
         size = self.num_generations if self.model.training else self.num_generations_eval
-        equal = equal_groups(totals, size)
+        assert size is not None, "GRPOConfig fills both in"
+        equal = equal_groups(totals, size)  # [groups]
         if self.multi_objective_aggregation == "normalize_then_sum":
             # Parts that cancel each other out in the sum teach all the same.
-            for part in rewards.T:
+            for part in rewards.T:  # [episodes of all]
                 equal = equal * equal_groups(part, size).nan_to_num(nan=1.0)
         if not equal.isnan().all():
             # The part functions see their process's episodes alone; a group may be spread over several.
             self._pending_metrics["equal_groups"] = [equal.nanmean().item()]
         first = self.accelerator.process_index * len(prompts)
         self._played = Played(
-            inputs, prompts, completions, [episode.breakdown for episode in scored],
-            [episode.right for episode in scored], statuses, masked,
+            inputs,
+            prompts,
+            completions,
+            [episode.breakdown for episode in scored],
+            [episode.right for episode in scored],
+            statuses,
+            masked,
+            # From groups to this process's episodes; NaN, a group that is all masked, is not above 0.
             (equal > 0).repeat_interleave(size)[first : first + len(prompts)],
-        )  # fmt: skip
+        )
         self._log_metric("time/reward", time.perf_counter() - begun)
         return rewards
 
@@ -133,26 +148,32 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
     def _generate_and_score_completions(self, inputs):
         output = super()._generate_and_score_completions(inputs)
         played, self._played = self._played, None
+        assert played is not None, "scoring leaves them here"
         mode = "train" if self.model.training else "eval"
-        trained = output["completion_mask"] * output["tool_mask"]
+        trained = output["completion_mask"] * output["tool_mask"]  # 1 at sampled tokens, [episodes, tokens]
         # Rounding leaves equal rewards a little off their mean, and Adam makes a step of any size of gradient.
         output["advantages"] = output["advantages"].masked_fill(played.equal, 0.0)
         if self.recorder is not None and mode == "train":
-            self._record(played, output, trained)
-        masked = torch.tensor(played.masked, device=trained.device)
-        output["tool_mask"] = output["tool_mask"].masked_fill(masked.unsqueeze(1), 0)
-        trained = trained.masked_fill(masked.unsqueeze(1), 0)
+            self._record(self.recorder, played, output, trained)
+        masked = torch.tensor(played.masked, device=trained.device).unsqueeze(1)  # [episodes, 1]
+        output["tool_mask"] = output["tool_mask"].masked_fill(masked, 0)
+        trained = trained.masked_fill(masked, 0)
+        # Of all processes: the loss is summed over tokens on each and divided by this.
         output["num_items_in_batch"] = self.accelerator.gather(trained.sum()).sum()
         if "importance_sampling_ratio" in output:
             kept = kept_fraction(
-                output["importance_sampling_ratio"], trained,
-                self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max,
-            )  # fmt: skip
+                output["importance_sampling_ratio"],
+                trained,
+                self.vllm_importance_sampling_clip_min,
+                self.vllm_importance_sampling_clip_max,
+            )
             share = self.accelerator.gather(torch.tensor(kept, device=trained.device)).mean()
             self._metrics[mode]["sampling/kept_fraction"].append(share.item())
         return output
 
-    def _record(self, played: Played, output: dict[str, torch.Tensor], trained: torch.Tensor) -> None:
+    def _record(
+        self, recorder: RolloutRecorder, played: Played, output: dict[str, torch.Tensor], trained: torch.Tensor
+    ) -> None:
         step = self.state.global_step + 1
         first = self.accelerator.process_index * len(played.inputs)
         records = []
@@ -160,15 +181,23 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
             group, sample = divmod(first + index, self.num_generations)
             records.append(
                 record(
-                    question=question, messages=[*played.prompts[index], *played.completions[index]],
-                    spoken=played.completions[index], environment=self.environments[index],
-                    breakdown=played.breakdowns[index], right=played.right[index], status=played.statuses[index],
-                    error=self.world_errors.get(index), step=step, group=f"{step}.{group}", sample=sample,
-                    advantage=output["advantages"][index].item(), masked=played.masked[index],
+                    question=question,
+                    messages=[*played.prompts[index], *played.completions[index]],
+                    spoken=played.completions[index],
+                    environment=self.environments[index],
+                    breakdown=played.breakdowns[index],
+                    right=played.right[index],
+                    status=played.statuses[index],
+                    error=self.world_errors.get(index),
+                    step=step,
+                    group=f"{step}.{group}",
+                    sample=sample,
+                    advantage=output["advantages"][index].item(),
+                    masked=played.masked[index],
                     prompt_tokens=int(output["prompt_mask"][index].sum()),
                     completion_tokens=int(trained[index].sum()),
                 )
-            )  # fmt: skip
+            )
         records = gather_object(records)
         if self.accelerator.is_main_process:
-            self.recorder.write(step, records)
+            recorder.write(step, records)

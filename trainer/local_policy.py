@@ -9,7 +9,7 @@ import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ _REMEMBERED = 4096
 class _Request:
     ids: list[int]
     noise: np.ndarray
+    """A number in [0, 1) for each token that the turn may have, [tokens]."""
     done: asyncio.Future = field(repr=False)
 
 
@@ -48,10 +49,20 @@ class LocalPolicy:
         system_prompt: File with the system prompt of a tagged checkpoint; `{width}` stands for the tree's width.
     """
 
+    system: str | None
+    """The system prompt of a tagged checkpoint; None: the released one."""
+
     def __init__(
-        self, checkpoint: str, temperature: float = 1.0, seed: int = 0, max_completion_tokens: int = 12288,
-        name: str = "local", device: str | None = None, protocol: str = "native", system_prompt: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        checkpoint: str,
+        temperature: float = 1.0,
+        seed: int = 0,
+        max_completion_tokens: int = 12288,
+        name: str = "local",
+        device: str | None = None,
+        protocol: str = "native",
+        system_prompt: str | None = None,
+    ) -> None:
         if protocol not in PROTOCOLS:
             raise InputError("local policy", "protocol", protocol, f"give one of {', '.join(PROTOCOLS)}")
         if system_prompt is not None and (protocol != "tagged" or not Path(system_prompt).is_file()):
@@ -67,18 +78,28 @@ class LocalPolicy:
 
     @classmethod
     def of(
-        cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, temperature: float = 1.0, seed: int = 0,
-        max_completion_tokens: int = 12288, name: str = "local",
-    ) -> "LocalPolicy":  # fmt: skip
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        temperature: float = 1.0,
+        seed: int = 0,
+        max_completion_tokens: int = 12288,
+        name: str = "local",
+    ) -> "LocalPolicy":
         """A model that is in memory already, where it is and as it is."""
         policy = cls.__new__(cls)
         policy._begin(model, tokenizer, temperature, seed, max_completion_tokens, name)
         return policy
 
     def _begin(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, temperature: float, seed: int, most: int,
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        temperature: float,
+        seed: int,
+        most: int,
         name: str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if temperature < 0:
             raise InputError("local policy", "temperature", temperature, "give 0 or more")
         self.name, self.temperature, self.seed, self.most = name, temperature, seed, most
@@ -116,8 +137,8 @@ class LocalPolicy:
 
     def _read(self, new: list[int], ids: list[int]) -> dict[str, Any]:
         if self.protocol == "tagged":
-            return read_message(self.tokenizer.decode(new, skip_special_tokens=True))
-        return parse_response(self.tokenizer, new, prefix=ids, tools=TOOLS)
+            return read_message(cast(str, self.tokenizer.decode(new, skip_special_tokens=True)))
+        return parse_response(self.tokenizer, new, prefix=ids, tools=[*TOOLS])
 
     def _render(self, task: Task, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """The conversation as this protocol's template takes it."""
@@ -130,17 +151,23 @@ class LocalPolicy:
         if key in self._transcripts and messages[-1]["role"] == "tool":
             ids, prompt = self._transcripts[key]
             return ids + self._suffix(task, messages), prompt
-        rendered = self.tokenizer.apply_chat_template(**self._render(task, messages), add_generation_prompt=True)
-        return rendered["input_ids"], len(rendered["input_ids"])
+        rendered = self.tokenizer.apply_chat_template(
+            **self._render(task, messages), add_generation_prompt=True, return_dict=False
+        )
+        ids = cast(list[int], rendered)
+        return ids, len(ids)
 
     def _suffix(self, task: Task, messages: list[dict[str, Any]]) -> list[int]:
         """What the template writes from the last assistant turn's end token to the next assistant turn."""
-        end = self.tokenizer.eos_token
-        text = self.tokenizer.apply_chat_template(
-            **self._render(task, messages), tokenize=False, add_generation_prompt=True
-        )
         last = max(place for place, message in enumerate(messages) if message["role"] == "assistant")
-        before = self.tokenizer.apply_chat_template(**self._render(task, messages[: last + 1]), tokenize=False)
+        text, before = (
+            cast(str, self.tokenizer.apply_chat_template(**rendered, tokenize=False, add_generation_prompt=more))
+            for rendered, more in (
+                (self._render(task, messages), True),
+                (self._render(task, messages[: last + 1]), False),
+            )
+        )
+        end = self.tokenizer.eos_token
         start = before.rindex(end) + len(end)
         return self.tokenizer(text[start:], add_special_tokens=False)["input_ids"]
 
@@ -167,7 +194,7 @@ class LocalPolicy:
 
     def _generate(self, batch: list[_Request]) -> list[list[int]]:
         rooms = [len(request.noise) for request in batch]
-        noise = np.zeros((len(batch), max(rooms)), dtype=np.float32)
+        noise = np.zeros((len(batch), max(rooms)), dtype=np.float32)  # [requests, most tokens of a turn]
         for row, request in enumerate(batch):
             noise[row, : rooms[row]] = request.noise
         uniform = torch.from_numpy(noise).to(self.model.device)
@@ -175,8 +202,11 @@ class LocalPolicy:
         def sample(logits: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
             if self.temperature == 0:
                 return logits.argmax(-1)
-            totals = torch.softmax(logits.float() / self.temperature, -1).cumsum(-1)
+            # Inverse transform sampling: a number in [0, 1) falls into the stretch of one token.
+            totals = torch.softmax(logits.float() / self.temperature, -1).cumsum(-1)  # [rows, vocabulary]
+            # Scaled by the last total, which rounding leaves a little off 1. [rows, 1]
             picked = uniform[rows, count].unsqueeze(1) * totals[:, -1:]
+            # A stretch of no length is passed over; [rows].
             return torch.searchsorted(totals, picked, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
 
         return self.generator.generate([request.ids for request in batch], rooms, sample)

@@ -8,9 +8,10 @@ is ordinary weights, trained on like any other; nothing of any corpus is in it.
 """
 
 import math
+from typing import Any, cast
 
 import torch
-from transformers import Qwen3ForCausalLM
+from transformers import PretrainedConfig, Qwen3ForCausalLM
 
 from navigation import InputError
 
@@ -48,7 +49,7 @@ def set_lookup_heads(model: Qwen3ForCausalLM, generator: torch.Generator) -> Non
     _check(config)
     size, half, scale = config.head_dim, config.hidden_size // 2, config.initializer_range
     constant = half - 1  # a coordinate that is the same for every token: what position alone decides is read from it
-    embeddings = model.get_input_embeddings().weight
+    embeddings = cast(torch.nn.Embedding, model.get_input_embeddings()).weight  # [vocabulary, hidden size]
     embeddings *= 2
     embeddings[:, half:] = 0
     embeddings[:, constant] = 6 * scale
@@ -61,13 +62,15 @@ def set_lookup_heads(model: Qwen3ForCausalLM, generator: torch.Generator) -> Non
         attention.q_norm.weight.fill_(SHARP)
         attention.k_norm.weight.fill_(SHARP)
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj):
-            projection.weight[: heads * size] = 0
-        attention.o_proj.weight[:, : heads * size] = 0
+            projection.weight[: heads * size] = 0  # [heads * size, hidden size]: what a head reads is its rows
+        attention.o_proj.weight[:, : heads * size] = 0  # [hidden size, heads * size]: what it writes, its columns
     token, previous = slice(0, half), slice(half, 2 * half)
-    identity = torch.eye(half)
+    identity = torch.eye(half)  # [half, half]; a head of 128 has room for half of a hidden size of at most 256
 
     # Keys turned by one step: the score is highest where the query stands one place after the key.
-    turn = config.rope_parameters["rope_theta"] ** (-2 * torch.arange(FAST) / size)
+    # Rotary frequency f turns coordinates f and f + size // 2 of a head, as transformers pairs them.
+    base: float = cast(dict[str, Any], config.rope_parameters)["rope_theta"]
+    turn = base ** (-2 * torch.arange(FAST) / size)  # radians a step, [FAST]
     before.q_proj.weight[:FAST, constant] = 1
     before.k_proj.weight[:FAST, constant] = turn.cos()
     before.k_proj.weight[size // 2 : size // 2 + FAST, constant] = turn.sin()
@@ -76,7 +79,7 @@ def set_lookup_heads(model: Qwen3ForCausalLM, generator: torch.Generator) -> Non
     before.o_proj.weight[previous, :half] = 2 * scale * identity
 
     # One random map of tokens on both sides, in frequencies that hardly turn.
-    compare = torch.randn(size, half, generator=generator) / math.sqrt(half)
+    compare = torch.randn(size, half, generator=generator) / math.sqrt(half)  # [head size, half of the stream]
     compare[:, constant] = 0
     compare[:SLOW_FROM] = 0
     compare[size // 2 : size // 2 + SLOW_FROM] = 0
@@ -87,13 +90,14 @@ def set_lookup_heads(model: Qwen3ForCausalLM, generator: torch.Generator) -> Non
         match.v_proj.weight[first : first + half, value] = identity
         match.o_proj.weight[token, first : first + half] = 6 * scale * identity
     match.v_proj.weight[size + constant] = 0
-    # A token matches itself best: the fast frequencies take that back at distance zero.
+    # A token matches itself best: the fast frequencies take that back at distance zero. Head 0 alone: head 1 looks
+    # for places after the same token, of which the place itself is one only in a repeat.
     away = _repulsion(model, compare, constant, generator)
     match.q_proj.weight[:FAST, constant] = away
     match.k_proj.weight[:FAST, constant] = -away
 
 
-def _check(config) -> None:
+def _check(config: PretrainedConfig) -> None:
     for name, value, wanted in (
         ("head_dim", config.head_dim, config.head_dim == 128),
         ("num_attention_heads", config.num_attention_heads, config.num_attention_heads >= 2),
@@ -114,9 +118,11 @@ def _repulsion(model: Qwen3ForCausalLM, compare: torch.Tensor, constant: int, ge
     """
     seen: dict[str, torch.Tensor] = {}
     norm = model.model.layers[1].input_layernorm
+    # Without each row's first token, which has none before it.
     hook = norm.register_forward_hook(lambda module, inputs, output: seen.update(output=output[:, 1:]))
     model(input_ids=torch.randint(model.config.vocab_size, (8, 64), generator=generator))
     hook.remove()
-    states = seen["output"]
+    states = seen["output"]  # what the second layer reads, [8, 63, hidden size]
+    # A match of a token with itself is the squared length of its comparison vector, [8, 63, head size].
     matched = (states[..., : compare.shape[1]] @ compare.T).square().sum(-1).mean()
     return float((0.8 * matched / (FAST * states[..., constant].square().mean())).sqrt())

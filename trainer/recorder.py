@@ -56,13 +56,22 @@ def record(
     """
     answered = status is Status.ANSWERED
     trajectory = Trajectory(
-        id=f"{question['id']}#{group}.{sample}", question_id=question["id"], video_id=question["video_id"],
-        messages=[dict(message) for message in messages], tools=TOOLS,
+        id=f"{question['id']}#{group}.{sample}",
+        question_id=question["id"],
+        video_id=question["video_id"],
+        messages=[dict(message) for message in messages],
+        tools=TOOLS,
         prediction=read_outcome(messages, len(question["options"]), truncated=False)[1] if answered else None,
-        correct=right and answered, status=status, visits=visits_of(environment), refused=breakdown.refused,
-        turns=sum(message["role"] == "assistant" for message in spoken), prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens, error=error, reward=breakdown.to_dict(),
-    )  # fmt: skip
+        correct=right and answered,
+        status=status,
+        visits=visits_of(environment),
+        refused=breakdown.refused,
+        turns=sum(message["role"] == "assistant" for message in spoken),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        error=error,
+        reward=breakdown.to_dict(),
+    )
     return {**trajectory.to_dict(), "step": step, "group": group, "advantage": advantage, "masked": masked}
 
 

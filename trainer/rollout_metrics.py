@@ -68,8 +68,9 @@ def equal_groups(rewards: torch.Tensor, size: int) -> torch.Tensor:
     Returns:
         1 or 0 a group, [groups]; NaN where no episode of the group counts.
     """
-    grouped = rewards.double().view(-1, size)
+    grouped = rewards.double().view(-1, size)  # [groups, size]
     counted = ~grouped.isnan()
+    # What does not count neither raises the highest nor lowers the lowest of its group. [groups]
     highest = grouped.masked_fill(~counted, -torch.inf).amax(1)
     lowest = grouped.masked_fill(~counted, torch.inf).amin(1)
     return (highest - lowest).lt(SPREAD).double().masked_fill(~counted.any(1), torch.nan)
@@ -87,8 +88,9 @@ def kept_fraction(ratio: torch.Tensor, mask: torch.Tensor, lowest: float | None,
     kept = ratio > (0.0 if lowest is None else lowest)
     if highest is not None:
         kept &= ratio < highest
-    counted = mask.bool()
+    counted = mask.bool()  # [episodes, tokens]
     total = counted.sum()
+    # One ratio an episode speaks for all of its tokens.
     return (kept.expand_as(counted) & counted).sum().div(total).item() if total else 1.0
 
 

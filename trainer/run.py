@@ -1,4 +1,4 @@
-"""What every training run shares: the resolved config, dry runs, resuming, last words."""
+"""What every training run shares: the resolved config, dry runs, resuming, the final model, exit codes."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import datasets
 from accelerate import Accelerator, PartialState
@@ -34,20 +34,16 @@ def describe_run(title: str, facts: dict[str, Any], *options: Any, folder: str) 
         print(f"{title}: " + ", ".join(f"{name} {value}" for name, value in facts.items()), flush=True)
         if values.get("dry_run"):
             with _room(Path(folder)):
-                _write_config(folder, values, "resolved_config.dry.yaml" if (Path(folder) / LOCK).exists() else None)
+                name = "resolved_config.dry.yaml" if (Path(folder) / LOCK).exists() else "resolved_config.yaml"
+                print(f"resolved config: {write_resolved(folder, values, name)}", flush=True)
     return values
-
-
-def _write_config(folder: str | Path, values: Mapping[str, Any], name: str | None = None) -> None:
-    path = write_resolved(folder, dict(values), name or "resolved_config.yaml")
-    print(f"resolved config: {path}", flush=True)
 
 
 def train(
     trainer: Trainer,
     resume: str | None,
     facts: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
 ) -> None:
     """Trains, from the newest complete checkpoint of the output folder if there is one, and saves the final model.
 
@@ -62,7 +58,7 @@ def train(
         TrainingFailed: the run cannot go on; the message says why.
         Preempted: SIGTERM came; a checkpoint was saved.
     """
-    folder = Path(trainer.args.output_dir)
+    folder = Path(cast(str, trainer.args.output_dir))
     if resume and not Path(resume).is_dir():
         raise InputError(
             "config", "resume_from_checkpoint", resume, "give a checkpoint folder that exists, or leave it out"
@@ -73,7 +69,7 @@ def train(
             trainer.record = facts
         if trainer.accelerator.is_main_process:
             if config is not None:
-                _write_config(folder, config)
+                print(f"resolved config: {write_resolved(folder, config)}", flush=True)
             count = facts["processes"]
             print("one process" if count == 1 else f"{count} processes, {facts['distributed']}", flush=True)
         _train(trainer, resume, folder, facts)
@@ -109,14 +105,14 @@ def _room(folder: Path) -> Iterator[None]:
         raise TrainingFailed(unfinished(Path(error.filename or folder), folder, error)) from error
 
 
-def _train(trainer: Trainer, resume: str | None, folder: Path, facts: Mapping[str, Any] | None) -> None:
+def _train(trainer: Trainer, resume: str | None, folder: Path, facts: Mapping[str, Any]) -> None:
     if PartialState().is_main_process:
         for name in discard_incomplete(folder):
             print(f"{name} was not written to its end and is deleted", flush=True)
     trainer.accelerator.wait_for_everyone()
     newest = Path(resume) if resume else newest_checkpoint(folder)
     if newest is not None:
-        refuse_another_run(newest, facts or {})
+        refuse_another_run(newest, facts)
         if PartialState().is_main_process:
             print(f"resuming from {newest}", flush=True)
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
@@ -124,7 +120,7 @@ def _train(trainer: Trainer, resume: str | None, folder: Path, facts: Mapping[st
     step = trainer.state.global_step
     if stop is not None and stop.agreed:
         raise Preempted(step, str(folder / f"checkpoint-{step}"))
-    _save_final(trainer, folder, {**(facts or {}), "step": step})
+    _save_final(trainer, folder, {**facts, "step": step})
 
 
 def _save_final(trainer: Trainer, folder: Path, facts: Mapping[str, Any]) -> None:

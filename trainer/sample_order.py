@@ -85,6 +85,7 @@ class RepeatEpoch(RepeatSampler):
 
     def __iter__(self) -> Iterator[int]:
         if self.shuffle:
+            assert self.seed is not None, "trl seeds its sampler"
             self.generator.manual_seed(self.seed)
             for _ in range(self.orders.epoch):
                 torch.randperm(self.num_samples, generator=self.generator)

@@ -3,9 +3,7 @@
 accelerate launch -m trainer.sft --config configs/sft/tiny_cpu.yaml [--flag value …]
 """
 
-import os
 from collections.abc import Sequence
-from typing import Any
 
 from accelerate import PartialState
 from datasets import Dataset
@@ -15,12 +13,11 @@ from trl import ModelConfig, SFTConfig, get_peft_config, pack_dataset
 from navigation import InputError
 from navigation.prompt import template_hash
 from trainer.arguments import SFTArguments, parse
-from trainer.checkpoint import load_model, load_tokenizer
-from trainer.estimate import lines, model_config, setup_of, total_tokens
-from trainer.navigation_evaluation import NavigationEvaluation
+from trainer.checkpoint import load_model, load_tokenizer, model_name
+from trainer.estimate import lines, model_config, row_length, setup_of, total_tokens, uses_fsdp
 from trainer.recorder import MetricsLog
 from trainer.run import describe_run, ended, quiet_unless_watched, train
-from trainer.sft_trainer import TrajectoryTrainer
+from trainer.sft_trainer import NavigationEvaluation, NavigationSFTTrainer
 from trainer.stopping import StopOnSignal
 from trainer.supervision import Counts, supervise
 
@@ -50,24 +47,12 @@ def check(data: SFTArguments, training: SFTConfig) -> None:
     if data.navigation_questions:
         if training.eval_strategy == "no":
             raise InputError(SOURCE, "eval_strategy", "no", "set it to steps: questions are played at evaluations")
-        if training.fsdp or _launched_with_fsdp():
+        if uses_fsdp(training):
             hint = "use 0 under FSDP and `clipscout eval` on the checkpoints: sharded weights cannot generate apart"
             raise InputError(SOURCE, "navigation_questions", data.navigation_questions, hint)
     if data.early_stopping_patience and (not metric or training.eval_strategy == "no"):
         hint = "set metric_for_best_model and eval_strategy too: there is nothing to wait for"
         raise InputError(SOURCE, "early_stopping_patience", data.early_stopping_patience, hint)
-
-
-def _launched_with_fsdp() -> bool:
-    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
-
-
-def packed_facts(rows: Dataset, options: SFTConfig) -> dict[str, Any]:
-    """Rows after packing and the share of their room that is empty; nothing where the run does not pack."""
-    if not options.packing:
-        return {}
-    lengths = packed_lengths(rows, options.max_length)
-    return {"packed rows": len(lengths), "packing waste": f"{waste(lengths, options.max_length):.2%}"}
 
 
 def packed_lengths(rows: Dataset, room: int) -> list[int]:
@@ -84,35 +69,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     quiet_unless_watched()
     data_args, training_args, model_args = parse((SFTArguments, SFTConfig, ModelConfig), arguments)
     check(data_args, training_args)
-    tokenizer = load_tokenizer(model_args.model_name_or_path, revision=model_args.model_revision)
-    longest = training_args.max_length
+    base = model_name(model_args)
+    tokenizer = load_tokenizer(base, revision=model_args.model_revision)
+    longest, data = training_args.max_length, data_args.opened
     training, counts = supervise(
-        data_args.sft_dataset(held=False), tokenizer, longest, data_args.too_long, data_args.whole_text_share
+        data.sft_dataset(held=False), tokenizer, longest, data_args.too_long, data_args.whole_text_share
     )
-    evaluation, held = supervise(data_args.sft_dataset(held=True), tokenizer, longest, data_args.too_long)
+    evaluation, held = supervise(data.sft_dataset(held=True), tokenizer, longest, data_args.too_long)
+    rows, packed = counts.samples, {}
+    if training_args.packing:
+        room = row_length(training_args)
+        lengths = packed_lengths(training, room)
+        rows, packed = len(lengths), {"packed rows": len(lengths), "packing waste": f"{waste(lengths, room):.2%}"}
     facts = {
-        "trajectories": counts.samples, "held out": held.samples, "cut": counts.cut, "too long": counts.dropped,
-        "tokens": counts.tokens, "supervised": counts.supervised, "longest": counts.longest,
-        **packed_facts(training, training_args), "template": template_hash(tokenizer.chat_template),
-    }  # fmt: skip
+        "trajectories": counts.samples,
+        "held out": held.samples,
+        "cut": counts.cut,
+        "too long": counts.dropped,
+        "tokens": counts.tokens,
+        "supervised": counts.supervised,
+        "longest": counts.longest,
+        **packed,
+        "template": template_hash(tokenizer.chat_template),
+    }
     navigation = _navigation(data_args, tokenizer)
     config = describe_run("sft", facts, data_args, training_args, model_args, folder=training_args.output_dir)
-    rows = len(packed_lengths(training, longest)) if training_args.packing else counts.samples
     _print_estimate(training_args, model_args, counts, rows)
     if data_args.dry_run:
         return
     callbacks: list[TrainerCallback] = [MetricsLog(training_args.output_dir), StopOnSignal()]
     if data_args.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(data_args.early_stopping_patience))
-    trainer = TrajectoryTrainer(
-        model=load_model(model_args), args=training_args, train_dataset=training,
-        eval_dataset=evaluation if held.samples else None, processing_class=tokenizer,
-        peft_config=get_peft_config(model_args), callbacks=callbacks, navigation=navigation,
+    trainer = NavigationSFTTrainer(
+        model=load_model(model_args),
+        args=training_args,
+        train_dataset=training,
+        eval_dataset=evaluation if held.samples else None,
+        processing_class=tokenizer,
+        peft_config=get_peft_config(model_args),
+        callbacks=callbacks,
+        navigation=navigation,
         longest_first=data_args.longest_first,
-    )  # fmt: skip
-    record: dict[str, Any] = {"stage": "sft", "base": model_args.model_name_or_path, "data": facts}
-    trainer.record = record
-    train(trainer, training_args.resume_from_checkpoint, record, config)
+    )
+    train(trainer, training_args.resume_from_checkpoint, {"stage": "sft", "base": base, "data": facts}, config)
 
 
 def _print_estimate(training: SFTConfig, model: ModelConfig, counts: Counts, rows: int) -> None:
@@ -120,7 +119,7 @@ def _print_estimate(training: SFTConfig, model: ModelConfig, counts: Counts, row
         return
     setup = setup_of(training, model, counts.longest)
     tokens, length = total_tokens(training, counts.tokens, rows), counts.tokens / counts.samples
-    for line in lines(model_config(model.model_name_or_path), setup, tokens, length):
+    for line in lines(model_config(model_name(model)), setup, tokens, length):
         print(line, flush=True)
 
 

@@ -2,7 +2,9 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
@@ -12,7 +14,7 @@ PREEMPTED = 75
 
 
 class TrainingFailed(RuntimeError):
-    """A run that cannot go on: a loss that is no number, no memory, no disk. The message names the fix."""
+    """A run that cannot go on: a loss that is NaN, no memory, no disk. The message names the fix."""
 
 
 class Preempted(Exception):
@@ -39,7 +41,7 @@ class StopOnSignal(TrainerCallback):
         self.agreed = False
         """Whether all processes stopped after a step and saved it. A signal after the last step changes nothing."""
         self._requested = False
-        self._before: signal.Handlers | None = None
+        self._before: Callable[[int, FrameType | None], Any] | int | None = None
 
     def on_train_begin(self, args, state, control, **kwargs):
         if threading.current_thread() is threading.main_thread():

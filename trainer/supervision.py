@@ -6,7 +6,7 @@ whose message says `"train": false` is read and not learned: a trajectory is kep
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
@@ -35,12 +35,9 @@ class Counts:
 
 def turn_spans(mask: Sequence[int]) -> list[tuple[int, int]]:
     """`(begin, end)` of each run of ones: one run an assistant turn, since its header stands between any two."""
-    edges = [place for place in range(len(mask) + 1) if _at(mask, place - 1) != _at(mask, place)]
+    closed = [0, *mask, 0]
+    edges = [place for place in range(len(mask) + 1) if closed[place] != closed[place + 1]]
     return list(zip(edges[::2], edges[1::2], strict=True))
-
-
-def _at(mask: Sequence[int], place: int) -> int:
-    return mask[place] if 0 <= place < len(mask) else 0
 
 
 def encode(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, source: str = "sample") -> dict[str, list[int]]:
@@ -54,9 +51,10 @@ def encode(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, source: str 
         InputError: the template marks another number of turns than the assistant has messages, a `train` field is no
             boolean, or no token is left to learn.
     """
-    encoded = tokenizer.apply_chat_template(
+    rendered = tokenizer.apply_chat_template(
         row["messages"], tools=row["tools"], return_dict=True, return_assistant_tokens_mask=True
     )
+    encoded = cast(dict[str, list[int]], rendered)  # all lists are [tokens]
     ids, spans = encoded["input_ids"], turn_spans(encoded["assistant_masks"])
     turns = [message for message in row["messages"] if message["role"] == "assistant"]
     if len(spans) != len(turns):

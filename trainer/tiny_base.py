@@ -1,4 +1,10 @@
-"""A small base model and its tokenizer, made from a config and the texts it will read."""
+"""A small base model and its tokenizer, made from a config and the texts it will read: `clipscout tiny-base`.
+
+It stands where Qwen3-8B stands in a real run, on machines without pretrained weights. A pretrained model can look
+things up in its context; a random one cannot, and learns it slowly from trajectories. So the base begins with
+`trainer.lookup_heads`; all else in it is random. It has seen no caption, question or trajectory; only its tokenizer
+knows their words.
+"""
 
 import json
 import re
@@ -18,20 +24,20 @@ from navigation.tools import TOOLS
 from trainer.arguments import parse
 from trainer.lookup_heads import set_lookup_heads
 
-# A small tokenizer made from the texts a small model will read: whole words, single digits, and bytes for the rest.
-#
-# Lossless on any text. What the chat template always writes (system prompt, tool schemas, call scaffolding) is one
-# token a piece, so that a model of a million parameters spends its context on captions, under the same template as
-# Qwen3-8B.
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-# A word or digit takes the space before it along, a digit also the bracket or comma after it: what belongs together in
-# a caption stands side by side, and a word is the same token wherever it stands.
 _PIECE = r"\d+:\d\d(?::\d\d)?-\d+:\d\d(?::\d\d)?| ?\[\d\]|\n?\p{Lu}\.| ?\d[,\]]?| ?\p{L}+| ?[^\p{L}\d ]+| "
+"""A word or digit takes the space before it along, a digit also the bracket or comma after it: what belongs together in
+a caption stands side by side, and a word is the same token wherever it stands."""
 _HOLE = "\ue000"
+"""Stands in a rendered conversation for what people, captions and models write."""
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int = 4096, least: int = 2) -> PreTrainedTokenizerFast:
-    """Makes a tokenizer whose vocabulary is the most frequent words of `texts`.
+    """Makes a tokenizer whose vocabulary is the most frequent words of `texts`, single digits, and bytes for the rest.
+
+    Lossless on any text. What the chat template always writes (system prompt, tool schemas, call scaffolding) is one
+    token a piece, so that a model of a million parameters spends its context on captions, under the same template as
+    Qwen3-8B.
 
     Args:
         texts: What the model will read, without the chat template.
@@ -87,7 +93,7 @@ def scaffolding() -> list[str]:
     messages.append({"role": "assistant", "reasoning_content": _HOLE, "content": f"<answer>{_HOLE}</answer>"})
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    rendered, _ = render_jinja_template([messages], tools=TOOLS, chat_template=chat_template())
+    rendered = render_jinja_template([messages], tools=[*TOOLS], chat_template=chat_template())[0]
     # A segment's numbers are written without quotes; the hole had to be a string.
     text = rendered[0].replace(f'["{_HOLE}"]', f"[{_HOLE}]")
     phrases: dict[str, None] = {}
@@ -99,11 +105,6 @@ def scaffolding() -> list[str]:
     return list(phrases)
 
 
-# A small base model from a config, for machines without pretrained weights: `clipscout tiny-base`.
-#
-# It stands where Qwen3-8B stands in a real run. A pretrained model can look things up in its context; a random one
-# cannot, and learns it slowly from trajectories. So the base begins with `trainer.lookup_heads`; all else in it is
-# random. It has seen no caption, question or trajectory; only its tokenizer knows their words.
 @dataclass
 class TinyBaseArguments:
     """What to build, and from whose words."""
@@ -136,12 +137,14 @@ def corpus_texts(folder: Path) -> list[str]:
 def build(options: TinyBaseArguments) -> Mapping[str, Any]:
     """Writes model and tokenizer to `output_dir`; returns what was made."""
     texts = corpus_texts(Path(options.data))
-    tokenizer: PreTrainedTokenizerFast = train_tokenizer(texts)
+    tokenizer = train_tokenizer(texts)
     torch.manual_seed(options.seed)
     of_tokenizer = {
-        "vocab_size": len(tokenizer), "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id,
+        "vocab_size": len(tokenizer),
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
-    }  # fmt: skip
+    }
     model = Qwen3ForCausalLM(Qwen3Config(**of_tokenizer | options.model))
     if options.lookup_heads:
         set_lookup_heads(model, torch.Generator().manual_seed(options.seed))

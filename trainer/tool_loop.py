@@ -1,18 +1,14 @@
-"""The tool loop of a rollout: calls of different episodes run at the same time. Replaces one method of trl 1.16.0.
-
-Reason: trl calls the tools of one episode after another's, so that a batch of 192 episodes waits 192 times for a vision
-model. Here every episode's calls run in their order in a thread of their own. Everything else is trl's loop, token for
-token: ids are kept and appended to, never rendered again, and a reply that finds no room is taken back. See
-tests/trainer/test_tool_loop.py.
-"""
+"""The tool loop of a rollout: calls of different episodes run at the same time."""
 
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from transformers import PreTrainedModel
+from trl import GRPOTrainer
 from trl.chat_template_utils import parse_response
 
 from trainer.cached_rollout import is_tested_trl
@@ -61,8 +57,13 @@ def _fits(tool: Callable[..., Any], arguments: object) -> bool:
     return True
 
 
-class ConcurrentTools:
-    """Mixin for `GRPOTrainer`: `_tool_call_loop` with the calls of different episodes side by side.
+class ConcurrentTools(GRPOTrainer):
+    """trl 1.16.0's tool loop with the calls of different episodes side by side.
+
+    trl calls the tools of one episode after another's, so that a batch of 192 episodes waits 192 times for a vision
+    model. Here every episode's calls run in their order in a thread of their own. Everything else is trl's loop, token
+    for token: ids are kept and appended to, never rendered again, and a reply that finds no room is taken back. See
+    tests/trainer/grpo/test_tool_loop.py.
 
     Attributes:
         tool_threads: Most episodes whose calls run at the same time.
@@ -70,18 +71,31 @@ class ConcurrentTools:
         tool_seconds: How long the last rollout waited for tools.
     """
 
+    model: PreTrainedModel
+    max_completion_length: int
     tool_threads: int = 64
     tool_seconds: float = 0.0
     world_errors: dict[int, str]
 
     def _tool_call_loop(self, prompts, prompt_ids, completion_ids, completions, logprobs, images, multimodal_fields):
+        """Plays all episodes of a batch to their ends, and grows the lists that it gets.
+
+        Args:
+            prompt_ids: Tokens of each prompt, [episodes][tokens]; as `completion_ids` and `logprobs` are.
+            completions: Messages of each episode so far: its first turn.
+            logprobs: Of the sampled tokens; None where transformers generates.
+
+        Returns:
+            1 for a sampled token and 0 for a tool's, [episodes][tokens]; messages; tokens; log-probabilities, 0 for a
+            tool's tokens; calls made; calls that failed; no images of any episode.
+        """
         self.world_errors = {}
         plain = images is not None or multimodal_fields or any(self._async_tool_dicts)
         if plain or not is_tested_trl("tool calls of different episodes run one after another"):
             return super()._tool_call_loop(
                 prompts, prompt_ids, completion_ids, completions, logprobs, images, multimodal_fields
             )
-        mask = [[1] * len(ids) for ids in completion_ids]
+        mask = [[1] * len(ids) for ids in completion_ids]  # so far all tokens are sampled ones
         going = [index for index, messages in enumerate(completions) if messages[0].get("tool_calls")]
         calls = failures = 0
         self.tool_seconds = 0.0
@@ -117,7 +131,7 @@ class ConcurrentTools:
         if self.use_vllm and self.vllm_mode == "colocate":
             longest = self.vllm_generation.llm.llm_engine.model_config.max_model_len
         else:
-            longest = self.model.config.max_position_embeddings
+            longest = cast(Any, self.model.config).max_position_embeddings  # a causal model's config has it
         return completion <= self.max_completion_length and prompt + completion < longest
 
     def _next_turn(
@@ -137,6 +151,7 @@ class ConcurrentTools:
         turns, turn_logprobs = self._generate_single_turn(prefixes, None, {}, num_generations=1, has_tool_images=False)
         calling = []
         for place, index in enumerate(going):
+            # The budget is the episode's, of which everything after the prompt is used.
             room = self.max_completion_length - len(prefixes[place]) + len(prompt_ids[index])
             turn = turns[place][:room]
             completion_ids[index] = prefixes[place][len(prompt_ids[index]) :] + turn
@@ -145,7 +160,7 @@ class ConcurrentTools:
                 logprobs[index] += [0.0] * len(suffixes[place]) + turn_logprobs[place][:room]
             if not turn:
                 continue
-            message = parse_response(self._tokenizer, turn, prefix=prefixes[place], tools=self.tools)
+            message = parse_response(self._tokenizer, turn, prefix=prefixes[place], tools=[*self.tools])
             completions[index].append(message)
             if message.get("tool_calls"):
                 calling.append(index)

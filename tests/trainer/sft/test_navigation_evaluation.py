@@ -11,8 +11,8 @@ from data_gen.expert import Expert
 from navigation import EnvironmentFactory, InputError, TreeStore, run
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
-from trainer.navigation_evaluation import NavigationEvaluation
 from trainer.recorder import read_metrics
+from trainer.sft_trainer import NavigationEvaluation
 
 EVALUATED = {"eval_strategy": "steps", "eval_steps": 2, "navigation_questions": 3, "navigation_turns": 2,
              "navigation_tokens": 20, "per_device_eval_batch_size": 17}  # fmt: skip
@@ -43,7 +43,7 @@ def play(evaluation, model, monkeypatch, processes=1):
             shares.append(mine)
             return rows or mine
 
-        monkeypatch.setattr("trainer.navigation_evaluation.gather_object", gather)
+        monkeypatch.setattr("trainer.sft_trainer.gather_object", gather)
         figures = evaluation.play(trainer)
     if processes > 1 and not rows:
         rows.extend(row for share in shares for row in share)
@@ -56,7 +56,7 @@ def test_the_figures_are_those_of_the_episodes(evaluation, held, traces, tiny_mo
     environment = EnvironmentFactory(TreeStore(traces / "trees"))()
     episodes = [asyncio.run(run(expert, environment, question)) for question in held[:6]]
     episodes[0].correct = False
-    monkeypatch.setattr(evaluation, "episode", lambda model, questions: [
+    monkeypatch.setattr(evaluation, "play_all", lambda model, questions: [
         next(episode for episode in episodes if episode.question_id == question.id) for question in questions
     ])  # fmt: skip
     figures = play(evaluation, tiny_model(8), monkeypatch)
@@ -70,8 +70,8 @@ def test_the_figures_are_those_of_the_episodes(evaluation, held, traces, tiny_mo
 
 def test_a_model_s_episodes_are_greedy_and_leave_it_as_it_was(evaluation, tiny_model, monkeypatch):
     model = tiny_model(len(evaluation.tokenizer)).train()
-    first = evaluation.episode(model, evaluation.questions)
-    again = evaluation.episode(model, evaluation.questions[3:])
+    first = evaluation.play_all(model, evaluation.questions)
+    again = evaluation.play_all(model, evaluation.questions[3:])
     assert [episode.messages for episode in first[3:]] == [episode.messages for episode in again]
     play(evaluation, model, monkeypatch)
     assert model.training

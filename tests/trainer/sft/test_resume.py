@@ -16,7 +16,7 @@ from trainer import durable_checkpoints
 from trainer.checkpoint import INCOMPLETE, latest_checkpoint
 from trainer.durable_checkpoints import newest_checkpoint, refuse_another_run
 from trainer.run import ended
-from trainer.sft_trainer import TrajectoryTrainer
+from trainer.sft_trainer import NavigationSFTTrainer
 from trainer.stopping import PREEMPTED, Preempted, TrainingFailed
 
 
@@ -34,12 +34,12 @@ def at_step(monkeypatch, step, act):
             if state.global_step == step:
                 act()
 
-    real = TrajectoryTrainer.__init__
+    real = NavigationSFTTrainer.__init__
 
     def with_callback(self, *args, callbacks, **kwargs):
         real(self, *args, callbacks=[Acting(), *callbacks], **kwargs)
 
-    monkeypatch.setattr(TrajectoryTrainer, "__init__", with_callback)
+    monkeypatch.setattr(NavigationSFTTrainer, "__init__", with_callback)
 
 
 def test_sigterm_saves_and_the_next_run_ends_as_if_nothing_had_been(traces, base, tmp_path, whole, monkeypatch):
@@ -63,12 +63,12 @@ def test_a_signal_after_the_last_step_changes_nothing(traces, base, tmp_path, mo
             if state.global_step == state.max_steps:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-    real = TrajectoryTrainer.__init__
+    real = NavigationSFTTrainer.__init__
 
     def with_callback(self, *args, callbacks, **kwargs):
         real(self, *args, callbacks=[Late(), *callbacks], **kwargs)
 
-    monkeypatch.setattr(TrajectoryTrainer, "__init__", with_callback)
+    monkeypatch.setattr(NavigationSFTTrainer, "__init__", with_callback)
     sft(traces, base, tmp_path, max_steps=2)
     assert (tmp_path / "model.safetensors").is_file()
 
@@ -91,9 +91,9 @@ def test_killed_while_a_checkpoint_is_written(traces, base, tmp_path, whole, mon
         raise Killed
 
     with monkeypatch.context() as patch:
-        real = TrajectoryTrainer._save_rng_state
+        real = NavigationSFTTrainer._save_rng_state
         patch.setattr(
-            TrajectoryTrainer, "_save_rng_state",
+            NavigationSFTTrainer, "_save_rng_state",
             lambda self, folder: kill(self, folder) if self.state.global_step == 4 else real(self, folder),
         )  # fmt: skip
         with pytest.raises(Killed):
@@ -139,7 +139,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(traces, base, tmp_path, who
 @pytest.mark.parametrize(("field", "what"), [("weights", "loss"), ("gradients", "gradient norm")])
 def test_a_loss_that_is_no_number_ends_the_run(traces, base, tmp_path, monkeypatch, field, what):
     spoiled = []
-    real = TrajectoryTrainer.training_step
+    real = NavigationSFTTrainer.training_step
 
     def spoil(self, model, *args, **kwargs):
         if self.state.global_step == 3 and field == "weights":
@@ -151,7 +151,7 @@ def test_a_loss_that_is_no_number_ends_the_run(traces, base, tmp_path, monkeypat
             spoiled.append(True)
         return loss
 
-    monkeypatch.setattr(TrajectoryTrainer, "training_step", spoil)
+    monkeypatch.setattr(NavigationSFTTrainer, "training_step", spoil)
     with pytest.raises(TrainingFailed, match=rf"{what} of step 4 is (nan|inf).*checkpoint-2.*lower learning_rate"):
         sft(traces, base, tmp_path)
     assert bool(spoiled) == (field == "gradients")
@@ -163,7 +163,7 @@ def test_too_little_memory_says_what_to_change(traces, base, tmp_path, monkeypat
     def out_of_memory(self, *args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(TrajectoryTrainer, "compute_loss", out_of_memory)
+    monkeypatch.setattr(NavigationSFTTrainer, "compute_loss", out_of_memory)
     with pytest.raises(TrainingFailed, match=r"out of memory in step 1.*max_length"):
         sft(traces, base, tmp_path)
 
@@ -183,13 +183,13 @@ def test_the_record_beside_model_and_checkpoints(whole, base, tmp_path, traces):
 
 def test_step_one_holds_the_longest_samples(traces, base, tmp_path, monkeypatch):
     widths = []
-    real = TrajectoryTrainer.training_step
+    real = NavigationSFTTrainer.training_step
 
     def look(self, model, inputs, *args, **kwargs):
         widths.append(inputs["input_ids"].shape[1])
         return real(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(TrajectoryTrainer, "training_step", look)
+    monkeypatch.setattr(NavigationSFTTrainer, "training_step", look)
     sft(traces, base, tmp_path, per_device_train_batch_size=1, gradient_accumulation_steps=2)
     assert widths[:4] == sorted(widths, reverse=True)[:4]
 
@@ -225,12 +225,12 @@ def test_a_run_that_was_cut_off_after_its_last_step_makes_no_other(traces, base,
 
 
 def test_a_save_without_weights_is_no_end(traces, base, tmp_path, monkeypatch):
-    real = TrajectoryTrainer.save_model
+    real = NavigationSFTTrainer.save_model
 
     def shards_alone(self, output_dir=None, _internal_call=False):
         return real(self, output_dir, _internal_call) if _internal_call else os.makedirs(output_dir)
 
-    monkeypatch.setattr(TrajectoryTrainer, "save_model", shards_alone)
+    monkeypatch.setattr(NavigationSFTTrainer, "save_model", shards_alone)
     with pytest.raises(TrainingFailed, match=r"no \*\.safetensors"):
         sft(traces, base, tmp_path, max_steps=2)
 
