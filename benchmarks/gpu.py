@@ -30,7 +30,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, PretrainedConfig, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, SFTConfig
 
-from benchmarks.grpo import TURNS, Clock, force, padded_rows, script
+from benchmarks.grpo import PLAYED, SILENT, TURNS, Clock, force, padded_rows, script
 from data_gen.traces import write_traces
 from navigation import EnvironmentFactory
 from rewards import RewardMix
@@ -110,26 +110,18 @@ def free() -> None:
 
 
 QWEN3_8B = Path(__file__).parents[1] / "configs/model/qwen3_8b_random.yaml"
-SMALL = {
-    "vocab_size": 32_768,
-    "hidden_size": 1024,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "max_position_embeddings": 40_960,
-}
-TINY = {
-    "vocab_size": 512,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 16,
-    "max_position_embeddings": 2048,
-}
+_SHAPE = [
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "max_position_embeddings",
+]
+SMALL = dict(zip(_SHAPE, (32_768, 1024, 3072, 4, 16, 8, 128, 40_960), strict=True))
+TINY = dict(zip(_SHAPE, (512, 32, 64, 1, 2, 1, 16, 2048), strict=True))
 SECONDS = {"sft": 100, "parity": 20, "grpo": 170, "liger": 60}
 """What each part may take. What one leaves is the next one's."""
 
@@ -185,20 +177,17 @@ def random_model(config: PretrainedConfig, device: str, dtype: torch.dtype = tor
 def sft_step(sizes: Sizes, world: "World", length: int, adapter: LoraConfig | None, liger: bool = False) -> dict:
     """Steps of the project's trainer on a row of `length` tokens whose second half is learned."""
     options = SFTConfig(
+        **SILENT,
         output_dir=f"{world.folder}/sft",
         use_cpu=world.device == "cpu",
         bf16=True,
-        report_to="none",
         per_device_train_batch_size=1,
         max_steps=sizes.steps,
         max_length=length,
         packing=False,
-        disable_tqdm=True,
         gradient_checkpointing=True,
         optim="adamw_torch_fused",
         learning_rate=1e-5,
-        save_strategy="no",
-        logging_strategy="no",
         use_liger_kernel=liger,
     )
     ids = torch.randint(0, sizes.model.vocab_size, (sizes.steps, length)).tolist()
@@ -264,26 +253,18 @@ class World:
         model.config.update({name: getattr(self.tokenizer, name) for name in ("eos_token_id", "pad_token_id")})
         functions, weights = RewardMix.from_config(None).trl_functions(turns=TURNS + 1, tokens=sizes.completion)
         options = GRPOConfig(
+            **PLAYED,
             output_dir=f"{self.folder}/grpo",
             use_cpu=self.device == "cpu",
             bf16=model.dtype == torch.bfloat16,
-            report_to="none",
-            num_generations=8,
             per_device_train_batch_size=sizes.rows,
             gradient_accumulation_steps=8 * sizes.groups // sizes.rows,
             max_completion_length=sizes.completion,
-            max_tool_calling_iterations=TURNS,
             max_steps=2,
             gradient_checkpointing=True,
             learning_rate=1e-5,
-            beta=0.0,
-            loss_type="dr_grpo",
-            scale_rewards="none",
             reward_weights=weights,
             optim="adamw_torch_fused",
-            disable_tqdm=True,
-            logging_strategy="no",
-            save_strategy="no",
         )
         return NavigationGRPOTrainer(
             model=model,

@@ -40,6 +40,16 @@ MODEL = {
     "max_position_embeddings": 2048,
 }
 TURNS = 4
+SILENT: dict[str, Any] = {"report_to": "none", "disable_tqdm": True, "logging_strategy": "no", "save_strategy": "no"}
+"""Options of a run that is only timed."""
+PLAYED: dict[str, Any] = {
+    **SILENT,
+    "num_generations": 8,
+    "max_tool_calling_iterations": TURNS,
+    "beta": 0.0,
+    "loss_type": "dr_grpo",
+    "scale_rewards": "none",
+}
 
 
 def random_base(traces: Path, output: str) -> int:
@@ -167,24 +177,16 @@ def compare(episodes: int, prompt: int, turn: int, steps: int, seed: int) -> dic
         for name, kind in (("plain trl", GRPOTrainer), ("clipscout", NavigationGRPOTrainer)):
             functions, weights = RewardMix.from_config(None).trl_functions(turns=TURNS + 1, tokens=640)
             options = GRPOConfig(
+                **PLAYED,
                 output_dir=f"{folder}/{name}",
                 use_cpu=True,
                 bf16=False,
-                report_to="none",
-                num_generations=8,
                 per_device_train_batch_size=episodes,
                 max_completion_length=640,
-                max_tool_calling_iterations=TURNS,
                 max_steps=steps + 1,
-                disable_tqdm=True,
-                logging_strategy="no",
-                save_strategy="no",
                 seed=seed,
-                beta=0.0,
                 gradient_checkpointing=False,
                 reward_weights=weights,
-                loss_type="dr_grpo",
-                scale_rewards="none",
             )
             clock = Clock()
             trainer = kind(

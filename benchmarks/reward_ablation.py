@@ -2,30 +2,25 @@
 
     python -m benchmarks.reward_ablation --traces runs/demo/traces --checkpoint runs/demo/sft --out runs/reward_ablation
 
-Each run is what `python -m trainer.grpo` does on `configs/grpo/tiny_cpu.yaml` with another `reward:` section; each
+Each run is `trainer.grpo` on `configs/grpo/tiny_cpu.yaml` with another `reward:` section; each
 policy then plays the same held-out questions. What is done is not done again; a killed run goes on from its checkpoint.
 The table and the figure are made from the folders alone: `--table-only` makes them of what is there.
 """
 
 import argparse
 import json
-import multiprocessing
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import yaml
 
-import trainer.grpo
+from benchmarks.training_runs import evaluate, panels, spread, table, train, training_rows
 from evaluation.journal import read_trajectories
-from evaluation.run import evaluate_corpus
-from evaluation.style import replace_block
+from evaluation.style import INK, MUTED, SERIES, replace_block
 from navigation import Status, repeats, write_atomic, write_json
-from trainer.recorder import read_metrics
 
 CONFIG = Path("configs/grpo/tiny_cpu.yaml")
 MEASURES = ("navigation_f1", "interval_f1", "official")
@@ -34,7 +29,9 @@ COSTS: Mapping[str, Mapping[str, Any] | None] = {
     "fixed": {},
     "steered": {"target": 3.0, "learning_rate": 0.005, "max_weight": 0.1},
 }
-HELD_OUT, QUESTIONS, EPISODES = 0.1, 150, 32
+STYLES = {"none": ("o", ":"), "fixed": ("s", "-"), "steered": ("^", "--")}
+"""Marker and line of each way to charge visits."""
+QUESTIONS, EPISODES = 150, 32
 
 
 @dataclass(frozen=True)
@@ -69,52 +66,22 @@ class Run:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         values = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
-        values |= {
-            "data": str(traces),
-            "model_name_or_path": str(checkpoint),
-            "output_dir": str(self.folder / "model"),
-            "seed": self.seed,
-            "max_steps": steps,
-            "held_out_share": HELD_OUT,
-            "per_device_train_batch_size": EPISODES,
-            "reward": self.reward(values["reward"]),
-            "record_rollouts": "none",
-            "save_total_limit": 1,
-        }
+        values |= {"max_steps": steps, "per_device_train_batch_size": EPISODES, "reward": self.reward(values["reward"])}
         config = self.folder / "config.yaml"
         write_atomic(config, yaml.safe_dump(values, sort_keys=False))
-        _in_child(self.folder, lambda: trainer.grpo.main(["--config", str(config)]))
-        _in_child(
-            self.folder,
-            lambda: evaluate_corpus(
-                traces / "questions.jsonl",
-                traces / "trees",
-                "local",
-                self.folder / "eval",
-                seed=self.seed,
-                limit=QUESTIONS,
-                held_out_share=HELD_OUT,
-                checkpoint=str(self.folder / "model"),
-                max_completion_tokens=values["max_completion_length"],
-            ),
+        model = train(
+            config,
+            self.folder / "model",
+            data=traces,
+            model_name_or_path=checkpoint,
+            seed=self.seed,
+            record_rollouts="none",
+            save_total_limit=1,
         )
-        write_json(result, _result(self.folder / "eval"))
-
-
-def _in_child(folder: Path, call: Callable[[], object]) -> None:
-    """Runs `call` in a fork, which spares it the seconds that torch and trl take to load; it writes to log.txt."""
-    child = multiprocessing.get_context("fork").Process(target=_logged, args=(folder / "log.txt", call))
-    child.start()
-    child.join()
-    if child.exitcode:
-        sys.exit(f"{folder}: exit code {child.exitcode}; see log.txt there")
-
-
-def _logged(path: Path, call: Callable[[], object]) -> None:
-    with open(path, "a", encoding="utf-8") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        call()
+        most = values["max_completion_length"]
+        played = self.folder / "eval"
+        evaluate(model, traces, played, seed=self.seed, limit=QUESTIONS, max_completion_tokens=most)
+        write_json(result, _result(played))
 
 
 def _result(folder: Path) -> dict[str, float]:
@@ -154,81 +121,48 @@ COLUMNS = ("accuracy", "visits", "grounding", "repeats", "turn_limit")
 
 def markdown(found: Mapping[tuple[str, str], Sequence[Mapping[str, float]]], start: Mapping[str, float] | None) -> str:
     """Mean ± standard deviation over seeds; the start of all runs on top."""
-    lines = [
-        "| measure | visit cost | seeds | accuracy | visits | grounding | repeats | turn limit | accuracy per visit |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    columns = [name.replace("_", " ") for name in COLUMNS]
+    rows = []
     if start is not None:
-        cells = [f"{start[name]:.3f}" for name in COLUMNS]
-        lines.append(f"| SFT, where all start | | | {' | '.join(cells)} | {start['accuracy'] / start['visits']:.3f} |")
-    for (measure, cost), rows in found.items():
-        cells = []
-        for name in COLUMNS:
-            values = [row[name] for row in rows]
-            spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-            cells.append(f"{fmean(values):.3f}{spread}")
-        rate = fmean(row["accuracy"] / max(row["visits"], 1e-9) for row in rows)
-        lines.append(f"| `{measure}` | {cost} | {len(rows)} | {' | '.join(cells)} | {rate:.3f} |")
-    return "\n".join(lines) + "\n"
+        rate = f"{start['accuracy'] / start['visits']:.3f}"
+        rows.append(["SFT, where all start", "", "", *(f"{start[name]:.3f}" for name in COLUMNS), rate])
+    for (measure, cost), ends in found.items():
+        cells = [spread([end[name] for end in ends], 3) for name in COLUMNS]
+        rate = f"{fmean(end['accuracy'] / max(end['visits'], 1e-9) for end in ends):.3f}"
+        rows.append([f"`{measure}`", cost, str(len(ends)), *cells, rate])
+    return table(["measure", "visit cost", "seeds", *columns, "accuracy per visit"], rows)
 
 
 def figure(out: Path, seeds: int, path: Path, start: Mapping[str, float] | None) -> None:
     """Held-out accuracy against visits of every run, and visits while training."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from evaluation.style import INK, LINE, MUTED, SERIES
-
-    plt.rcParams["svg.hashsalt"] = "clipscout"
-    markers = {"none": "o", "fixed": "s", "steered": "^"}
-    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), constrained_layout=True)
-    for number, measure in enumerate(MEASURES):
-        for cost, marker in markers.items():
-            rows = results(out, seeds).get((measure, cost), [])
-            left.scatter(
-                [row["visits"] for row in rows],
-                [row["accuracy"] for row in rows],
-                s=38,
-                marker=marker,
-                color=SERIES[number],
-                alpha=0.85,
-                label=f"{measure}, cost {cost}",
-                linewidths=0,
-            )
-            curves = [
-                read_metrics(run.folder / "model" / "metrics.jsonl")
-                for run in runs(out, seeds)
-                if (run.measure, run.cost) == (measure, cost)
-            ]
-            curves = [[row["visits"] for row in curve if "visits" in row] for curve in curves if curve]
-            if curves:
-                steps = min(map(len, curves))
-                mean = [fmean(curve[step] for curve in curves) for step in range(steps)]
-                style = {"none": ":", "fixed": "-", "steered": "--"}[cost]
-                right.plot(range(1, steps + 1), mean, style, color=SERIES[number], linewidth=1.6)
-    if start is not None:
-        left.scatter([start["visits"]], [start["accuracy"]], marker="*", s=130, color=INK, label="SFT, the start")
-    left.set(xlabel="visits a question, held out", ylabel="accuracy, held out")
-    right.set(xlabel="GRPO step", ylabel="visits an episode, training (mean of seeds)")
-    right.text(
-        0.98,
-        0.97,
-        "dotted: no cost; solid: fixed; dashed: steered",
-        transform=right.transAxes,
-        ha="right",
-        va="top",
-        fontsize=8,
-        color=MUTED,
-    )
-    for axes in (left, right):
-        axes.grid(color=LINE, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-    left.legend(fontsize=7, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path, dpi=130)
+    found = results(out, seeds)
+    with panels(2, path, height=4.2) as (left, right):
+        for colour, measure in zip(SERIES[: len(MEASURES)], MEASURES, strict=True):
+            for cost, (marker, line) in STYLES.items():
+                rows = found.get((measure, cost), [])
+                left.scatter(
+                    [row["visits"] for row in rows],
+                    [row["accuracy"] for row in rows],
+                    s=38,
+                    marker=marker,
+                    color=colour,
+                    alpha=0.85,
+                    label=f"{measure}, cost {cost}",
+                    linewidths=0,
+                )
+                same = (run for run in runs(out, seeds) if (run.measure, run.cost) == (measure, cost))
+                curves = [[row["visits"] for row in training_rows(run.folder / "model")] for run in same]
+                # As far as the shortest goes.
+                mean = [fmean(visits) for visits in zip(*filter(None, curves), strict=False)]
+                right.plot(range(1, len(mean) + 1), mean, line, color=colour, linewidth=1.6)
+        if start is not None:
+            left.scatter([start["visits"]], [start["accuracy"]], marker="*", s=130, color=INK, label="SFT, the start")
+        left.set(xlabel="visits a question, held out", ylabel="accuracy, held out")
+        right.set(xlabel="GRPO step", ylabel="visits an episode, training (mean of seeds)")
+        legend = "dotted: no cost; solid: fixed; dashed: steered"
+        corner = {"transform": right.transAxes, "ha": "right", "va": "top"}
+        right.text(0.98, 0.97, legend, fontsize=8, color=MUTED, **corner)
+        left.legend(fontsize=7)
 
 
 def main() -> None:
@@ -248,11 +182,11 @@ def main() -> None:
         run.play(options.traces, options.checkpoint, options.steps)
     played = options.checkpoint.parent / "eval" / "sft"
     start = _result(played) if (played / "trajectories.jsonl").is_file() else None
-    table = markdown(results(options.out, options.seeds), start)
-    write_atomic(options.out / "table.md", table)
-    replace_block(options.page, "reward_ablation", table)
+    found = markdown(results(options.out, options.seeds), start)
+    write_atomic(options.out / "table.md", found)
+    replace_block(options.page, "reward_ablation", found)
     figure(options.out, options.seeds, options.figure, start)
-    print(table)
+    print(found)
 
 
 if __name__ == "__main__":

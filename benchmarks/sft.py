@@ -23,6 +23,8 @@ from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedToken
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.utils import add_fused_lm_head
 
+from benchmarks.grpo import MODEL as GRPO_MODEL
+from benchmarks.grpo import SILENT
 from navigation import TOOLS, answer_message, assistant_message
 from trainer.data import TracesFolder
 from trainer.estimate import Setup, config_of, memory
@@ -31,16 +33,7 @@ from trainer.sft import packed_lengths, waste
 from trainer.supervision import IGNORED, encode, supervise
 from trainer.tiny_base import train_tokenizer
 
-MODEL = {
-    "hidden_size": 128,
-    "intermediate_size": 512,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 32,
-    "tie_word_embeddings": True,
-    "max_position_embeddings": 32768,
-}
+MODEL = {**GRPO_MODEL, "max_position_embeddings": 32768}
 WORDS = 400
 """Words of a caption, as vision models write them."""
 ROOM = 24_576
@@ -116,18 +109,15 @@ def time_training(trajectories: Sequence[list[dict[str, Any]]], folder: str) -> 
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         options = SFTConfig(
+            **SILENT,
             output_dir=f"{folder}/{name}",
             use_cpu=True,
             bf16=False,
             gradient_checkpointing=False,
-            report_to="none",
             num_train_epochs=1,
             per_device_train_batch_size=1 if packing else 4,
             packing=packing,
             max_length=4 * longest if packing else None,
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
         )
         trainer = SFTTrainer(model=model, args=options, train_dataset=rows, processing_class=tokenizer)
         tokens = sum(batch["input_ids"].numel() for batch in trainer.get_train_dataloader())

@@ -1,5 +1,6 @@
 """Configs are parsed strictly, and every shipped one parses."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,19 +51,49 @@ def test_a_flag_wins_over_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "message"),
+    ("text", "arguments", "field", "value", "hint"),
     [
-        ("data: here\nlearning_rte: 1\n", [], "learning_rte.*learning_rate"),
-        ("data: here\n", ["--learnin_rate", "1"], "--learnin_rate.*learning_rate"),
-        ("- data\n", [], "mapping"),
-        ("data: [\n", [], "fix the YAML"),
+        ("data: here\nlearning_rte: 1\n", [], "learning_rte", 1, "'learning_rate'"),
+        ("data: here\n", ["--learnin_rate", "1"], "flag", "--learnin_rate", "'learning_rate'"),
+        ("- data\n", [], "file", ["data"], "mapping"),
+        ("data: here\nenv: [A]\n", [], "env", ["A"], "mapping"),
     ],
 )
-def test_bad_options_name_the_mend(tmp_path, text, arguments, message):
+def test_bad_options_name_the_fix(tmp_path, text, arguments, field, value, hint):
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError) as error:
         parse(KINDS["sft"], ["--config", str(path), *arguments])
+    assert (error.value.field, error.value.value) == (field, value)
+    assert hint in error.value.hint
+
+
+@pytest.mark.parametrize("arguments", [["--config"], ["--config", "nowhere.yaml"]])
+def test_a_config_that_is_not_there_is_named(arguments):
+    with pytest.raises(InputError) as error:
+        parse_grpo(arguments)
+    assert error.value.field == "--config"
+
+
+def test_yaml_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("data: [\n")
+    for read in (lambda options: parse(KINDS["sft"], options), parse_grpo):
+        with pytest.raises(InputError) as error:
+            read(["--config", str(path)])
+        assert (error.value.source, error.value.field) == (str(path), "file")
+
+
+def test_a_config_is_read_once_and_sets_its_variables(tmp_path, monkeypatch):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"data: here\nengine: async\noutput_dir: {tmp_path}\nbf16: false\nenv: {{A_VARIABLE: 3}}\n")
+    monkeypatch.setenv("A_VARIABLE", "2")
+    read, real = [], yaml.safe_load
+    monkeypatch.setattr(yaml, "safe_load", lambda text: read.append(text) or real(text))
+    data, training, _ = parse_grpo(["--config", str(path), "--max_steps=7"])
+    assert (data.engine, training.max_steps, os.environ["A_VARIABLE"]) == ("async", 7, "3")
+    assert len(read) == 1
+    assert parse_grpo(["--config", str(path), "--engine", "sync", "--use_cpu"])[0].engine == "sync"
 
 
 def test_no_secret_reaches_the_resolved_config(tmp_path):

@@ -58,8 +58,9 @@ def test_grpo_trains_on_sets(traces, sets, base, tmp_path, capsys):
 def test_trees_are_found_in_the_folder_and_beside_it(traces, tmp_path):
     out = tmp_path / "sets"
     export_sets(traces, out, SetSettings(SHARE))
-    with pytest.raises(InputError, match="name their folder by `trees`"):
+    with pytest.raises(InputError) as error:
         _ = open_data(out, SHARE).trees
+    assert (error.value.field, error.value.source) == ("trees", str(out))
     video = TracesFolder(traces).questions(held=False)[0].video_id
     (tmp_path / "trees").symlink_to(traces / "trees")
     assert video in open_data(out, SHARE).trees

@@ -115,5 +115,6 @@ def test_nothing_is_written_past_the_model_s_context(play):
     ],
 )
 def test_settings_that_cannot_work_are_named(base, options, field):
-    with pytest.raises(InputError, match=field):
+    with pytest.raises(InputError) as error:
         LocalPolicy(str(base), **options)
+    assert error.value.field == field

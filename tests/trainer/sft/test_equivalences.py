@@ -115,5 +115,6 @@ def test_little_room_stays_empty():
     ],
 )  # fmt: skip
 def test_settings_that_cannot_work_are_named(traces, base, tmp_path, options, field):
-    with pytest.raises(InputError, match=field):
+    with pytest.raises(InputError) as error:
         sft(traces, base, tmp_path, **options)
+    assert error.value.field == field
