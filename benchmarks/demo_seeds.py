@@ -1,4 +1,4 @@
-"""What the demo reaches over several seeds: a table and curves for `docs/demo.md`, from finished runs' files alone.
+"""What the demo reaches over several seeds: tables and curves of `docs/results/demo_seeds.md`, from finished runs.
 
 make demo; make demo ARGS="--seed 1 --out runs/demo-1"; make demo ARGS="--seed 2 --out runs/demo-2"
 python -m benchmarks.demo_seeds runs/demo runs/demo-1 runs/demo-2
@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.training_runs import panels, spread, table, training_rows
 from evaluation.style import SERIES, in_order, replace_block
 
-PAGE, FIGURE = Path("docs/demo.md"), Path("docs/images/demo_seeds.png")
+PAGE, FIGURE = Path("docs/results/demo_seeds.md"), Path("docs/results/images/demo_seeds.png")
 DIGITS = {
     "accuracy": 3,
     "visits": 2,

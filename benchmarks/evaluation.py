@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the corpora")
     parser.add_argument("--out", type=Path, default=Path("runs/bench-eval"), help="folder of results")
-    parser.add_argument("--docs", type=Path, help="folder whose evaluation.md and images are brought up to date")
+    parser.add_argument("--docs", type=Path, help="docs folder, where results/CORPUS.md is brought up to date")
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA))
     parser.add_argument("--policies", nargs="+", choices=RULES, default=list(RULES))
     parser.add_argument("--sample", type=int, help="so many questions of each corpus, drawn at random by the seed")
@@ -47,11 +47,11 @@ def write(out: Path, docs: Path | None) -> None:
     results = [read_result(folder) for folder in folders if (folder / NAME).is_file()]
     write_comparison(results, out / "compare", title="Rule policies on real corpora")
     if docs is not None:
-        parts = []
+        pages = docs / "results"
         for comparison in compare(results):
-            pictures = save_pictures(comparison, docs / "images", "eval_")
-            parts += [markdown(comparison), *(f"![{path.stem}](images/{path.name})\n" for path in pictures)]
-        replace_block(docs / "evaluation.md", "bench-eval", "\n".join(parts))
+            pictures = save_pictures(comparison, pages / "images", "eval_")
+            parts = [markdown(comparison), *(f"![{path.stem}](images/{path.name})\n" for path in pictures)]
+            replace_block(pages / f"{comparison.benchmark}.md", "bench-eval", "\n".join(parts))
 
 
 if __name__ == "__main__":

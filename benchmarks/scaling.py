@@ -48,7 +48,7 @@ FIGURES = {
     "teacher_waste": Figure(1.3, "asked for a kept one", "assumed", "hinted, wrong and dropped trajectories"),
     "qa_share": Figure(1.0, "video_qa a trajectory", "assumed", ""),
     "qa_tokens": Figure(9_200, "tokens", "measured", "16 frames at 1,024 px, Qwen3-VL's 32 px patches"),
-    "client_cpu": Figure(0.24, "CPU-s a trajectory", "measured", "one `video_qa` each: docs/benchmarks.md"),
+    "client_cpu": Figure(0.24, "CPU-s a trajectory", "measured", "one `video_qa` each: docs/results/speed.md"),
     "policy_operations": Figure(
         5.12e10, "operations a token", "measured", "`trainer.estimate.step_flops` of Qwen3-8B at the mean trajectory"
     ),

@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--minutes", nargs="+", type=float, default=list(MINUTES))
     parser.add_argument("--policies", nargs="+", default=list(POLICIES))
     parser.add_argument("--questions", type=int, default=8, help="questions on each video")
-    parser.add_argument("--docs", type=Path, help="folder whose baselines.md and images are brought up to date")
+    parser.add_argument("--docs", type=Path, help="docs folder, where results/strategies.md is brought up to date")
     options = parser.parse_args()
     points = grow(options.minutes, options.policies, options.questions)
     write_json(options.out / "scale.json", [asdict(point) for point in points])
@@ -203,9 +203,9 @@ def main() -> None:
     draw(points, options.out / "scale.png")
     print(table(points))
     if options.docs is not None:
-        draw(points, options.docs / "images" / "eval_scale.png")
+        draw(points, options.docs / "results" / "images" / "eval_scale.png")
         text = f"Visits a question:\n\n{table(points)}\n![cost against length](images/eval_scale.png)"
-        replace_block(options.docs / "baselines.md", "scale", text)
+        replace_block(options.docs / "results" / "strategies.md", "scale", text)
 
 
 def _caption(grid: TimeGrid, path: Segment, video_id: str) -> str:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+EVERY_PAGE = sorted(
+    [*(ROOT / "docs").rglob("*.md"), *(ROOT / file for file in ("README.md", "launch/README.md", "configs/README.md"))]
+)
 LANGUAGES = ("bash", "python")
 CANNOT = ("needs ", "serves ")
 """How a block's opening line tells why it is not run: ```` ```bash needs a GPU ````."""

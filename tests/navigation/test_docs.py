@@ -11,7 +11,7 @@ from navigation.status import Status
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "navigation.md").read_text(encoding="utf-8")
 CAPTIONS = {
     (1,): "A man leaves the house.", (2,): "He works outside.", (3,): "He comes back.",
-    (1, 1): "He episodes to the garden.",
+    (1, 1): "He goes to the garden.",
 }  # fmt: skip
 
 
