@@ -32,9 +32,10 @@ import av
 import numpy as np
 from PIL import Image
 
-from data_gen.frames import FrameRecipe, index_video, sample_times, segment_frames
+from data_gen.frames import FrameRecipe, index_video, segment_frames
 from data_gen.frames.jpeg import JpegMaker
 from navigation import TimeGrid
+from navigation.grid import sample_times
 
 CACHE = Path(tempfile.gettempdir()) / "clipscout-benchmarks"
 WIDTH, HEIGHT, RATE, GROUP = 640, 360, 25, 250

@@ -149,7 +149,7 @@ def import_released(
 
 
 def _write_rl(rows: list[dict[str, Any]], out: Path) -> tuple[list[Any], str]:
-    from data_gen.sets import import_released_rl, released_videos
+    from longvideo_r1.rows import import_released_rl, released_videos
     from navigation import Question, write_jsonl
 
     made = list(import_released_rl(rows))
@@ -161,9 +161,8 @@ def _write_rl(rows: list[dict[str, Any]], out: Path) -> tuple[list[Any], str]:
 
 
 def _write_sft(rows: list[dict[str, Any]], out: Path) -> tuple[list[Any], str]:
-    from data_gen.sets import import_released_sft, longest_only
     from data_gen.sets.parquet import ParquetFile
-    from longvideo_r1.rows import SFT_COLUMNS
+    from longvideo_r1.rows import SFT_COLUMNS, import_released_sft, longest_only
 
     made = list(import_released_sft(rows))
     trajectories = [row for row in made if isinstance(row, dict)]

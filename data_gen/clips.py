@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from data_gen.frames import Ask, FrameRecipe, SegmentFrames, VideoIndex, index_video, sample_times
+from data_gen.frames import Ask, FrameRecipe, SegmentFrames, VideoIndex, index_video
 from data_gen.frames.passage import Passage
 from data_gen.frames.video_files import find_videos
 from navigation import CaptionTree, InputError, SegmentPath
-from navigation.grid import clock
+from navigation.grid import clock, sample_times
 from runtime import Completion, Endpoint, EndpointSettings, Unacceptable
 
 
@@ -206,11 +206,8 @@ class ClipService:
         self._lock = threading.Lock()
         self._answerer: ClipEndpointAnswerer | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"videos": self.videos, "endpoint": self.endpoint, "max_tokens": self.max_tokens}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ClipService, (self.videos, self.endpoint, self.max_tokens)
 
     def answer(self, tree: CaptionTree, path: SegmentPath, query: str) -> str:
         """The model's answer. Raises EndpointFailed or EndpointDown if there is none."""
@@ -239,6 +236,3 @@ def accept_text(completion: Completion) -> None:
     """Refuses an empty answer, so that it is asked for again."""
     if not completion.text:
         raise Unacceptable("empty answer about a clip")
-
-
-__all__ = ["CLIP_RECIPE", "ClipEndpointAnswerer", "ClipService", "SharedCache", "clip_settings", "leaf_frames"]

@@ -21,12 +21,12 @@ _NUMBERED = re.compile(r"\[(\d+)\] ([^\W\d_]+)")
 _RELATIONS = frozenset({"after", "before", "first", "last", "until", "while", "following", "previous"})
 _PREPOSITIONS = frozenset(["at", "by", "during", "from", "in", "into", "on", "under", "with"])
 _ARTICLES = frozenset(["a", "an", "her", "his", "the", "their", "your"])
-_STOPWORDS = frozenset([
-    "a", "an", "and", "are", "as", "at", "be", "by", "did", "do", "does", "during", "for", "from", "has", "have",
-    "he", "her", "his", "in", "into", "is", "it", "its", "of", "on", "or", "she", "some", "that", "the", "their",
-    "them", "then", "there", "they", "thing", "this", "time", "to", "was", "what", "when", "where", "which", "who",
-    "why", "will", "with", "you", "your",
-])  # fmt: skip
+_STOPWORDS = frozenset(
+    _WORD.findall(
+        """a an and are as at be by did do does during for from has have he her his in into is it its of on or she some
+        that the their them then there they thing this time to was what when where which who why will with you your"""
+    )
+)
 MOST_TARGETS = 3
 
 

@@ -33,8 +33,8 @@ def write_questions(
     """Writes `questions.jsonl`, `trees/` and `skipped.jsonl` of a corpus; returns its counts.
 
     Raises:
-        InputError: see `load_corpus`; or a teacher navigates in `out`, and a question or tree of its would change or
-            go.
+        InputError: see `load_corpus`; or `out` holds a teacher's trajectories, and a question or tree that they are
+            about would change or go.
     """
     corpus = load_corpus(name, data, seed, limit)
     if _teacher_of(Path(out)):
@@ -43,9 +43,14 @@ def write_questions(
 
 
 def write_traces(
-    name: str, data: str | Path | None, out: str | Path, seed: int = 0, limit: int | None = None, wander: float = 0.35,
+    name: str,
+    data: str | Path | None,
+    out: str | Path,
+    seed: int = 0,
+    limit: int | None = None,
+    wander: float = 0.35,
     samples: int = 1,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Everything `make sft` needs: questions, trees, the expert's trajectories, and `stats.json`.
 
     Args:
@@ -58,27 +63,29 @@ def write_traces(
     Questions without clue intervals get no trajectory and are counted; so are those whose video has no tree.
 
     Raises:
-        InputError: see `load_corpus`; `out` holds trajectories of a teacher or an evaluation; or there is nothing to
-            navigate: then questions and trees are written, trajectories are not.
+        InputError: see `load_corpus`; `out` holds trajectories of a teacher or an evaluation; or no question has both
+            clue intervals and a tree: then questions and trees are written, trajectories are not.
     """
     out = Path(out)
     _refuse_trajectories_of_others(out)
     corpus = load_corpus(name, data, seed, limit)
     stats = write_corpus(corpus, out)
     trees = TreeStore(out / "trees", capacity=1)
-    playable = [question for question in corpus.questions if question.clue_intervals and question.video_id in trees]
-    if not playable:
-        raise InputError(out, "trajectories", 0, _nothing_to_play(corpus))
+    ready = [question for question in corpus.questions if question.clue_intervals and question.video_id in trees]
+    if not ready:
+        raise InputError(out, "trajectories", 0, _what_is_missing(corpus))
     # Trees are opened once each when a video's questions come together.
-    playable.sort(key=lambda question: question.video_id)
-    trajectories = asyncio.run(_play(playable, trees, seed, wander, samples))
+    ready.sort(key=lambda question: question.video_id)
+    trajectories = asyncio.run(_navigate(ready, trees, seed, wander, samples))
     write_jsonl(out / "trajectories.jsonl", (trajectory.to_dict() for trajectory in trajectories))
     stats["trajectories"] = {
-        "teacher": "expert", "wander": wander, "seed": seed,
+        "teacher": "expert",
+        "wander": wander,
+        "seed": seed,
         "without_clues": sum(not question.clue_intervals for question in corpus.questions),
         "without_tree": sum(question.video_id not in trees for question in corpus.questions),
         **trajectory_stats(trajectories),
-    }  # fmt: skip
+    }
     write_json(out / "stats.json", stats)
     return stats
 
@@ -120,13 +127,13 @@ def _plain(record: Question | CaptionTree) -> Any:
     return json.loads(json.dumps(record.to_dict()))
 
 
-def _nothing_to_play(corpus: Corpus) -> str:
+def _what_is_missing(corpus: Corpus) -> str:
     """What the scripted expert lacks, and where it comes from."""
     clued = [question for question in corpus.questions if question.clue_intervals]
     if not clued:
         return (
             f"no question of {corpus.name} has clue intervals, which lead the expert: its questions are written, "
-            "`clipscout teacher` trajectories them with a model"
+            "`clipscout teacher` navigates for them with a model"
         )
     return (
         f"none of the {len(clued)} questions with clue intervals has a caption tree: questions.jsonl is written, put "
@@ -134,7 +141,7 @@ def _nothing_to_play(corpus: Corpus) -> str:
     )
 
 
-async def _play(
+async def _navigate(
     questions: list[Question], trees: TreeStore, seed: int, wander: float, samples: int
 ) -> list[Trajectory]:
     expert = Expert(questions, seed, wander)

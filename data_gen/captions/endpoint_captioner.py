@@ -43,10 +43,13 @@ class EndpointCaptioner:
         start, end = grid.interval(segment.path)
         level = len(segment.path)
         places = {
-            "address": format_path(segment.path), "start": clock(start), "end": clock(end),
-            "duration": clock(grid.duration), "words": self.settings.word_limit(level, grid.depth),
+            "address": format_path(segment.path),
+            "start": clock(start),
+            "end": clock(end),
+            "duration": clock(grid.duration),
+            "words": self.settings.word_limit(level, grid.depth),
             "subtitles": self._subtitles(segment),
-        }  # fmt: skip
+        }
         if segment.frames is None:
             children = zip(range(1, grid.width + 1), segment.children or (), strict=False)
             listed = "\n".join(f"{format_path((*segment.path, child))} {text}" for child, text in children)

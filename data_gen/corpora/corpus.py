@@ -145,7 +145,7 @@ def corpus_stats(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _counts(values) -> dict[str, int]:
+def _counts(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
 
 
@@ -154,6 +154,8 @@ def _spread(values: list[float]) -> dict[str, float] | None:
         return None
     low, middle, high = np.quantile(values, [0.0, 0.5, 1.0])
     return {
-        "min": round(float(low), 3), "median": round(float(middle), 3), "mean": round(float(np.mean(values)), 3),
+        "min": round(float(low), 3),
+        "median": round(float(middle), 3),
+        "mean": round(float(np.mean(values)), 3),
         "max": round(float(high), 3),
-    }  # fmt: skip
+    }

@@ -161,11 +161,17 @@ class _Derivation:
         self.made_of_kind[kind] += 1
         self.made.append(
             Question(
-                id=f"{self.source}/{self.video.video_id}/{kind}/{anchor.number}", video_id=self.video.video_id,
-                question=text, options=place_answer(right, wrong, letter), answer=letter, clue_intervals=tuple(clues),
-                duration=self.video.duration, source=self.source, kind=kind,
+                id=f"{self.source}/{self.video.video_id}/{kind}/{anchor.number}",
+                video_id=self.video.video_id,
+                question=text,
+                options=place_answer(right, wrong, letter),
+                answer=letter,
+                clue_intervals=tuple(clues),
+                duration=self.video.duration,
+                source=self.source,
+                kind=kind,
             )
-        )  # fmt: skip
+        )
 
 
 def _distinct(texts: Iterable[str], right: str, similar_is_same: bool) -> list[str] | None:

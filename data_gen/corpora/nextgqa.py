@@ -23,13 +23,6 @@ from data_gen.corpora.corpus import Corpus, LazyTrees, keep
 from data_gen.corpora.source_files import find_files, only, parse_json, read_json
 from navigation import CaptionTree, InputError, Line, Question, SegmentPath, TimeGrid
 
-# Captions of every level extracted from long texts that come once a second and repeat one another.
-#
-# Vision models caption neighbouring frames in nearly the same words. A segment keeps the sentences that cover most of
-# what lasts in it and is rare elsewhere in its video (TF-IDF over seconds), each word counted once: greedy budgeted
-# coverage as in extractive summarisation (Lin and Bilmes, "A Class of Submodular Functions for Document
-# Summarization", ACL 2011). A leaf always keeps its central second's first sentence; a level above extracts from what
-# its children kept.
 NOTHING = "No caption."
 HIGH, MEDIUM, LEAF = 120, 90, 60
 """Most words in a caption, by how far its level is from the leaves (two or more, one, none)."""
@@ -71,9 +64,13 @@ class _Sentence:
 
 
 def extract(video_id: str, duration: float, seconds: Mapping[int, str], made_by: str) -> CaptionTree:
-    """The tree of a video from captions by whole second; each caption stands for its second in the tree's lines.
+    """The tree of a video from captions by whole second in `[0, duration)`; each also becomes a line of the tree.
 
-    Seconds lie in `[0, duration)`.
+    Vision models caption neighbouring frames in nearly the same words. A segment keeps the sentences that cover most of
+    what lasts in it and is rare elsewhere in its video (TF-IDF over seconds), each word counted once: greedy budgeted
+    coverage as in extractive summarisation (Lin and Bilmes, "A Class of Submodular Functions for Document
+    Summarization", ACL 2011). A leaf always keeps its central second's first sentence; a level above extracts from what
+    its children kept.
     """
     grid = TimeGrid.for_duration(duration)
     told = {second: _sentences(text) for second, text in sorted(seconds.items())}
@@ -115,7 +112,7 @@ def _cover(
     pool: Sequence[_Sentence], weights: Mapping[str, float], limit: int, first: _Sentence | None = None
 ) -> list[_Sentence]:
     """Sentences that cover most weight in at most `limit` words, in the pool's order; `first` is taken before all."""
-    left, taken, covered, words = list(pool), set(), set[str](), 0
+    left, taken, covered, words = list(pool), set[_Sentence](), set[str](), 0
     while left:
         if first is not None and not taken and first in left:
             best = first

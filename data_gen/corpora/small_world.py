@@ -79,10 +79,16 @@ class Video:
             place=self.places[high], activity=self.activities[high][medium], object=self.objects[high][medium][anchor]
         )
         return Question(
-            id=f"{self.id}/{number}", video_id=self.id, question=text, options=tuple(options),
-            answer="ABCD"[options.index(right)], clue_intervals=(GRID.interval((high + 1, medium + 1, target + 1)),),
-            duration=GRID.duration, source="small_world", kind=kind,
-        )  # fmt: skip
+            id=f"{self.id}/{number}",
+            video_id=self.id,
+            question=text,
+            options=tuple(options),
+            answer="ABCD"[options.index(right)],
+            clue_intervals=(GRID.interval((high + 1, medium + 1, target + 1)),),
+            duration=GRID.duration,
+            source="small_world",
+            kind=kind,
+        )
 
 
 def _numbered(names: tuple[str, ...]) -> str:

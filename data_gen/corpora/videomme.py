@@ -16,9 +16,7 @@ from data_gen.corpora.source_files import find_files, only, read_parquet
 from navigation import LETTERS, Question
 
 NAME = "videomme"
-COLUMNS = (
-    "duration", "domain", "sub_category", "videoID", "question_id", "task_type", "question", "options", "answer"
-)  # fmt: skip
+COLUMNS = ("duration", "domain", "sub_category", "videoID", "question_id", "task_type", "question", "options", "answer")
 LONGEST = {"short": 120.0, "medium": 900.0, "long": 3600.0}
 """Seconds. The source gives no durations but these classes; an evaluation takes the trees' own."""
 

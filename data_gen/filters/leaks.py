@@ -15,11 +15,11 @@ from typing import Any
 from navigation import SegmentPath
 from navigation.tools import parse_path
 
-# Teachers, instructors and assistants appear in videos; users, systems and feedback do not.
-# Words in which a teacher gives a hint away.
+# Words in which a teacher gives a hint away. Found by reading, so never complete: docs/traces.md tells how much is
+# caught. Only hinted trajectories are searched, and one that is dropped without need costs little, so a pattern may be
+# somewhat too wide.
 #
-# Found by reading, so never complete: docs/traces.md tells how much is caught. Hinted trajectories are the only ones
-# that are searched, and one that is dropped without need costs little, so a pattern may be somewhat too wide.
+# Teachers, instructors and assistants appear in videos; users, systems and feedback do not.
 _TELLER = r"(?:user|system|prompt|feedback|environment|evaluator|examiner)"
 _SAYS = (
     r"(?:says?|said|tells?|told|wants?|asked|asks|suggests?|suggested|points?|pointed|confirms?|confirmed|indicates?|"
@@ -106,9 +106,9 @@ PATTERNS += [
     ("retracted", re.compile(f"(?i:{pattern})" if "[A-H]" not in pattern else pattern)) for pattern in _RETRACTED
 ]
 
-
 _ADDRESS = re.compile(r"[\[(]\s*(\d{1,4}(?:\s*,\s*\d{1,4}){1,31})\s*,?\s*[\])]", re.ASCII)
 LONGEST = 20_000
+"""Characters of a turn that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,20 @@ KEEP = ("first", "shortest", "all")
 """Which right trajectories of a question are kept: the first one, the one with fewest visits, or all."""
 
 REASONS = (
-    "not_answered", "wrong", "closed_book", "ungrounded", "repeats", "void_turns", "hinted", "leak_hint",
-    "leak_retracted", "leak_unseen", "copied", "near_duplicate", "not_chosen",
-)  # fmt: skip
+    "not_answered",
+    "wrong",
+    "closed_book",
+    "ungrounded",
+    "repeats",
+    "void_turns",
+    "hinted",
+    "leak_hint",
+    "leak_retracted",
+    "leak_unseen",
+    "copied",
+    "near_duplicate",
+    "not_chosen",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class JpegMaker:
             # swscale converts these field by field, and its fast path then writes past the ends of rows.
             pixels = self._scaler.reformat(
                 frame, width, height, "rgb0", matrix, None, Interpolation.AREA, full, threads=1
-            )  # fmt: skip
+            )
         else:
             # Scaled as YUV and then converted, by the fast path for equal sizes: 2.6 times cheaper than both at once.
             # Four bytes a pixel, because Pillow takes such a buffer without copying it.
@@ -55,7 +55,8 @@ class JpegMaker:
                 scaled, None, None, "rgb0", matrix, None, Interpolation.FAST_BILINEAR, ColorRange.MPEG, threads=1
             )
         plane = pixels.planes[0]
-        image = Image.frombuffer("RGBX", (width, height), plane, "raw", "RGBX", plane.line_size, 1)
+        # Pillow takes any buffer; its annotations know bytes only.
+        image = Image.frombuffer("RGBX", (width, height), plane, "raw", "RGBX", plane.line_size, 1)  # type: ignore[arg-type]
         turn = _ROTATIONS.get(round(frame.rotation) % 360)
         return image if turn is None else image.transpose(turn)
 

@@ -46,6 +46,7 @@ def write_numbered_clip(
     """Writes one frame for each tick, the frame at `ticks[n]` showing `n`; uneven ticks make a variable frame rate."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
+        assert isinstance(stream, av.VideoStream), codec
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = stream.codec_context.time_base = time_base
         stream.codec_context.gop_size = 50

@@ -7,9 +7,10 @@ import av
 import numpy as np
 
 from data_gen.frames.jpeg import JpegMaker
-from data_gen.frames.plan import Ask, FrameRecipe, asks, sample_times
+from data_gen.frames.plan import Ask, FrameRecipe, asks
 from data_gen.frames.video_index import VideoIndex, demuxed, open_video
 from navigation import InputError, SegmentPath, TimeGrid
+from navigation.grid import sample_times
 
 _MOST_REPLACED = 0.05
 
@@ -100,7 +101,7 @@ class Passage:
         self._advance()
         self.open: dict[SegmentPath, SegmentFrames] = {}
         self.makers: dict[int, JpegMaker] = {}
-        self.last: tuple[int, av.VideoFrame] | None = None
+        self.begun = False
         self.jpegs: dict[int, bytes] = {}
         self.pixel_aspect = 1.0
         self.answered = self.replaced = 0
@@ -108,28 +109,29 @@ class Passage:
     def run(self) -> Iterator[SegmentFrames]:
         if self.next is None:
             return
+        last: tuple[int, av.VideoFrame] | None = None
         for position, frame in self._frames_from_the_first():
-            if self.last is not None:
+            if last is not None:
                 # What frames that never came should have shown, the one before them shows.
-                yield from self._answer(position - 1)
-            self.last, self.jpegs = (position, frame), {}
-            yield from self._answer(position)
+                yield from self._answer(*last, position - 1)
+            last, self.begun, self.jpegs = (position, frame), True, {}
+            yield from self._answer(*last, position)
             if self.next is None:
                 break
-        if self.last is None:
+        if last is None:
             raise InputError(
                 self.index.path, "video stream", "no frame can be decoded", "copy or download the video again"
             )
-        yield from self._answer(len(self.index.pts))
+        yield from self._answer(*last, len(self.index.pts))
         share = self.replaced / self.answered
         if share > _MOST_REPLACED and not self.accept_damaged:
             found = f"{self.replaced} of {self.answered} asked frames cannot be decoded"
             raise InputError(self.index.path, "video stream", found, "copy the video again, or accept damaged videos")
 
-    def _answer(self, position: int) -> Iterator[SegmentFrames]:
-        """Answers from the last frame all asks whose frame stands at `position` or before."""
-        while self.next is not None and self.target <= position:
-            done = self._give(self.next, replaced=self.target != self.last[0])
+    def _answer(self, shown: int, frame: av.VideoFrame, until: int) -> Iterator[SegmentFrames]:
+        """Answers from the frame at position `shown` all asks whose own frame stands at `until` or before."""
+        while self.next is not None and self.target <= until:
+            done = self._give(self.next, shown, frame)
             self._advance()
             if done is not None:
                 yield done
@@ -138,43 +140,43 @@ class Passage:
         """Goes to the next ask, and finds the frame that it wants once: it is compared with every frame until then."""
         self.next = next(self.asks, None)
         if self.next is not None:
-            self.target = int(self.index.shown_at(np.float64(self.next.time)))
+            self.target = int(self.index.shown_at(np.array(self.next.time)))
 
-    def _give(self, ask: Ask, replaced: bool) -> SegmentFrames | None:
+    def _give(self, ask: Ask, shown: int, frame: av.VideoFrame) -> SegmentFrames | None:
         count, side = self.shape(ask.path)
         segment = self.open.setdefault(ask.path, SegmentFrames(ask.path))
         segment.asked.append(ask.time)
-        segment.shown.append(self.index.seconds(self.last[0]))
-        segment.jpegs.append(self._jpeg(side))
+        segment.shown.append(self.index.seconds(shown))
+        segment.jpegs.append(self._jpeg(frame, side))
         self.answered += 1
-        self.replaced += replaced
+        self.replaced += self.target != shown
         return self.open.pop(ask.path) if len(segment.asked) == count else None
 
-    def _jpeg(self, side: int) -> bytes:
+    def _jpeg(self, frame: av.VideoFrame, side: int) -> bytes:
         if side not in self.jpegs:
             if side not in self.makers:
                 self.makers[side] = JpegMaker(side, self.quality, self.pixel_aspect)
             try:
-                self.jpegs[side] = self.makers[side].make(self.last[1])
+                self.jpegs[side] = self.makers[side].make(frame)
             except (av.error.FFmpegError, ValueError, OSError) as error:
                 hint = "convert the video to a common pixel format"
-                raise InputError(self.index.path, f"{self.last[1]}", str(error), hint) from None
+                raise InputError(self.index.path, f"{frame}", str(error), hint) from None
         return self.jpegs[side]
 
     def _frames_from_the_first(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Frames from the first wanted one on, or from the one before it if that cannot be decoded."""
         for position, frame in self._frames():
-            if self.last is None and position > self.target and self._want_the_group_before():
+            if not self.begun and position > self.target and self._want_the_group_before():
                 break
             yield position, frame
         else:
-            if self.last is not None or not self._want_the_group_before():
+            if self.begun or not self._want_the_group_before():
                 return
         yield from self._frames()
 
     def _want_the_group_before(self) -> bool:
         """Asks for the last frame before the group of the first wanted one; false where there is none."""
-        heads = self.index.pts.searchsorted(self.index.keyframes)
+        heads = self.index.pts.searchsorted(self.index.keyframes)  # [keyframes], positions of frames
         group = int(heads.searchsorted(np.argmax(self.needed), side="right")) - 1
         if group < 1:
             return False
@@ -200,7 +202,7 @@ class Passage:
 
     def _decoded(self, attempt: int = 0) -> Iterator[av.VideoFrame]:
         with open_video(self.index.path) as container:
-            stream = container.streams[self.index.stream]
+            stream = next(stream for stream in container.streams.video if stream.index == self.index.stream)
             context = stream.codec_context
             # Extra threads cost more CPU in all than they win here; several videos at once use the cores better.
             context.thread_count = 1
@@ -244,7 +246,9 @@ class _GroupSkipper:
     """Which packets can be left out, group of pictures by group of pictures."""
 
     def __init__(self, index: VideoIndex, needed: np.ndarray) -> None:
-        self.pts, self.needed = index.pts, needed
+        self.pts, self.needed = index.pts, needed  # [frames] each
+        # [groups + 2]: position of each group's keyframe and whether the group is closed; then the video's end twice,
+        # as the two groups after the last one.
         self.heads = np.append(np.searchsorted(index.pts, index.keyframes), [len(needed), len(needed)])
         self.closed = np.append(index.closed, [True, True])
         self.skipping = False

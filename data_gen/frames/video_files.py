@@ -6,10 +6,8 @@ from pathlib import Path
 
 from navigation import InputError
 
-VIDEO_SUFFIXES = frozenset({
-    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts",
-    ".vob", ".webm", ".wmv",
-})  # fmt: skip
+_KINDS = "3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv"
+VIDEO_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS.split())
 """Names that count as videos in a folder, in lower case."""
 
 
@@ -69,8 +67,8 @@ def declared_size(path: str | Path) -> int | None:
     with open(path, "rb") as file:
         head = file.read(4096)
     if head[:4] == b"RIFF":
-        size = int.from_bytes(head[4:8], "little")
-        return 8 + size if 0 < size < 0xFFFFFFFF else None
+        riff_size = int.from_bytes(head[4:8], "little")
+        return 8 + riff_size if 0 < riff_size < 0xFFFFFFFF else None
     if head[:4] != _EBML:
         return None
     length, size = _vint(head, 4)

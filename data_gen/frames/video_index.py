@@ -54,11 +54,14 @@ class VideoIndex:
     warnings: tuple[str, ...] = ()
 
     def ticks(self, seconds: np.ndarray) -> np.ndarray:
-        """Times as ticks, rounded down; a microsecond is added first, so that a frame's own time finds that frame."""
+        """Times, of any shape, as int64 ticks, rounded down.
+
+        A microsecond is added first, so that a frame's own time finds that frame.
+        """
         return self.origin + np.floor((seconds + 1e-6) / float(self.time_base)).astype(np.int64)
 
     def shown_at(self, seconds: np.ndarray) -> np.ndarray:
-        """Positions of the frames on screen: the last one whose pts is not later than the time, or else the first."""
+        """Positions of the frames on screen, one a time: the last whose pts is not later than it, or else the first."""
         return np.maximum(self.pts.searchsorted(self.ticks(seconds), side="right") - 1, 0)
 
     def seconds(self, position: int) -> float:
@@ -128,29 +131,34 @@ def index_video(path: str | Path, accept_damaged: bool = False) -> VideoIndex:
     path = Path(path)
     with open_video(path) as container:
         stream = video_stream(container, path)
-        packets = _read_packets(container, stream)
+        time_base = stream.time_base
+        if time_base is None:
+            raise InputError(path, "time stamps", None, "remux the video: its stream has no clock")
+        packets = _read_packets(container, stream, time_base)
         if not packets.pts:
             reason = packets.ended_by or "no packet of the video stream can be read"
             raise InputError(path, "video stream", reason, "copy or download the video again")
-        stamps = np.frombuffer(packets.pts, dtype=np.int64)
+        stamps = np.frombuffer(packets.pts, dtype=np.int64)  # [frames]; below [keyframes] each
         stamps.sort()
         reliable = packets.all_stamped
         if np.any(stamps[1:] == stamps[:-1]):
             stamps, reliable = np.unique(stamps), False
         keyframes = np.unique(np.frombuffer(packets.keyframes, dtype=np.int64))
         closed = np.isin(keyframes, np.frombuffer(packets.closing, dtype=np.int64))
-        origin, duration = _span(container, stream, stamps, packets.newest_ticks)
+        origin, duration = _span(container, stream, time_base, stamps, packets.newest_ticks)
         if not 0 < duration <= _LONGEST_DAYS * 86400:
             raise InputError(
                 path, "time stamps", duration, f"remux the video: it should last 0 to {_LONGEST_DAYS} days"
             )
         warnings = tuple(_warnings(path, container, stream, packets, duration, accept_damaged))
         return VideoIndex(
-            path, stream.index, stamps, keyframes, closed, stream.time_base, origin, duration, reliable, warnings
+            path, stream.index, stamps, keyframes, closed, time_base, origin, duration, reliable, warnings
         )
 
 
-def _read_packets(container, stream) -> _Packets:
+def _read_packets(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, time_base: Fraction
+) -> _Packets:
     # AVI knows no presentation times: what stands in their place is wrong where frames are reordered.
     read = _Packets(all_stamped=container.format.name != "avi")
     try:
@@ -170,11 +178,11 @@ def _read_packets(container, stream) -> _Packets:
                 if is_idr(packet):
                     read.closing.append(stamp)
     except av.error.FFmpegError as error:
-        read.ended_by = error.strerror
+        read.ended_by = error.strerror or str(error)
     if not read.pts and read.count:
         # A raw stream without any times: its frames follow each other at its rate.
         rate = stream.average_rate or stream.guessed_rate or 25
-        read.newest_ticks = max(1, round(1 / rate / stream.time_base))
+        read.newest_ticks = max(1, round(1 / rate / time_base))
         read.pts.extend(number * read.newest_ticks for number in range(read.count))
         read.all_stamped = False
     return read
@@ -205,21 +213,34 @@ def is_idr(packet: av.Packet) -> bool:
     return False
 
 
-def _span(container, stream, stamps: np.ndarray, last_ticks: int) -> tuple[int, float]:
+def _span(
+    container: av.container.InputContainer,
+    stream: av.video.stream.VideoStream,
+    time_base: Fraction,
+    stamps: np.ndarray,
+    last_ticks: int,
+) -> tuple[int, float]:
     """Tick of time 0, and seconds from there to the end of the last frame."""
     if not last_ticks:
         rate = stream.average_rate or stream.guessed_rate or 25
-        last_ticks = int(np.median(np.diff(stamps))) if len(stamps) > 1 else round(1 / rate / stream.time_base)
+        last_ticks = int(np.median(np.diff(stamps))) if len(stamps) > 1 else round(1 / rate / time_base)
     origin = int(stamps[0])
     if container.start_time is not None:
-        begin = round(Fraction(container.start_time, av.time_base) / stream.time_base)
+        begin = round(Fraction(container.start_time, av.time_base) / time_base)
         # Streams that begin more than a minute apart have lost their common clock.
-        if 0 <= origin - begin <= 60 / stream.time_base:
+        if 0 <= origin - begin <= 60 / time_base:
             origin = begin
-    return origin, round(float((int(stamps[-1]) + last_ticks - origin) * stream.time_base), 6)
+    return origin, round(float((int(stamps[-1]) + last_ticks - origin) * time_base), 6)
 
 
-def _warnings(path, container, stream, packets: _Packets, duration: float, accept_damaged: bool) -> Iterator[str]:
+def _warnings(
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.video.stream.VideoStream,
+    packets: _Packets,
+    duration: float,
+    accept_damaged: bool,
+) -> Iterator[str]:
     # AVI counts frames that were left out because they repeat the one before.
     counted = stream.frames if container.format.name != "avi" else 0
     size, declared_bytes = path.stat().st_size, declared_size(path)

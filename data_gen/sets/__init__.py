@@ -2,9 +2,5 @@
 
 from data_gen.sets.decontamination import Blocklist
 from data_gen.sets.export import SetReport, SetSettings, export_sets
-from longvideo_r1.rows import import_released_rl, import_released_sft, longest_only, released_videos
 
-__all__ = [
-    "Blocklist", "SetReport", "SetSettings", "export_sets", "import_released_rl", "import_released_sft", "longest_only",
-    "released_videos",
-]  # fmt: skip
+__all__ = ["Blocklist", "SetReport", "SetSettings", "export_sets"]

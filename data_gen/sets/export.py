@@ -1,7 +1,7 @@
 """From a traces folder to the SFT and RL data sets, row by row, with a card written from the export's figures."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,102 +36,6 @@ RL_COLUMNS = {
     "prompt": "json_list", "id": "text", "video_id": "text", "question": "text", "options": "texts", "answer": "text",
     "clue_intervals": "spans", "duration": "float", "source": "text", "kind": "text", "pass_rate": "float",
 }  # fmt: skip
-
-
-def sft_row(trajectory: Trajectory, question: Question) -> dict[str, Any]:
-    """One conversation: `messages` and `tools` as `trl sft` takes them, and what is known of the trajectory.
-
-    Trained on are reasoning, calls and answer; everything else is context.
-    """
-    teacher = trajectory.teacher
-    return {
-        "messages": trajectory.messages, "tools": TOOLS, "id": trajectory.id, "question_id": trajectory.question_id,
-        "video_id": trajectory.video_id, "source": question.source, "kind": question.kind, "answer": question.answer,
-        "turns": trajectory.turns, "visits": len(trajectory.visits), "hints": int(teacher.get("hints", 0)),
-        "teacher": str(teacher.get("model", "")), "prompt_tokens": trajectory.prompt_tokens,
-        "completion_tokens": trajectory.completion_tokens, "usd": float(teacher.get("usd", 0.0)),
-    }  # fmt: skip
-
-
-def rl_row(question: Question, pass_rate: float | None = None) -> dict[str, Any]:
-    """One question: `prompt` for GRPO, and the columns that environment and rewards read."""
-    return {"prompt": initial_messages(question), **question.to_dict(), "pass_rate": pass_rate}
-
-
-def trajectory_figures(trajectory: Trajectory) -> dict[str, float]:
-    """What the card averages over."""
-    return {
-        "turns": trajectory.turns,
-        "visits": len(trajectory.visits),
-        "repeats": repeats(trajectory.visits),
-        "video_qa": sum(visit.tool == "video_qa" for visit in trajectory.visits),
-        "hints": int(trajectory.teacher.get("hints", 0)),
-    }
-
-
-def write_card(path: str | Path, name: str, license: str, figures: Mapping[str, Any]) -> None:
-    """Writes README.md: the header that the Hub and `load_dataset` read, and what the set holds."""
-    sets = [key for key in ("sft", "rl") if sum(figures[key].values())]
-    header = {
-        "pretty_name": name, "license": license, "task_categories": ["video-text-to-text", "question-answering"],
-        "language": ["en"],
-        "configs": [
-            {
-                "config_name": key, **({"default": True} if key == "sft" else {}),
-                "data_files": [
-                    {"split": split, "path": f"{key}/{split}.parquet"} for split in ("train", "test")
-                    if figures[key][split]
-                ],
-            }
-            for key in sets
-        ],
-    }  # fmt: skip
-    dumped = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
-    write_atomic(path, f"---\n{dumped}---\n\n" + "\n".join(_body(name, figures)) + "\n")
-
-
-def _body(name: str, figures: Mapping[str, Any]) -> list[str]:
-    kept = figures["filter"]
-    share = kept["closed_book_share"]
-    means = figures["means"]
-    lines = [
-        f"# {_plain(name)}",
-        "",
-        "Trajectories over caption trees of videos, by a teacher that thinks aloud, opens captions (`get_caption`), "
-        "asks about clips (`video_qa`) and answers. `sft` holds conversations (`messages`, `tools`), `rl` questions "
-        "(`prompt`, answer, clue intervals). Splits are by video: no video is in both.",
-        "",
-        "| set | train | test | videos, train | videos, test |",
-        "|---|---|---|---|---|",
-    ]
-    for key in ("sft", "rl"):
-        rows, videos = figures[key], figures[f"{key}_videos"]
-        lines.append(f"| {key} | {rows['train']:,} | {rows['test']:,} | {videos['train']:,} | {videos['test']:,} |")
-    lines += ["", "| trajectories of the sft set | mean |", "|---|---|"]
-    lines += [f"| {key.replace('_', ' ')} | {value:.2f} |" for key, value in means.items()]
-    lines += [
-        "", f"Teachers: {_counts(figures['teachers'])}. Sources: {_counts(figures['sources'])}. "
-        f"The kept trajectories cost {figures['usd']:.2f} USD.", "", "## What was left out", "",
-        f"Of {kept['trajectories']:,} trajectories {kept['kept']:,} were kept; {kept['right']:,} had the right answer, "
-        + (f"{share:.1%} of these without touching a clue (closed-book share)." if share is not None else "none."),
-        "", "| reason, the first that holds | trajectories |", "|---|---|",
-        *(f"| {reason} | {count:,} |" for reason, count in kept["dropped"].items()),
-        "", f"Decontamination left out {sum(figures['blocked'].values()):,} of {figures['questions']:,} questions"
-        + (f" ({_counts(figures['blocked'])})" if figures["blocked"] else "")
-        + f" and {figures['blocked_trajectories']:,} trajectories on them. The difficulty filter dropped "
-        f"{figures['difficulty_dropped']:,} questions, and {figures['no_pass_rate']:,} had no pass rate.", "",
-        "## Settings", "", "```yaml", yaml.safe_dump(figures["settings"], sort_keys=False).strip(), "```",
-    ]  # fmt: skip
-    return lines
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{_plain(key) or 'unnamed'} {count:,}" for key, count in counts.items()) or "none"
-
-
-def _plain(text: str) -> str:
-    """A name that cannot end a table, a line or the header."""
-    return " ".join(str(text).replace("|", "/").replace("<", "‹").split())
 
 
 SPLITS = ("train", "test")
@@ -272,7 +176,7 @@ def _write_rl(
 def _write_sft(
     folder: Path, out: Path, questions: dict[str, Question], blocked: set[str], settings: SetSettings, report: SetReport
 ) -> None:
-    def allowed():
+    def allowed() -> Iterator[Trajectory]:
         for trajectory in read_trajectories(folder / "trajectories.jsonl"):
             if trajectory.question_id in blocked:
                 report.blocked_trajectories += 1
@@ -303,3 +207,125 @@ def _write_sft(
 
 def _split(video_id: str, settings: SetSettings) -> str:
     return "test" if held_out(video_id, settings.held_out_share) else "train"
+
+
+def sft_row(trajectory: Trajectory, question: Question) -> dict[str, Any]:
+    """One conversation: `messages` and `tools` as `trl sft` takes them, and what is known of the trajectory.
+
+    Trained on are reasoning, calls and answer; everything else is context.
+    """
+    teacher = trajectory.teacher
+    return {
+        "messages": trajectory.messages,
+        "tools": TOOLS,
+        "id": trajectory.id,
+        "question_id": trajectory.question_id,
+        "video_id": trajectory.video_id,
+        "source": question.source,
+        "kind": question.kind,
+        "answer": question.answer,
+        "turns": trajectory.turns,
+        "visits": len(trajectory.visits),
+        "hints": int(teacher.get("hints", 0)),
+        "teacher": str(teacher.get("model", "")),
+        "prompt_tokens": trajectory.prompt_tokens,
+        "completion_tokens": trajectory.completion_tokens,
+        "usd": float(teacher.get("usd", 0.0)),
+    }
+
+
+def rl_row(question: Question, pass_rate: float | None = None) -> dict[str, Any]:
+    """One question: `prompt` for GRPO, and the columns that environment and rewards read."""
+    return {"prompt": initial_messages(question), **question.to_dict(), "pass_rate": pass_rate}
+
+
+def trajectory_figures(trajectory: Trajectory) -> dict[str, float]:
+    """What the card averages over."""
+    return {
+        "turns": trajectory.turns,
+        "visits": len(trajectory.visits),
+        "repeats": repeats(trajectory.visits),
+        "video_qa": sum(visit.tool == "video_qa" for visit in trajectory.visits),
+        "hints": int(trajectory.teacher.get("hints", 0)),
+    }
+
+
+def write_card(path: str | Path, name: str, license: str, figures: Mapping[str, Any]) -> None:
+    """Writes README.md: the header that the Hub and `load_dataset` read, and what the set holds."""
+    sets = [key for key in ("sft", "rl") if sum(figures[key].values())]
+    header = {
+        "pretty_name": name,
+        "license": license,
+        "task_categories": ["video-text-to-text", "question-answering"],
+        "language": ["en"],
+        "configs": [
+            {
+                "config_name": key,
+                **({"default": True} if key == "sft" else {}),
+                "data_files": [
+                    {"split": split, "path": f"{key}/{split}.parquet"}
+                    for split in ("train", "test")
+                    if figures[key][split]
+                ],
+            }
+            for key in sets
+        ],
+    }
+    dumped = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
+    write_atomic(path, f"---\n{dumped}---\n\n" + "\n".join(_body(name, figures)) + "\n")
+
+
+def _body(name: str, figures: Mapping[str, Any]) -> list[str]:
+    kept = figures["filter"]
+    share = kept["closed_book_share"]
+    means = figures["means"]
+    lines = [
+        f"# {_plain(name)}",
+        "",
+        "Trajectories over caption trees of videos, by a teacher that thinks aloud, opens captions (`get_caption`), "
+        "asks about clips (`video_qa`) and answers. `sft` holds conversations (`messages`, `tools`), `rl` questions "
+        "(`prompt`, answer, clue intervals). Splits are by video: no video is in both.",
+        "",
+        "| set | train | test | videos, train | videos, test |",
+        "|---|---|---|---|---|",
+    ]
+    for key in ("sft", "rl"):
+        rows, videos = figures[key], figures[f"{key}_videos"]
+        lines.append(f"| {key} | {rows['train']:,} | {rows['test']:,} | {videos['train']:,} | {videos['test']:,} |")
+    lines += ["", "| trajectories of the sft set | mean |", "|---|---|"]
+    lines += [f"| {key.replace('_', ' ')} | {value:.2f} |" for key, value in means.items()]
+    lines += [
+        "",
+        f"Teachers: {_counts(figures['teachers'])}. Sources: {_counts(figures['sources'])}. "
+        f"The kept trajectories cost {figures['usd']:.2f} USD.",
+        "",
+        "## What was left out",
+        "",
+        f"Of {kept['trajectories']:,} trajectories {kept['kept']:,} were kept; {kept['right']:,} had the right answer, "
+        + (f"{share:.1%} of these without touching a clue (closed-book share)." if share is not None else "none."),
+        "",
+        "| reason, the first that holds | trajectories |",
+        "|---|---|",
+        *(f"| {reason} | {count:,} |" for reason, count in kept["dropped"].items()),
+        "",
+        f"Decontamination left out {sum(figures['blocked'].values()):,} of {figures['questions']:,} questions"
+        + (f" ({_counts(figures['blocked'])})" if figures["blocked"] else "")
+        + f" and {figures['blocked_trajectories']:,} trajectories on them. The difficulty filter dropped "
+        f"{figures['difficulty_dropped']:,} questions, and {figures['no_pass_rate']:,} had no pass rate.",
+        "",
+        "## Settings",
+        "",
+        "```yaml",
+        yaml.safe_dump(figures["settings"], sort_keys=False).strip(),
+        "```",
+    ]
+    return lines
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{_plain(key) or 'unnamed'} {count:,}" for key, count in counts.items()) or "none"
+
+
+def _plain(text: str) -> str:
+    """A name that cannot end a table, a line or the header."""
+    return " ".join(str(text).replace("|", "/").replace("<", "‹").split())

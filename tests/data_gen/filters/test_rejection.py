@@ -39,7 +39,7 @@ def reasons(trajectory, question=QUESTION, **settings):
     return faults(trajectory, question, GRID, FilterSettings(**settings))
 
 
-def test_a_sound_episode_has_no_fault():
+def test_a_sound_trajectory_has_no_fault():
     assert reasons(make()) == []
 
 
@@ -53,16 +53,16 @@ def test_each_fault_is_found_and_can_be_allowed():
     assert reasons(make(paths=((2, 1), (2, 1), (3, 1)), refused=2), repeats=False, void_turns=False) == []
 
 
-def test_episodes_with_more_hints_than_allowed_are_dropped():
+def test_trajectories_with_more_hints_than_allowed_are_dropped():
     assert reasons(make(hints=2), most_hints=1) == ["hinted"]
     assert reasons(make(hints=1), most_hints=1) == reasons(make(hints=9)) == []
 
 
-def test_a_episode_without_hints_cannot_leak():
+def test_a_trajectory_without_hints_cannot_leak():
     assert reasons(make(hints=0, reasoning="The hint says so.")) == []
 
 
-def test_an_unfinished_episode_is_not_answered():
+def test_an_unfinished_trajectory_is_not_answered():
     trajectory = make()
     trajectory.status = Status.OUT_OF_TURNS
     assert reasons(trajectory) == ["not_answered"]
@@ -142,14 +142,18 @@ def test_the_report_adds_up(trees):
 
 
 def test_an_unknown_question_and_an_unsorted_file_are_refused(trees):
-    with pytest.raises(InputError, match="question_id"):
+    with pytest.raises(InputError) as error:
         list(filter_trajectories([make()], {}, trees))
+    assert error.value.field == "question_id"
+    assert error.value.value == "q"
     other = Question("p", "v", "?", ("a", "b"), "B", (), 640.0)
-    with pytest.raises(InputError, match="sort"):
+    with pytest.raises(InputError) as error:
         list(filter_trajectories([make(), make(question=other), make()], {"q": QUESTION, "p": other}, trees))
+    assert error.value.field == "question_id"
+    assert error.value.value == "q"
 
 
-def test_near_duplicates_are_episodes_of_one_question_that_say_nearly_the_same():
+def test_near_duplicates_are_trajectories_of_one_question_that_say_nearly_the_same():
     seen = NearDuplicates(0.9)
     assert not seen.add(make())
     assert seen.add(make(reasoning="Other words altogether, the same steps."))

@@ -88,29 +88,31 @@ def test_a_longer_duration_in_a_matroska_header_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "reason"),
+    ("make", "field"),
     [
-        (lambda clip, path: path.write_bytes(b""), "0 bytes"),
-        (lambda clip, path: path.write_bytes(bytes(range(256)) * 40), "Invalid data"),
-        (lambda clip, path: path.write_bytes(clip.read_bytes()[:2000]), "moov|Invalid data|cut short"),
-        (lambda clip, path: write_audio(path), r"streams is \['audio'\]"),
-        (lambda clip, path: path.write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n"), "Invalid"),
-        (lambda clip, path: path.write_text("ffconcat version 1.0\nfile a.mp4\n"), "Invalid"),
-        (lambda clip, path: path.mkdir(), "directory|Invalid"),
+        (lambda clip, path: path.write_bytes(b""), "file"),
+        (lambda clip, path: path.write_bytes(bytes(range(256)) * 40), "file"),
+        (lambda clip, path: path.write_bytes(clip.read_bytes()[:2000]), "file"),
+        (lambda clip, path: write_audio(path), "streams"),
+        (lambda clip, path: path.write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n"), "file"),
+        (lambda clip, path: path.write_text("ffconcat version 1.0\nfile a.mp4\n"), "file"),
+        (lambda clip, path: path.mkdir(), "file"),
     ],
     ids=["zero bytes", "noise", "cut short", "audio only", "playlist", "concat", "folder"],
 )
-def test_what_is_no_video_is_refused_by_name_and_reason(clip, tmp_path, make, reason):
+def test_what_is_no_video_is_refused_by_name(clip, tmp_path, make, field):
     path = tmp_path / "bad.mp4"
     make(clip, path)
-    with pytest.raises(InputError, match=reason) as caught:
+    with pytest.raises(InputError) as error:
         index_video(path)
-    assert "bad.mp4" in str(caught.value)
+    assert error.value.field == field
+    assert error.value.source == str(path)
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError) as error:
         index_video(tmp_path / "none.mp4")
+    assert error.value.field == "file"
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx"), ("a.avi", "mpeg4")])
@@ -121,8 +123,10 @@ def test_a_file_shorter_than_it_says_is_refused_or_taken_as_far_as_it_goes(tmp_p
     assert index_video(whole).warnings == ()
     for length in (len(data) * 6 // 10, len(data) * 19 // 20):
         cut.write_bytes(data[:length])
-        with pytest.raises(InputError, match=rf"file is '{length} of \d+ bytes': the file is cut short"):
+        with pytest.raises(InputError) as error:
             index_video(cut)
+        assert error.value.field == "file"
+        assert error.value.value.startswith(f"{length} of ")
     index = index_video(cut, accept_damaged=True)
     assert 4.0 < index.duration <= 8.0
     assert "cut short" in index.warnings[0]
@@ -162,8 +166,10 @@ def test_a_file_cut_in_its_pictures_is_refused_or_taken_as_far_as_it_goes(clip, 
     data = fast.read_bytes()
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(data[: len(data) * 6 // 10])
-    with pytest.raises(InputError, match=r"cut\.mp4: file is '\d+ of 200 frames': the file is cut short"):
+    with pytest.raises(InputError) as error:
         index_video(cut)
+    assert error.value.field == "file"
+    assert error.value.value.endswith(" of 200 frames")
     index = index_video(cut, accept_damaged=True)
     assert 2.0 < index.duration < 7.0
     assert "cut short" in index.warnings[0]

@@ -149,5 +149,6 @@ def test_the_pass_rate_is_a_column_and_filters_training_questions(traces, tmp_pa
 
 def test_nothing_left_is_an_error_and_leaves_no_files(traces, tmp_path):
     videos = {question.video_id for question in read_questions(traces / "questions.jsonl")}
-    with pytest.raises(InputError, match="no trajectory for training"):
+    with pytest.raises(InputError) as error:
         export_sets(traces, tmp_path / "sets", blocklist=Blocklist(videos))
+    assert error.value.field == "trajectories.jsonl"
