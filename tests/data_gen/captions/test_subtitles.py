@@ -1,9 +1,12 @@
+import shutil
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from data_gen.captions import caption_videos
 from data_gen.captions.subtitles import TimedLines, find_subtitles, read_subtitles
-from navigation import InputError, Line
+from navigation import InputError, Line, TreeStore
 
 SRT = (
     "1\r\n00:00:01,500 --> 00:00:02,000\r\n<i>Hi</i> &amp; {\\an8}bye\r\nsecond row\r\n\r\n"
@@ -235,3 +238,19 @@ def test_subtitles_of_another_video_are_not_taken(tmp_path, name, found):
     (tmp_path / "a.two.MKV").touch()
     (tmp_path / name).touch()
     assert find_subtitles(tmp_path / "a.mp4") == (tmp_path / name if found else None)
+
+
+def test_a_run_says_what_it_left_out_and_refuses_a_clock_that_starts_late(job_for, clips, tmp_path):
+    videos = tmp_path / "videos"
+    shutil.copytree(clips, videos)
+    (videos / "one.srt").write_text(cue(1, 2, "in") + cue(40, 41, "out") + cue(4, 3, "backwards"))
+    (videos / "two.srt").write_text("1\n01:00:01,000 --> 01:00:05,000\nOne hour late.\n")
+    job = job_for("http://127.0.0.1:9", videos=videos)
+    job = replace(job, settings=replace(job.settings, captioner="subtitles"), endpoint=None)
+    one, two = caption_videos(job, quiet=True).videos
+    assert (one.state, two.state) == ("complete", "refused")
+    assert [line.text for line in TreeStore(job.out)["one"].lines] == ["in"]
+    assert len(one.warnings) == 1
+    assert "2 of its texts" in one.warnings[0]
+    assert "3600 s" in two.reason
+    assert "two" not in TreeStore(job.out)
