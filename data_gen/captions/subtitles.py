@@ -108,7 +108,7 @@ def read_subtitles(path: str | Path) -> TimedLines:
         raise InputError(path, "subtitles", str(error), "give a readable file") from None
     text, encoding = decode(data, path)
     problems: list[str] = []
-    rows = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    rows = [row.strip() for row in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     cues = _cues(rows, text.lstrip().startswith("WEBVTT"), problems)
     if not cues:
         found = f"no cue: {'; '.join(problems[:_LISTED])}" if problems else "no cue"
@@ -123,7 +123,7 @@ def _cues(rows: Sequence[str], is_vtt: bool, problems: list[str]) -> list[_Cue]:
     standard: list[str] = []
     places: list[int] = []
     for place, below in _blocks(rows, is_vtt):
-        written = rows[place].strip()
+        written = rows[place]
         match = _SPAN.match(rows[place])
         start, end = (_seconds(*match.groups()[:6]), _seconds(*match.groups()[6:])) if match else (0.0, 0.0)
         if match is None:
@@ -152,24 +152,25 @@ def _cues(rows: Sequence[str], is_vtt: bool, problems: list[str]) -> list[_Cue]:
         if shown:
             cues.append(_Cue(event.start / 1000, event.end / 1000, shown))
         else:
-            problems.append(f"row {place + 1}: it has no text: {rows[place].strip()}")
+            problems.append(f"row {place + 1}: it has no text: {rows[place]}")
     return cues
 
 
 def _blocks(rows: Sequence[str], is_vtt: bool) -> Iterator[tuple[int, list[str]]]:
-    """The place of each row with times, and the rows of text below it."""
-    places = [place for place, row in enumerate(rows) if _SPAN.match(row) or _LIKE_A_SPAN.search(row)]
-    numbered = bool(places) and places[0] > 0 and rows[places[0] - 1].strip().isdigit()
+    """The place of each row with times, and the rows of text below it: without the next cue's number or name."""
+    places = [place for place, row in enumerate(rows) if "->" in row and (_SPAN.match(row) or _LIKE_A_SPAN.search(row))]
+    numbered = bool(places) and places[0] > 0 and rows[places[0] - 1].isdigit()
     for number, (place, following) in enumerate(pairwise([*places, len(rows)]), 1):
-        below = [row.strip() for row in rows[place + 1 : following]]
-        if below and below[-1] and following < len(rows):
-            # The row above the next times is that cue's number, or in WebVTT its name.
-            named = is_vtt and len(below) > 1 and not below[-2]
-            if named or (numbered and below[-1].isdigit()):
-                below.pop()
+        below = list(rows[place + 1 : following])
+        touching = bool(below and below[-1]) and following < len(rows)
         while below and not below[-1]:
             below.pop()
-        if numbered and below[-1:] == [str(number + 1)]:
+        apart = len(below) > 1 and not below[-2]
+        if below and (
+            (numbered and touching and below[-1].isdigit())
+            or (numbered and apart and below[-1] == str(number + 1))
+            or (is_vtt and touching and apart)
+        ):
             below.pop()
         yield place, list(_without_notes(below) if is_vtt else filter(None, below))
 

@@ -113,6 +113,7 @@ def test_what_is_no_subtitle_file_is_refused(read, data, field):
         ("1\n" + cue(1, 2, "one", "", "still one") + "2\n" + cue(3, 4, "", "two"), ["one still one", "two"]),
         (cue(1, 2, "Count to", "42") + cue(3, 4, "on", "", "43"), ["Count to 42", "on 43"]),
         ("1\n" + cue(1, 2, "Count to", "42") + "2\n" + cue(3, 4, "44"), ["Count to 42", "44"]),
+        ("1\n" + cue(1, 2, "2").rstrip() + "\n2\n" + cue(3, 4, "3"), ["2", "3"]),
         ("1\n" + cue(1, 2, "one") + "2\n\n" + cue(3, 4, "two") + "3", ["one", "two"]),
         (
             "WEBVTT\n\n" + cue(1, 2, "one").replace(",", ".").rstrip() + "\n" + cue(3, 4, "two").replace(",", "."),
