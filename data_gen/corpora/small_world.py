@@ -13,12 +13,11 @@ colours, so an object's name alone does not locate it. No two videos share their
 """
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 
-from data_gen.corpora.corpus import Corpus
+from data_gen.corpora.corpus import Corpus, LazyTrees
 from navigation import CaptionTree, Line, Question, SegmentPath, TimeGrid
 from navigation.errors import InputError
 
@@ -107,16 +106,6 @@ def _video(identifier: str, places: tuple[str, ...], rng: random.Random) -> Vide
     )
 
 
-@dataclass(frozen=True)
-class _Trees:
-    """Trees of the given videos, made when asked for."""
-
-    videos: tuple[Video, ...]
-
-    def __iter__(self) -> Iterator[CaptionTree]:
-        return (video.tree() for video in self.videos)
-
-
 def load(data: Path | str | None = None, seed: int = 0, limit: int | None = None, videos: int = VIDEOS) -> Corpus:
     """Generates the world. `data` is not looked at; `limit` caps the questions.
 
@@ -138,5 +127,7 @@ def load(data: Path | str | None = None, seed: int = 0, limit: int | None = None
                 questions.append(question)
     if limit is not None and limit < len(questions):
         questions = sorted(rng.sample(questions, limit), key=lambda question: question.id)
-    used = {question.video_id for question in questions}
-    return Corpus("small_world", questions, _Trees(tuple(video for video in made if video.id in used)), [])
+    by_id = {video.id: video for video in made}
+    asked = {question.video_id for question in questions}
+    used = [video.id for video in made if video.id in asked]
+    return Corpus("small_world", questions, LazyTrees(used, lambda video_id: by_id[video_id].tree()))
