@@ -1,4 +1,4 @@
-"""Stops a run that collapses, before it spends another day on a policy that no longer looks or no longer answers."""
+"""Stops a run that collapses, before it spends another day on a policy that opens nothing or no longer answers."""
 
 import difflib
 import statistics
@@ -43,7 +43,7 @@ class Alarms(TrainerCallback, ExportableState):
         folder: Where `alarm.json` is written when one rings.
 
     Raises:
-        InputError: an unknown watch or bound, or a bound that is no number.
+        InputError: an unknown watch or bound, or a bound that is not a number.
     """
 
     def __init__(self, config: Mapping[str, Any] | None, folder: str | Path) -> None:

@@ -149,7 +149,7 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
                 callbacks=[*(callbacks or []), *([recorder] if recorder else [])],
             )
         except (requests.RequestException, TimeoutError) as error:
-            raise self.watch.last_words(f"cannot be used: {error}") from error
+            raise self.watch.error(f"cannot be used: {error}") from error
         # Another run's adapters may be on the server, and vLLM keeps what it computed with one under its name alone.
         self._lora_name = f"clipscout-{secrets.token_hex(4)}"
         worker._loop_kwargs |= {
@@ -172,11 +172,11 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
                 self.watch.start()
             return super()._inner_training_loop(*args, **kwargs)
         except (requests.RequestException, TimeoutError) as error:
-            raise self.watch.last_words(f"failed: {type(error).__name__}: {error}") from error
+            raise self.watch.error(f"failed: {type(error).__name__}: {error}") from error
         except RuntimeError as error:
             # The child gives up a moment before or after the watch does: say what the watch knows.
             if self.watch.failure is not None:
-                raise self.watch.last_words(self.watch.failure) from error
+                raise self.watch.error(self.watch.failure) from error
             raise
         finally:
             self.watch.stop()

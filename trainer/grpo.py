@@ -5,6 +5,7 @@
 `engine: sync` generates here and learns in turns; `engine: async` learns from what a vLLM server generates meanwhile.
 """
 
+import copy
 import dataclasses
 import hashlib
 import os
@@ -94,10 +95,9 @@ def parse_grpo(arguments: Sequence[str] | None = None) -> tuple[GRPOArguments, A
     }
     rest = dataclasses.make_dataclass(
         "RestOfModelConfig",
+        # Copies, because a class that is made writes into its fields.
         [
-            (each.name, each.type, dataclasses.field(default=each.default, metadata=each.metadata))
-            if each.default_factory is dataclasses.MISSING
-            else (each.name, each.type, dataclasses.field(default_factory=each.default_factory, metadata=each.metadata))
+            (each.name, each.type, copy.copy(each))
             for each in dataclasses.fields(ModelConfig)
             if each.name not in shared
         ],

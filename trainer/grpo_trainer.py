@@ -92,8 +92,9 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         return result
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
-        """Rewards by part, [all processes' episodes, parts]; rows of masked episodes are NaN, which trl leaves out of
-        the group's mean and gives an advantage of 0.
+        """Rewards by part, [episodes of all processes, parts].
+
+        Rows of masked episodes are NaN, which trl leaves out of the group's mean and gives an advantage of 0.
         """
         begun = time.perf_counter()
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)

@@ -97,10 +97,10 @@ class ServerWatch(threading.Thread):
             TrainingFailed: with what is wrong and the last lines of the server's log.
         """
         if self.failure is not None:
-            raise self.last_words(self.failure)
+            raise self.error(self.failure)
 
-    def last_words(self, what: str) -> TrainingFailed:
-        """The error that a run ends with."""
+    def error(self, what: str) -> TrainingFailed:
+        """What a run ends with: what is wrong, what to do, and the last lines of the server's log."""
         return TrainingFailed(
             f"the vLLM server at {self.url} {what}. Start it again, then run the same command: it goes on from the "
             f"last checkpoint. {self._tail()}"
@@ -108,7 +108,7 @@ class ServerWatch(threading.Thread):
 
     def _tail(self) -> str:
         if self.log is None:
-            return "Give server_log the file of its output to see its last words here."
+            return "Give server_log the file of its output to see its last lines here."
         try:
             with open(self.log, encoding="utf-8", errors="replace") as lines:
                 kept = deque(lines, maxlen=LAST_LINES)

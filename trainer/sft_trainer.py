@@ -158,7 +158,7 @@ class NavigationSFTTrainer(DurableCheckpoints, SFTTrainer):
                 "devices (launch/accelerate/), or train an adapter; --dry-run prints what each part takes"
             ) from error
         if not torch.isfinite(loss):
-            raise TrainingFailed(self._no_number("loss", loss.item()))
+            raise TrainingFailed(self._not_finite("loss", loss.item()))
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -166,10 +166,10 @@ class NavigationSFTTrainer(DurableCheckpoints, SFTTrainer):
         norm = super()._get_grad_norm(model, grad_norm)
         value = None if norm is None else float(norm)
         if value is not None and not value < float("inf"):
-            raise TrainingFailed(self._no_number("gradient norm", value))
+            raise TrainingFailed(self._not_finite("gradient norm", value))
         return norm
 
-    def _no_number(self, what: str, value: float) -> str:
+    def _not_finite(self, what: str, value: float) -> str:
         good = latest_checkpoint(cast(str, self.args.output_dir))
         return (
             f"the {what} of step {self.state.global_step + 1} is {value}. Nothing of this step was saved; "

@@ -21,7 +21,7 @@ class Ended:
         self.code, self.said = code, said
 
     @property
-    def last_words(self) -> str:
+    def error(self) -> str:
         return self.said.strip().splitlines()[-1] if self.said.strip() else ""
 
 

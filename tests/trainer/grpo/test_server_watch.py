@@ -1,4 +1,4 @@
-"""A dead or stalled server is noticed, and its last words are heard."""
+"""A dead or stalled server is noticed, and the end of its log is shown."""
 
 import socket
 import threading
@@ -55,7 +55,7 @@ def watch_of(server, **options):
     return watch
 
 
-def test_a_dead_server_is_given_up_with_its_last_words(server, tmp_path):
+def test_a_dead_server_is_given_up_with_the_end_of_its_log(server, tmp_path):
     log = tmp_path / "server.log"
     log.write_text("".join(f"line {number}\n" for number in range(40)) + "Killed: out of memory\n")
     watch = watch_of(server, log=log)
@@ -148,4 +148,4 @@ def test_a_good_server_is_let_be(server):
 
 def test_a_log_that_cannot_be_read_is_said_to_be(tmp_path):
     watch = ServerWatch("http://127.0.0.1:9", log=tmp_path / "none.log")
-    assert "none.log cannot be read" in str(watch.last_words("is gone"))
+    assert "none.log cannot be read" in str(watch.error("is gone"))
