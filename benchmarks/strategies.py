@@ -96,15 +96,14 @@ async def measure(policy: str, tree: CaptionTree, store: TreeStore, questions: S
     budget = {"visits": _CEILING} if policy in ("best_first", "coarse_to_fine", "spotlight") else {}
     player = make_policy(policy, store, questions, **budget)
     meter, environment = Meter(CostModel()), EnvironmentFactory(store)()
-    index = getattr(player, "index_captions", None)
     reads: list[dict[str, Any]] = []
     right = 0
     begun = time.monotonic()
     for question in questions:
         trajectory = await run(player, environment, question, Limits(turns=_CEILING + 1))
         right += trajectory.correct
-        captions = 0 if index is None else index(tree.video_id)
-        reads.append(meter.read(trajectory, tree, captions, getattr(player, "reads_overview", True)))
+        captions = player.index_captions(tree.video_id) or 0
+        reads.append(meter.read(trajectory, tree, captions, player.reads_overview))
     seconds = time.monotonic() - begun
     mean = {name: sum(read[name] for read in reads) / len(reads) for name in Point.__slots__ if name in reads[0]}
     return Point(

@@ -33,6 +33,7 @@ from navigation import (
     GET_CAPTION,
     VIDEO_QA,
     CaptionTree,
+    Policy,
     Question,
     Reply,
     Task,
@@ -61,7 +62,7 @@ WORDS = (
 )
 
 
-class SevenTurns:
+class SevenTurns(Policy):
     """A rule policy: five captions, then a sixth or a `video_qa` on the last leaf, then the right answer."""
 
     name = "seven turns"

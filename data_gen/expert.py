@@ -12,7 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from navigation import GET_CAPTION, VIDEO_QA, Question, Reply, SegmentPath, Task, answer_message, assistant_message
+from navigation import (
+    GET_CAPTION,
+    VIDEO_QA,
+    Policy,
+    Question,
+    Reply,
+    SegmentPath,
+    Task,
+    answer_message,
+    assistant_message,
+)
 from navigation.errors import InputError
 from navigation.grid import TimeGrid, format_path
 
@@ -45,7 +55,7 @@ def targets(question: Question, grid: TimeGrid) -> list[SegmentPath]:
     return list(dict.fromkeys(grid.path_at(min(middle, grid.duration)) for middle in middles))[:MOST_TARGETS]
 
 
-class Expert:
+class Expert(Policy):
     """Scripted teacher and upper bound: a policy that is given the truth.
 
     Args:

@@ -112,7 +112,7 @@ class _Worker:
         environment = self.factory()
         for question, sample in jobs:
             trajectory = await run(self.policy, environment, question, self.limits, sample)
-            if stopped := getattr(self.policy, "stopped", ""):
+            if stopped := self.policy.stopped:
                 # What ended the episode was not the policy: it is played when the run goes on.
                 raise EvaluationStopped(stopped)
             self.score(trajectory, question)
@@ -127,15 +127,13 @@ class _Worker:
         trajectory.reward = breakdown.to_dict()
         # The reward charges cost above a budget and on right answers only; the metric is what all visits cost.
         trajectory.teacher = {"model": self.policy.name, "visit_cost": breakdown.tally.cost}
-        index_captions = getattr(self.policy, "index_captions", None)
-        captions = 0 if index_captions is None else index_captions(question.video_id)
-        if index_captions is not None:
+        captions = self.policy.index_captions(question.video_id)
+        if captions is not None:
             trajectory.teacher["index_captions"] = captions
-        account = getattr(self.policy, "account", None)
-        spent = None if account is None else account(trajectory.id)
+        spent = self.policy.account(trajectory.id)
         trajectory.teacher["evidence"] = evidence(trajectory.messages, trajectory.visits, tree.grid)
         trajectory.teacher["meter"] = self.meter.read(
-            trajectory, tree, captions, getattr(self.policy, "reads_overview", True), spent
+            trajectory, tree, captions or 0, self.policy.reads_overview, spent
         )
 
 
@@ -156,7 +154,7 @@ def _settings(
 ) -> dict[str, Any]:  # fmt: skip
     rows = json.dumps([question.to_dict() for question in questions])
     return {
-        "policy": {"name": policy.name, **getattr(policy, "settings", {})},
+        "policy": {"name": policy.name, **policy.settings},
         "questions": {
             "count": len(questions),
             "sha256": hashlib.sha256(rows.encode()).hexdigest(),

@@ -224,7 +224,7 @@ def evaluate_corpus(
                 options.update({"calls": paid} if policy == "endpoint" else {"judge": EndpointJudge(paid)})
             player = make_policy(policy, store, asked, seed, **options)
             source = benchmark or asked[0].source or "questions"
-            described = {"name": policy, **settings["policy_options"], **getattr(player, "settings", {})}
+            described = {"name": policy, **settings["policy_options"], **player.settings}
             card.update(make_card(source, asked, store, described, limits, samples, seed, costs, fingerprint))
             return player, await evaluate(
                 player, asked, EnvironmentFactory(store), limits, mix, out, concurrency, samples,
@@ -237,7 +237,7 @@ def evaluate_corpus(
     player, trajectories = asyncio.run(play())
     by_id = {question.id: question for question in asked}
     rows = [row_of(each, by_id[each.question_id], store[each.video_id].grid) for each in trajectories]
-    indexed, overview = hasattr(player, "index_captions"), getattr(player, "reads_overview", True)
+    indexed, overview = player.index_captions(asked[0].video_id) is not None, player.reads_overview
     build = build_cost(trajectories, store, costs, indexed, overview)
     label = name or policy
     write_result(out, label, card, build, rows)

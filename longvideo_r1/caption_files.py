@@ -40,6 +40,8 @@ def from_released(
     name, width, levels = record.get("video_name"), record.get("width"), record["captions"]
     if not isinstance(name, str) or not name:
         raise InputError(source, "video_name", name, "give the video's file name")
+    if not isinstance(width, int) or width < 2 or len(levels) != len(LEVELS):
+        raise InputError(source, "width", width, "give a width of at least 2 and three levels of captions")
     ours = record.get(_OURS)
     captions, kept = _captions(levels, width, source)
     if isinstance(ours, Mapping):
@@ -106,10 +108,8 @@ def text_of(tree: CaptionTree, level: int, item: Mapping[str, Any]) -> str:
     return tree.captions[tree.grid.path(item["segment_id"] - 1, level)]
 
 
-def _captions(levels: list, width: object, source: str | Path) -> tuple[dict[SegmentPath, str], list[list[dict]]]:
+def _captions(levels: list, width: int, source: str | Path) -> tuple[dict[SegmentPath, str], list[list[dict]]]:
     """Captions by path, and per level the items without their captions (with them, where tags were taken off)."""
-    if not isinstance(width, int) or width < 2 or len(levels) != len(LEVELS):
-        raise InputError(source, "width", width, "give a width of at least 2 and three levels of captions")
     grid = TimeGrid(1.0, width, len(LEVELS))
     captions: dict[SegmentPath, str] = {}
     kept: list[list[dict]] = []

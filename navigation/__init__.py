@@ -1,7 +1,7 @@
 """The world every stage shares: time grid, caption trees, tools, environment, episode loop, chat protocol."""
 
 from navigation.caption_tree import CaptionTree, Line, TreeStore
-from navigation.environment import EnvironmentFactory, NavigationEnvironment, refusals_of, visits_of
+from navigation.environment import EnvironmentFactory, NavigationEnvironment
 from navigation.episode import Limits, run
 from navigation.errors import InputError
 from navigation.files import write_atomic, write_json, write_jsonl
@@ -45,10 +45,8 @@ __all__ = [
     "read_answer",
     "read_outcome",
     "read_questions",
-    "refusals_of",
     "repeats",
     "run",
-    "visits_of",
     "without_markup",
     "write_atomic",
     "write_json",

@@ -5,7 +5,7 @@ from typing import Any
 
 from navigation.caption_tree import CaptionTree, TreeStore
 from navigation.errors import InputError
-from navigation.grid import SegmentPath, format_path
+from navigation.grid import SegmentPath, TimeGrid, format_path
 from navigation.prompt import caption_line, describe, without_markup
 from navigation.tools import GET_CAPTION, VIDEO_QA, ClipAnswerer, LineAnswerer, parse_path
 from navigation.trajectory import Visit
@@ -75,7 +75,7 @@ class NavigationEnvironment:
             return self._refuse(refusal)
         if not isinstance(query, str) or not query.strip():
             return self._refuse("Error: video_qa needs a query: say in words what to look for.")
-        grid = self._current.grid
+        grid = self.grid
         if not grid.is_leaf(path):
             return self._refuse(
                 f"Error: video_qa works on the last level only: give {grid.depth} numbers, for example "
@@ -87,6 +87,23 @@ class NavigationEnvironment:
         self._visits.append(Visit(VIDEO_QA, path, query))
         return without_markup(answer)
 
+    # Properties, because trl takes every public method for a tool.
+
+    @property
+    def grid(self) -> TimeGrid:
+        """Grid of the tree that is being played; there is none before `reset`."""
+        return self._current.grid
+
+    @property
+    def visits(self) -> list[Visit]:
+        """Visits of the current episode in order."""
+        return list(self._visits)
+
+    @property
+    def refusals(self) -> list[str]:
+        """Error texts that the current episode's bad calls got."""
+        return list(self._refusals)
+
     @property
     def _current(self) -> CaptionTree:
         if self._tree is None:
@@ -94,7 +111,7 @@ class NavigationEnvironment:
         return self._tree
 
     def _address(self, segment: object) -> tuple[SegmentPath | None, str]:
-        grid = self._current.grid
+        grid = self.grid
         path = parse_path(segment)
         example = format_path((1,) * min(2, grid.depth))
         if path is None:
@@ -120,16 +137,6 @@ class EnvironmentFactory:
 
     def __call__(self) -> NavigationEnvironment:
         return NavigationEnvironment(self.trees, self.answerer)
-
-
-def visits_of(environment: NavigationEnvironment) -> list[Visit]:
-    """Visits of the current episode in order. A function, because TRL takes every public method for a tool."""
-    return list(environment._visits)
-
-
-def refusals_of(environment: NavigationEnvironment) -> list[str]:
-    """Error texts that the current episode's bad calls got."""
-    return list(environment._refusals)
 
 
 def _short(path: SegmentPath) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from navigation.environment import NavigationEnvironment, refusals_of, visits_of
+from navigation.environment import NavigationEnvironment
 from navigation.policy import Policy, Reply, Task
 from navigation.prompt import initial_messages
 from navigation.question import Question
@@ -51,7 +51,7 @@ async def run(
     observation = environment.reset(video_id=question.video_id)
     messages = initial_messages(question)
     messages[-1]["content"] += observation
-    task = Task(question.public, environment._current.grid, tuple(messages), TOOLS, sample)
+    task = Task(question.public, environment.grid, tuple(messages), TOOLS, sample)
     turns = prompt_tokens = completion_tokens = 0
     truncated, error = False, None
     while turns < limits.turns:
@@ -77,7 +77,7 @@ async def run(
     return Trajectory(
         id=f"{question.id}#{sample}", question_id=question.id, video_id=question.video_id,
         messages=messages, tools=TOOLS, prediction=prediction, correct=prediction == question.answer,
-        status=status, visits=visits_of(environment), refused=len(refusals_of(environment)), turns=turns,
+        status=status, visits=environment.visits, refused=len(environment.refusals), turns=turns,
         prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, seconds=time.monotonic() - begun, error=error,
     )  # fmt: skip
 

@@ -1,8 +1,9 @@
 """Whatever picks the next message: the interface that models, endpoints and rules share."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from navigation.grid import TimeGrid
 from navigation.prompt import without_markup
@@ -34,15 +35,41 @@ class Reply:
     truncated: bool = False
 
 
-class Policy(Protocol):
+class Policy(ABC):
     """Answers a transcript with the next assistant message.
 
-    `reply` may be called for many episodes at once; what an episode needs to remember, it reads from `messages`.
+    `reply` may be called for many episodes at once; what an episode needs to remember, it reads from `messages`. The
+    other members tell an evaluation about the policy; their defaults are those of one that runs on its own.
     """
 
     name: str
 
-    async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply: ...
+    @abstractmethod
+    async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
+        """The next assistant message. What this raises ends the episode as `failed`."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What tells this policy from another of its name; written beside its results."""
+        return {}
+
+    @property
+    def stopped(self) -> str:
+        """Why no episode can be played any more (a budget is exceeded, say); empty while it can."""
+        return ""
+
+    @property
+    def reads_overview(self) -> bool:
+        """Whether it uses the top-level captions that the prompt shows."""
+        return True
+
+    def index_captions(self, video_id: str) -> int | None:
+        """How many captions of a video must exist before its first question; None for a policy without an index."""
+        return None
+
+    def account(self, trajectory_id: str) -> Mapping[str, Any] | None:
+        """Model calls and USD of a whole episode, once it has ended; None for a policy that pays for no calls."""
+        return None
 
 
 def assistant_message(
@@ -53,9 +80,7 @@ def assistant_message(
     Reasoning and arguments often quote questions and captions, so they lose their markup as those do. `content` is kept
     as it is: it holds the answer tag.
     """
-    message: dict[str, Any] = {
-        "role": "assistant", "reasoning_content": without_markup(reasoning), "content": content
-    }  # fmt: skip
+    message: dict[str, Any] = {"role": "assistant", "reasoning_content": without_markup(reasoning), "content": content}
     if calls:
         message["tool_calls"] = [
             {"type": "function", "function": {"name": name, "arguments": _plain(arguments)}}

@@ -18,8 +18,6 @@ from navigation import (
     Status,
     TreeStore,
     read_outcome,
-    refusals_of,
-    visits_of,
 )
 from rewards.mix import Breakdown
 
@@ -110,10 +108,8 @@ class Batch:
         )
         turns_left = self.turns is not None and spoken < self.turns
         status, prediction = read_outcome(messages, len(question.options), truncated, turns_left)
-        refused = len(refusals_of(environment)) + sum(map(_is_engine_error, messages))
-        breakdown = self.mix.score(
-            question, environment._current.grid, visits_of(environment), status, prediction, refused
-        )
+        refused = len(environment.refusals) + sum(map(_is_engine_error, messages))
+        breakdown = self.mix.score(question, environment.grid, environment.visits, status, prediction, refused)
         return _Episode(breakdown, status is Status.ANSWERED and prediction == question.answer)
 
 

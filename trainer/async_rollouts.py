@@ -26,7 +26,7 @@ from trl.experimental.async_grpo.async_rollout_worker import (
     _AsyncRolloutLoop,
 )
 
-from navigation import VIDEO_QA, NavigationEnvironment, Status, visits_of
+from navigation import VIDEO_QA, NavigationEnvironment, Status
 from rewards.trl_functions import COST_METRIC, Batch
 from trainer.recorder import RolloutRecorder, record
 from trainer.rollout_metrics import EpisodeMasks, equal_groups
@@ -239,7 +239,7 @@ class ScoredGroup:
             **{f"status/{each}": self.statuses.count(each) for each in Status},
         }
         figures = {name: (float(value), float(len(self.episodes))) for name, value in sums.items()}
-        visits = [visit for end in self.ended for visit in visits_of(end.environment)]
+        visits = [visit for end in self.ended for visit in end.environment.visits]
         if visits:
             figures["video_qa_share"] = (float(sum(visit.tool == VIDEO_QA for visit in visits)), float(len(visits)))
         right = [tally.cost for tally, episode in zip(tallies, self.episodes, strict=True) if episode.right]

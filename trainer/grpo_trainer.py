@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
-from navigation import NavigationEnvironment, Status, visits_of
+from navigation import NavigationEnvironment, Status
 from rewards import Breakdown
 from rewards.trl_functions import PartFunction
 from trainer.cached_rollout import CachedRollouts, SharedPrompts
@@ -111,7 +111,7 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         self._log_metric(f"status/{Status.FAILED}", statuses.count(Status.FAILED) / len(statuses))
         self._log_metric("chance", fmean(1 / len(row["options"]) for row in inputs))
         self._log_metric("masked", sum(masked) / len(masked))
-        self._log_metric("video_qa_share", share_of_video_qa([visits_of(each) for each in self.environments]))
+        self._log_metric("video_qa_share", share_of_video_qa([each.visits for each in self.environments]))
         # A part that does not apply is NaN and adds nothing; a masked episode has no total. [episodes of all]
         totals = (rewards * self.reward_weights.to(rewards.device)).nansum(1).masked_fill(everyone, torch.nan)
         size = self.num_generations if self.model.training else self.num_generations_eval

@@ -18,7 +18,7 @@ from trl import ModelConfig
 from trl.chat_template_utils import parse_response
 
 from longvideo_r1.tagged import read_message, tagged_template, to_tagged
-from navigation import TOOLS, InputError, Reply, Task
+from navigation import TOOLS, InputError, Policy, Reply, Task
 from trainer.cached_generation import CachedGenerator
 from trainer.checkpoint import load_model, load_tokenizer
 
@@ -34,7 +34,7 @@ class _Request:
     done: asyncio.Future = field(repr=False)
 
 
-class LocalPolicy:
+class LocalPolicy(Policy):
     """Samples turns from a checkpoint folder or Hub model.
 
     Args:

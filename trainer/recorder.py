@@ -15,7 +15,6 @@ from navigation import (
     Status,
     Trajectory,
     read_outcome,
-    visits_of,
     write_atomic,
     write_jsonl,
 )
@@ -64,7 +63,7 @@ def record(
         prediction=read_outcome(messages, len(question["options"]), truncated=False)[1] if answered else None,
         correct=right and answered,
         status=status,
-        visits=visits_of(environment),
+        visits=environment.visits,
         refused=breakdown.refused,
         turns=sum(message["role"] == "assistant" for message in spoken),
         prompt_tokens=prompt_tokens,

@@ -6,7 +6,7 @@ from typing import Any
 
 from evaluation.policies import reader
 from evaluation.policies.notes import Note, WordWeights, notes_read, statements_by_level, words_of
-from navigation import GET_CAPTION, VIDEO_QA, Reply, SegmentPath, Task, assistant_message
+from navigation import GET_CAPTION, VIDEO_QA, Policy, Reply, SegmentPath, Task, assistant_message
 from navigation.grid import clock, format_path
 
 _OF_OPTIONS = 0.25
@@ -14,7 +14,7 @@ _OF_OPTIONS = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescentPolicy:
+class DescentPolicy(Policy):
     """Opens the parts of the segment that fits the question best, level by level, asks about the best leaf, answers.
 
     Fit is the share of the question's words (weighted by rarity among what was read) found in one caption. It knows

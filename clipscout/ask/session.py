@@ -26,7 +26,6 @@ from navigation import (
     Task,
     TreeStore,
     run,
-    visits_of,
 )
 from navigation.tools import parse_path
 from runtime import BudgetExceeded, Completion, Endpoint, EndpointDown, EndpointFailed, Unacceptable, Usage
@@ -35,7 +34,7 @@ Tell = Callable[[dict[str, Any]], None]
 """Takes one event. Called from the event loop and from tool threads."""
 
 
-class WatchedPolicy:
+class WatchedPolicy(Policy):
     """Tells each turn: `{"type": "turn", "turn", "reasoning", "content", "calls", "prompt_tokens", …}`.
 
     Attributes:
@@ -93,11 +92,11 @@ class WatchedEnvironment(NavigationEnvironment):
         if isinstance(query, str):
             event["query"] = query
         self._tell({"type": "opening", **event})
-        before = len(visits_of(self))
+        before = len(self.visits)
         reply = call()
-        opened = len(visits_of(self)) > before
+        opened = len(self.visits) > before
         if opened and path is not None:
-            start, end = self._current.grid.interval(path)
+            start, end = self.grid.interval(path)
             event |= {"start": start, "end": end}
             if tool == VIDEO_QA:
                 self.asked.append((path, str(query), reply))

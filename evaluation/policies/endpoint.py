@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.paid_calls import PaidCalls
-from navigation import Reply, Task
+from navigation import Policy, Reply, Task
 
 _LONGEST = 60_000
 """Characters kept of a message: what comes after is no answer anybody reads."""
 
 
-class EndpointPolicy:
+class EndpointPolicy(Policy):
     """Asks the model for each turn.
 
     A reply that holds calls and text keeps both. Arguments that are no JSON stay text: the environment refuses them,

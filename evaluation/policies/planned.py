@@ -1,7 +1,7 @@
 """Policies whose visits do not depend on what they read: uniform, random, exhaustive, closed book."""
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from itertools import groupby
@@ -10,11 +10,11 @@ from typing import Any
 from evaluation.policies.judge import Judge, LexicalJudge
 from evaluation.policies.notes import notes_read, overview
 from evaluation.policies.reader import Verdict, generator
-from navigation import GET_CAPTION, LETTERS, Reply, SegmentPath, Task, assistant_message
+from navigation import GET_CAPTION, LETTERS, Policy, Reply, SegmentPath, Task, assistant_message
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedPolicy(ABC):
+class PlannedPolicy(Policy):
     """Opens the segments of `plan`, then answers from all that was read.
 
     Args:

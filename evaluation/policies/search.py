@@ -1,6 +1,6 @@
 """Policies that look, think and look again: the search strategies of the literature."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from evaluation.policies.judge import Judge, LexicalJudge
 from evaluation.policies.notes import Note, notes_read
 from evaluation.policies.reader import Verdict
-from navigation import GET_CAPTION, Reply, SegmentPath, Task, assistant_message
+from navigation import GET_CAPTION, Policy, Reply, SegmentPath, Task, assistant_message
 from navigation.tools import parse_path
 
 
@@ -30,7 +30,7 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchPolicy(ABC):
+class SearchPolicy(Policy):
     """Opens segments step by step until `step` names none or the visits are used up; then answers.
 
     Args:

@@ -8,18 +8,22 @@ import pytest
 from evaluation.evaluate import evaluate
 from evaluation.journal import read_trajectories
 from evaluation.policies import make_policy
-from navigation import InputError, Limits, Reply, Status, answer_message
+from navigation import InputError, Limits, Policy, Reply, Status, answer_message
 
 FILES = ("trajectories.jsonl", "settings.json")
 
 
-class Watching:
+class Watching(Policy):
     """Passes on to another policy and counts; stops the whole run after `stop_after` finished answers."""
 
     def __init__(self, inner, stop_after=None):
-        self.inner, self.name, self.settings = inner, inner.name, inner.settings
+        self.inner, self.name = inner, inner.name
         self.asked: list[str] = []
         self._stop_after = stop_after
+
+    @property
+    def settings(self):
+        return self.inner.settings
 
     async def reply(self, task, messages):
         if self._stop_after is not None and len(set(self.asked)) > self._stop_after:
@@ -160,7 +164,7 @@ async def test_two_processes_do_not_write_one_folder(trees, factory, questions, 
 
 
 async def test_a_policy_that_breaks_is_a_failed_episode_and_no_letter(trees, factory, questions, mix, tmp_path):
-    class Broken:
+    class Broken(Policy):
         name = "broken"
 
         async def reply(self, task, messages):

@@ -1,3 +1,5 @@
+import inspect
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +11,6 @@ from navigation import (
     InputError,
     NavigationEnvironment,
     Visit,
-    refusals_of,
-    visits_of,
 )
 from navigation.grid import format_path
 from navigation.tools import parse_path
@@ -41,8 +41,8 @@ def test_reset_tells_the_shape_and_the_top_level(store):
 
 def test_a_caption_is_read(environment):
     assert environment.get_caption([2, 3]) == "2:30-3:00 [2, 3] caption of (2, 3)"
-    assert visits_of(environment) == [Visit(GET_CAPTION, (2, 3))]
-    assert refusals_of(environment) == []
+    assert environment.visits == [Visit(GET_CAPTION, (2, 3))]
+    assert environment.refusals == []
 
 
 @pytest.mark.parametrize("segment", [[2, 3], (2, 3), "[2, 3]", "(2,3)", "2, 3", " [ 2 , 3 ] ", "2,3,"])
@@ -71,15 +71,15 @@ REFUSED = [
 def test_a_bad_address_is_refused_with_what_would_be_right(environment, segment, says):
     replies = [environment.get_caption(segment), environment.video_qa(segment, "who?")]
     assert all(reply.startswith("Error: ") and says in reply and len(reply) < 200 for reply in replies)
-    assert visits_of(environment) == []
-    assert refusals_of(environment) == replies
+    assert environment.visits == []
+    assert environment.refusals == replies
 
 
 def test_a_missing_caption_is_refused(store):
     environment = NavigationEnvironment(store)
     environment.reset(video_id="holes")
     assert environment.get_caption([1, 1, 1]) == "Error: segment [1, 1, 1] has no caption yet. Open another segment."
-    assert visits_of(environment) == []
+    assert environment.visits == []
 
 
 def test_video_qa_needs_a_leaf_whose_caption_was_read(environment):
@@ -89,10 +89,10 @@ def test_video_qa_needs_a_leaf_whose_caption_was_read(environment):
     environment.get_caption([1, 1, 2])
     assert environment.video_qa([1, 1, 2], "who?") == "line 1"
     assert "query" in environment.video_qa([1, 1, 2], " ")
-    assert visits_of(environment) == [
+    assert environment.visits == [
         Visit(GET_CAPTION, (1, 1)), Visit(GET_CAPTION, (1, 1, 2)), Visit(VIDEO_QA, (1, 1, 2), "who?"),
     ]  # fmt: skip
-    assert len(refusals_of(environment)) == 3
+    assert len(environment.refusals) == 3
 
 
 @pytest.mark.parametrize("query", [None, "", "\n", 5, ["who?"], {}])
@@ -121,8 +121,8 @@ def test_no_call_raises_and_every_call_is_recorded_once(store, calls):
         assert not reply.startswith("Error: ")
         expected.append(Visit(VIDEO_QA, path, query) if asks else Visit(GET_CAPTION, path))
         read.add(path)
-    assert visits_of(environment) == expected
-    assert len(refusals_of(environment)) == refused
+    assert environment.visits == expected
+    assert len(environment.refusals) == refused
 
 
 def play(environment):
@@ -147,8 +147,8 @@ def test_a_reset_that_fails_leaves_nothing_of_the_last_episode(store):
     play(environment)
     with pytest.raises(InputError, match="nowhere"):
         environment.reset(video_id="nowhere")
-    assert visits_of(environment) == []
-    assert refusals_of(environment) == []
+    assert environment.visits == []
+    assert environment.refusals == []
 
 
 @pytest.mark.parametrize("row", [{}, {"video_id": None}, {"video_id": 5}, {"video_id": ["v"]}, {"video_id": ""}])
@@ -157,10 +157,10 @@ def test_a_row_without_a_video_is_named(store, row):
         NavigationEnvironment(store).reset(**row)
 
 
-def test_what_visits_of_returns_is_a_copy(environment):
-    visits_of(environment).append(Visit(GET_CAPTION, (1,)))
-    refusals_of(environment).append("x")
-    assert visits_of(environment) == refusals_of(environment) == []
+def test_its_record_is_a_copy(environment):
+    environment.visits.append(Visit(GET_CAPTION, (1,)))
+    environment.refusals.append("x")
+    assert environment.visits == environment.refusals == []
 
 
 class Breaks:
@@ -174,11 +174,12 @@ def test_an_answerer_that_fails_is_no_visit(store):
     environment.get_caption([1, 1, 1])
     with pytest.raises(ConnectionError):
         environment.video_qa([1, 1, 1], "who?")
-    assert visits_of(environment) == [Visit(GET_CAPTION, (1, 1, 1))]
+    assert environment.visits == [Visit(GET_CAPTION, (1, 1, 1))]
 
 
 def test_only_the_tools_are_public():
-    public = {name for name in dir(NavigationEnvironment) if not name.startswith("_")}
+    """trl lists the functions of the class: properties are none."""
+    public = {name for name, _ in inspect.getmembers(NavigationEnvironment, inspect.isfunction) if name[0] != "_"}
     assert public == {"reset", GET_CAPTION, VIDEO_QA}
 
 

@@ -12,9 +12,7 @@ from navigation import (
     answer_message,
     assistant_message,
     initial_messages,
-    refusals_of,
     run,
-    visits_of,
 )
 
 CALLS = [
@@ -48,7 +46,7 @@ async def test_an_episode_shows_the_same_whatever_the_truth(store, make_question
         question = make_question(answer=answer, clue_intervals=intervals)
         policy, environment = Recorder(calls), NavigationEnvironment(store)
         trajectory = await run(policy, environment, question, Limits(turns=8))
-        shown.append((policy.seen, trajectory.messages, trajectory.visits, refusals_of(environment)))
+        shown.append((policy.seen, trajectory.messages, trajectory.visits, environment.refusals))
         assert trajectory.correct == (answer == "A")
     assert shown[0] == shown[1]
 
@@ -63,7 +61,7 @@ def test_the_environment_keeps_the_video_alone(store, make_question, one, other,
         texts = [environment.reset(**question.to_dict(), prompt=initial_messages(question))]
         texts += [environment.get_caption([1, 2, 3]), environment.video_qa([1, 2, 3], "line")]
         state = {name: value for name, value in vars(environment).items() if name != "_answerer"}
-        states.append((initial_messages(question), texts, visits_of(environment), state, question.public))
+        states.append((initial_messages(question), texts, environment.visits, state, question.public))
     assert states[0] == states[1]
 
 

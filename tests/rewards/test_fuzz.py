@@ -18,7 +18,6 @@ from navigation import (
     TreeStore,
     assistant_message,
     read_answer,
-    visits_of,
 )
 from rewards import RewardMix, official_score
 
@@ -147,7 +146,7 @@ def check(player: Player, rng: random.Random) -> float:
 
     messages = player.play(rng)
     arguments = {"prompts": [[]], "completions": [messages], "environments": [player.environment], **COLUMNS}
-    visits = visits_of(player.environment)
+    visits = player.environment.visits
     last = messages[-1] if messages else {}
     for mix, functions in zip(player.mixes, player.functions, strict=True):
         begun = time.process_time()
@@ -184,7 +183,7 @@ def fuzz(player: Player, count: int, seed: int) -> None:
     slowest = 0.0
     for _ in range(count):
         slowest = max(slowest, check(player, rng))
-        visited += bool(visits_of(player.environment))
+        visited += bool(player.environment.visits)
     assert slowest < SECONDS
     assert visited > count / 4, "the fuzz must reach the environment"
 

@@ -105,7 +105,7 @@ def test_episodes_equal_the_synchronous_engine_s(make_loop, make_trainer, prompt
         assert ids == completion_ids[0]
         assert sequence.completion_mask == [0] * end.prompt + masks[0]
         assert messages == completions[0]
-        assert end.environment._visits == trainer.environments[0]._visits
+        assert end.environment.visits == trainer.environments[0].visits
 
 
 def test_ids_are_kept_and_only_sampled_ones_are_trained(make_loop):

@@ -17,13 +17,13 @@ def test_greedy_rollouts_equal_trl_s_token_for_token(make_trainer, prompts_of, p
     trainer.generation_config.do_sample = False
     rows = rows_of(trainer, questions=6, copies=2)
     mine = trainer._generate(prompts_of(trainer, rows))
-    calls = [list(environment._visits) for environment in trainer.environments]
+    calls = [environment.visits for environment in trainer.environments]
     theirs = plain(trainer, prompts_of(trainer, rows))
     assert mine[0] == theirs[0], "prompt ids"
     assert mine[1] == theirs[1], "completion ids"
     assert mine[2] == theirs[2], "tool masks"
     assert mine[3] == theirs[3], "messages"
-    assert calls == [list(environment._visits) for environment in trainer.environments]
+    assert calls == [environment.visits for environment in trainer.environments]
     turns = [sum(message["role"] == "assistant" for message in messages) for messages in mine[3]]
     assert max(turns) > 2, "the policy of this test has to navigate"
 

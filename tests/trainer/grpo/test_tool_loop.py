@@ -73,10 +73,10 @@ def test_episodes_equal_trl_s(trainer, prompts_of, plain):
                 lambda said, seed=seed: random.Random(hash((said, seed))).choices(range(11), [4] * 7 + [1] * 4)[0],
             )
             mine = trainer._generate(prompts_of(trainer, rows))
-            visits = [list(environment._visits) for environment in trainer.environments]
+            visits = [environment.visits for environment in trainer.environments]
             theirs = plain(trainer, prompts_of(trainer, rows))
             assert mine[:5] == theirs[:5]
-            assert visits == [list(environment._visits) for environment in trainer.environments]
+            assert visits == [environment.visits for environment in trainer.environments]
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
