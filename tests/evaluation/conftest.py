@@ -107,7 +107,7 @@ class CountingMix:
         grounding = len(visits) / 100 if question.clue_intervals else None
         parts = {"answer": right, "grounding": grounding, "visit_cost": float(len(visits)), "format": 0.0}
         reward = {**parts, "total": self.weight * right}
-        return SimpleNamespace(to_dict=lambda: reward, episode=SimpleNamespace(cost=2.0 * len(visits)))
+        return SimpleNamespace(to_dict=lambda: reward, tally=SimpleNamespace(cost=2.0 * len(visits)))
 
 
 @pytest.fixture
