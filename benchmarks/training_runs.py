@@ -35,7 +35,7 @@ def evaluate(checkpoint: Path, traces: Path, folder: Path, **options: object) ->
     Args:
         options: Flags of `clipscout eval`, their words joined by `_`.
     """
-    options |= {"checkpoint": checkpoint, "traces": traces, "held_out_share": HELD_OUT, "out": folder}
+    options |= {"model": checkpoint, "data": traces, "held_out_share": HELD_OUT, "out": folder}
     flags = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     _once(folder, ["clipscout.main", "eval", "--policy", "local", *flags])
     (summary,) = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["policies"].values()

@@ -20,7 +20,7 @@ from evaluation.style import INK, SERIES
 from navigation import write_atomic
 
 CONFIG = Path("configs/grpo/tiny_weak_cpu.yaml")
-EVALUATION = {"limit": 400, "max_completion_tokens": 384}
+EVALUATION = {"limit": 400, "episode_tokens": 384}
 SMOOTH = 5
 """Steps whose mean a curve shows."""
 

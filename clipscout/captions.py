@@ -1,105 +1,132 @@
 """`clipscout captions`: caption trees of a folder of videos."""
+# ruff: noqa: RUF009 -- `option` makes a dataclasses.field
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from clipscout.tree import plain
-from navigation import InputError
+from clipscout.options import (
+    ENDPOINT,
+    ExecutorOptions,
+    RequestOptions,
+    StageOptions,
+    option,
+    stage_command,
+    tell_report,
+)
+
+if TYPE_CHECKING:
+    from data_gen.captions import CaptionJob
+
+CAPTIONS, FRAMES = "Captions", "Frames and trees"
 
 
-def _numbers(text: str, name: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError("captions", name, text, "give whole numbers with commas between, leaves first") from None
+@dataclass(kw_only=True)
+class CaptionOptions(RequestOptions, ExecutorOptions, StageOptions):
+    """Options of `clipscout captions`."""
+
+    videos: Path = option("Folder of videos (subfolders count), or one video.")
+    out: Path = option("Folder for the trees, one <video>.json each.")
+    captioner: str = option("endpoint, subtitles or annotations.", "endpoint", CAPTIONS)
+    strategy: str = option("frames: all levels from frames; bottom_up: only the leaves.", "frames", CAPTIONS)
+    words: tuple[int, ...] = option("Word limits by level, leaves first.", (80, 120, 160), CAPTIONS)
+    subtitles: bool = option("Put each segment's subtitles into its prompt.", True, CAPTIONS)
+    annotations: Path | None = option("JSONL of {video_id, start, end, text}.", None, CAPTIONS)
+    prompts: Path | None = option("Folder with your own prompt files.", None, CAPTIONS)
+    max_tokens: int = option("Completion tokens of one caption.", 1024, CAPTIONS)
+    temperature: float = option("Of the model.", 0.0, CAPTIONS)
+    frames: tuple[int, ...] = option("Frames of a segment by level, leaves first.", (32, 64, 128), FRAMES)
+    sides: tuple[int, ...] = option("Longest side of a frame in px by level, leaves first.", (512, 362, 256), FRAMES)
+    quality: int = option("JPEG quality.", 75, FRAMES)
+    minimum_width: int = option("Least width of a tree (MLVU: 3).", 4, FRAMES)
+    depth: int | str = option("Levels, or auto for leaves of at most 16 s.", 3, FRAMES)
+    accept_damaged: bool = option("Caption what can be decoded of damaged videos.", False, FRAMES)
+    decoding: int = option("Videos decoded at once by a process.", 2, FRAMES)
+    frame_mb: int = option("Bound on JPEGs that wait for captions, in MB a process.", 96, FRAMES)
+    url: str = option("OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY.", "", ENDPOINT)
+    model: str = option("Model that the endpoint serves.", "", ENDPOINT)
+
+    @property
+    def folder(self) -> Path:
+        return self.out
+
+    def job(self) -> "CaptionJob":
+        """What the stage is told.
+
+        Raises:
+            InputError: a setting that cannot be.
+        """
+        from data_gen.captions import CaptionJob, CaptionSettings
+        from data_gen.captions.run import Pace
+        from data_gen.captions.settings import PROMPTS
+        from data_gen.frames import FrameRecipe
+        from runtime.budget import PRICES
+
+        settings = CaptionSettings(
+            captioner=self.captioner,
+            model=self.model,
+            strategy=self.strategy,
+            recipe=FrameRecipe(self.frames, self.sides, self.quality),
+            words=self.words,
+            use_subtitles=self.subtitles,
+            minimum_width=self.minimum_width,
+            depth=self.depth,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            prompts=self.prompts or PROMPTS,
+            accept_damaged=self.accept_damaged,
+        )
+        return CaptionJob(
+            self.videos,
+            self.out,
+            settings,
+            endpoint=self.endpoint(self.url, self.model) if self.captioner == "endpoint" else None,
+            pace=Pace(self.in_flight, self.decoding, self.frame_mb * 1_000_000),
+            prices=self.prices or PRICES,
+            max_usd=self.max_usd,
+            annotations=self.annotations,
+        )
 
 
-def captions(
-    videos: Annotated[Path, typer.Argument(help="Folder of videos (subfolders count), or one video.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the trees, one <video>.json each.")],
-    url: Annotated[str, typer.Option(help="OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY.")] = "",
-    model: Annotated[str, typer.Option(help="Model that the endpoint serves.")] = "",
-    captioner: Annotated[str, typer.Option(help="endpoint, subtitles or annotations.")] = "endpoint",
-    strategy: Annotated[
-        str, typer.Option(help="frames: all levels from frames; bottom_up: only the leaves.")
-    ] = "frames",
-    frames: Annotated[str, typer.Option(help="Frames of a segment by level, leaves first.")] = "32,64,128",
-    sides: Annotated[str, typer.Option(help="Longest side of a frame in px by level, leaves first.")] = "512,362,256",
-    quality: Annotated[int, typer.Option(help="JPEG quality.")] = 75,
-    words: Annotated[str, typer.Option(help="Word limits by level, leaves first.")] = "80,120,160",
-    subtitles: Annotated[bool, typer.Option(help="Put each segment's subtitles into its prompt.")] = True,
-    annotations: Annotated[Path | None, typer.Option(help="JSONL of {video_id, start, end, text}.")] = None,
-    minimum_width: Annotated[int, typer.Option(help="Least width of a tree (MLVU: 3).")] = 4,
-    depth: Annotated[str, typer.Option(help="Levels, or auto for leaves of at most 16 s.")] = "3",
-    accept_damaged: Annotated[bool, typer.Option(help="Caption what can be decoded of damaged videos.")] = False,
-    prompts: Annotated[Path | None, typer.Option(help="Folder with your own prompt files.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Completion tokens a caption.")] = 1024,
-    temperature: Annotated[float, typer.Option()] = 0.0,
-    in_flight: Annotated[int, typer.Option(help="Ceiling on requests at once.")] = 64,
-    attempts: Annotated[int, typer.Option(help="Requests for one caption before it counts as failed.")] = 8,
-    timeout: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = 600.0,
-    decoding: Annotated[int, typer.Option(help="Videos decoded at once by a process.")] = 2,
-    frame_mb: Annotated[int, typer.Option(help="Bound on JPEGs that wait for captions, in MB a process.")] = 96,
-    prices: Annotated[Path | None, typer.Option(help="Price table (YAML).")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Stop before more than this is spent on OUT.")] = None,
-    executor: Annotated[str, typer.Option(help="local, slurm or ray.")] = "local",
-    tasks: Annotated[int, typer.Option(help="Shares of the videos; on this machine, processes.")] = 1,
-    rank: Annotated[int | None, typer.Option(help="Do this share only, from 0, for a scheduler's arrays.")] = None,
-    partition: Annotated[str, typer.Option(help="Slurm partition.")] = "",
-    time_limit: Annotated[str, typer.Option(help="Slurm time limit.")] = "24:00:00",
-    venv: Annotated[Path | None, typer.Option(help="The environment's activate file, for Slurm.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only say what is there and what is missing.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
-) -> None:
+def check_captions(options: CaptionOptions) -> list[str]:
+    """Reads the settings, the prompts, and which videos there are."""
+    from data_gen.captions import find_videos
+    from data_gen.captions.stage import lines_by_video
+
+    job = options.job()
+    settings = job.settings.to_dict()
+    videos, refused = find_videos(job.videos)
+    lines_by_video(job)
+    if job.endpoint is not None:
+        options.check_price(options.url, options.model)
+    by = settings.get("model", job.settings.captioner)
+    return [f"{len(videos)} videos, {len(refused)} files refused; captions by {by} into {options.out}"]
+
+
+def run_captions(options: CaptionOptions) -> int:
     """Caption every video of a folder, each decoded once. Run the same command again to go on after a stop.
 
     Exit code 0 if every video has its tree, 1 if anything is missing, 2 if the command itself is wrong.
     """
-    from data_gen import captions as stage
-    from data_gen.captions.run import Pace
-    from data_gen.captions.settings import PROMPTS
-    from data_gen.captions.stage import caption_share
-    from data_gen.captions.stage import check as check_out
-    from data_gen.frames import FrameRecipe
-    from runtime import EndpointSettings
-    from runtime.budget import PRICES
+    from data_gen.captions.stage import caption_share, caption_videos
+    from data_gen.captions.stage import check as look
 
-    options: dict = {}
-    if executor == "slurm":
-        options = {"partition": partition, "time": time_limit, "job_name": "captions", "cpus_per_task": decoding}
-        options |= {"venv_path": str(venv)} if venv else {}
-    try:
-        levels = "auto" if depth == "auto" else _numbers(depth, "depth")[0]
-        settings = stage.CaptionSettings(
-            captioner, model, strategy, FrameRecipe(_numbers(frames, "frames"), _numbers(sides, "sides"), quality),
-            _numbers(words, "words"), subtitles, minimum_width, levels,
-            max_tokens, temperature, prompts or PROMPTS, accept_damaged,
-        )  # fmt: skip
-        endpoint = EndpointSettings(url, model, in_flight, attempts, timeout) if captioner == "endpoint" else None
-        pace = Pace(in_flight, decoding, frame_mb * 1_000_000)
-        job = stage.CaptionJob(videos, out, settings, endpoint, pace, prices or PRICES, max_usd, annotations)
-        if check:
-            report = check_out(job)
-        elif rank is not None:
-            executor = "local"
-            report = caption_share(job, rank, tasks, quiet)
-        else:
-            report = stage.caption_videos(job, executor, tasks, quiet, **options)
-    except (InputError, OSError) as error:
-        typer.echo(f"error: {plain(str(error))}", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("stopped: run the same command again to go on", err=True)
-        raise typer.Exit(130) from None
-    if executor == "slurm" and not check:
+    job = options.job()
+    if options.check:
+        return tell_report(look(job))
+    if options.rank is not None:
+        return tell_report(caption_share(job, options.rank, options.tasks, options.quiet))
+    more = options.executor_options("captions", cpus_per_task=options.decoding)
+    report = caption_videos(job, options.executor, options.tasks, options.quiet, **more)
+    if options.executor == "slurm":
         typer.echo("submitted; the same command with --check says what is there")
-        return
-    for line in report.lines():
-        typer.echo(plain(line))
-    raise typer.Exit(0 if report.complete else 1)
+        return 0
+    return tell_report(report)
 
+
+captions = stage_command(CaptionOptions, check_captions, run_captions)
 
 if __name__ == "__main__":
     typer.run(captions)

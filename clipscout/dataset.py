@@ -1,57 +1,93 @@
 """`clipscout dataset` and `clipscout difficulty`: sets for training, and how often a policy solves each question."""
+# ruff: noqa: RUF009 -- `option` makes a dataclasses.field
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from navigation import InputError, Limits
+from clipscout.options import StageOptions, option, stage_command, tell_limit
+from navigation import InputError
+
+if TYPE_CHECKING:
+    from data_gen.sets import Blocklist, SetSettings
+
+KEPT, BENCHMARKS, RL = "Trajectories that are kept", "Decontamination", "RL questions"
 
 
-def dataset(
-    folder: Annotated[Path, typer.Argument(help="Holds questions.jsonl, trees/ and trajectories.jsonl.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the sets.")],
-    held_out: Annotated[float, typer.Option(help="Share of videos in the test split.")] = 0.1,
-    keep: Annotated[str, typer.Option(help="Right trajectories of a question: first, shortest or all.")] = "all",
-    most_hints: Annotated[int | None, typer.Option(help="Drop trajectories that needed more hints.")] = None,
-    decontaminate: Annotated[
-        list[Path] | None, typer.Option(help="JSONL of benchmark questions, or text of video ids; repeatable.")
-    ] = None,
-    overlap: Annotated[float, typer.Option(help="Share of 8-word runs that makes a question a benchmark's.")] = 0.6,
-    near_duplicates: Annotated[float, typer.Option(help="Jaccard index from which navigates count as one.")] = 0.9,
-    pass_rates: Annotated[Path | None, typer.Option(help="What `clipscout difficulty` wrote.")] = None,
-    lowest_rate: Annotated[float, typer.Option(help="RL questions are solved more often than this,")] = 0.0,
-    highest_rate: Annotated[float, typer.Option(help="and less often than this.")] = 1.0,
-    name: Annotated[str, typer.Option(help="Name of the data set.")] = "ClipScout traces",
-    license: Annotated[str, typer.Option(help="License of the data set.")] = "other",
-    report: Annotated[Path | None, typer.Option(help="Also write the trajectories' report there (HTML).")] = None,
-) -> None:
-    """Filter the trajectories of FOLDER and write SFT and RL sets, split by video, that `load_dataset` and `trl sft`
-    take.
+@dataclass(kw_only=True)
+class DatasetOptions(StageOptions):
+    """Options of `clipscout dataset`."""
+
+    data: Path = option("Folder with questions.jsonl, trees/ and trajectories.jsonl.")
+    out: Path = option("Folder for the sets.")
+    held_out_share: float = option("Share of videos in the test split.", 0.1)
+    name: str = option("Name of the data set.", "ClipScout traces")
+    license: str = option("License of the data set.", "other")
+    report: Path | None = option("Also write the trajectories' report there (HTML).", None)
+    keep: str = option("Right trajectories of a question: first, shortest or all.", "all", KEPT)
+    most_hints: int | None = option("Drop trajectories that needed more hints.", None, KEPT)
+    near_duplicates: float = option("Jaccard index from which trajectories count as one.", 0.9, KEPT)
+    decontaminate: tuple[Path, ...] = option(
+        "JSONL of benchmark questions, or text of video ids; repeatable.", (), BENCHMARKS
+    )
+    overlap: float = option("Share of 8-word runs that makes a question a benchmark's.", 0.6, BENCHMARKS)
+    pass_rates: Path | None = option("What `clipscout difficulty` wrote.", None, RL)
+    lowest_rate: float = option("RL questions are solved more often than this,", 0.0, RL)
+    highest_rate: float = option("and less often than this.", 1.0, RL)
+
+    @property
+    def folder(self) -> Path:
+        return self.out
+
+    def read(self) -> tuple["SetSettings", "Blocklist", dict[str, float] | None]:
+        """Settings, what is decontaminated against, and pass rates.
+
+        Raises:
+            InputError: a setting that cannot be, or a file that cannot be read.
+        """
+        from data_gen.filters import FilterSettings
+        from data_gen.sets import Blocklist, SetSettings
+
+        filters = FilterSettings(self.keep, most_hints=self.most_hints, near_duplicates=self.near_duplicates)
+        settings = SetSettings(
+            self.held_out_share, filters, self.overlap, self.lowest_rate, self.highest_rate, self.name, self.license
+        )
+        rates = None if self.pass_rates is None else _rates(self.pass_rates)
+        return settings, Blocklist.load(self.decontaminate, self.overlap), rates
+
+
+def check_dataset(options: DatasetOptions) -> list[str]:
+    """Reads the settings and the lists, and looks for the files of the folder."""
+    options.read()
+    for name in ("questions.jsonl", "trees", "trajectories.jsonl"):
+        if not (options.data / name).exists():
+            raise InputError(options.data, "data", f"no {name}", "give the folder of `make traces` or of the teacher")
+    return [f"sets of {options.data} into {options.out}"]
+
+
+def run_dataset(options: DatasetOptions) -> int:
+    """Filter a folder's trajectories and write SFT and RL sets, split by video, that `load_dataset` and `trl sft` take.
 
     Exit code 0 if the sets are written, 2 if the input is wrong or nothing is left.
     """
-    from data_gen.filters import FilterSettings
-    from data_gen.sets import Blocklist, SetSettings, export_sets
+    from data_gen.sets import export_sets
     from data_gen.teacher.report import write_report
 
-    try:
-        filters = FilterSettings(keep, most_hints=most_hints, near_duplicates=near_duplicates)
-        settings = SetSettings(held_out, filters, overlap, lowest_rate, highest_rate, name, license)
-        rates = None if pass_rates is None else _rates(pass_rates)
-        made = export_sets(folder, out, settings, Blocklist.load(decontaminate or (), overlap), rates)
-        if report is not None:
-            write_report(folder, report, settings.filters)
-    except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
+    settings, blocklist, rates = options.read()
+    made = export_sets(options.data, options.out, settings, blocklist, rates)
+    if options.report is not None:
+        write_report(options.data, options.report, settings.filters)
     kept = made.filter
     typer.echo(f"{kept.kept} of {kept.trajectories} trajectories kept; sft {dict(made.sft)}, rl {dict(made.rl)}")
     for reason, count in kept.to_dict()["dropped"].items():
         typer.echo(f"  {reason} {count}")
     if made.blocked:
         typer.echo(f"decontamination: {dict(made.blocked)}")
+    return 0
 
 
 def _rates(path: Path) -> dict[str, float]:
@@ -66,23 +102,36 @@ def _rates(path: Path) -> dict[str, float]:
     return rates
 
 
-if __name__ == "__main__":
-    typer.run(dataset)
+@dataclass(kw_only=True)
+class DifficultyOptions(StageOptions):
+    """Options of `clipscout difficulty`."""
+
+    data: Path = option("Folder with questions.jsonl and trees/.")
+    out: Path = option("Folder for the trajectories and pass_rates.json.")
+    policy: str = option("Who answers: local, or any policy of `clipscout eval`.", "local")
+    model: str | None = option("For --policy local: folder or Hub name.", None)
+    samples: int = option("Episodes for each question.", 8)
+    temperature: float | None = option("Of the local model; default: 1, as in GRPO.", None)
+    visits: int | None = option("Visits of random, uniform and retrieval.", None)
+    turns: int = option("Most assistant messages of an episode.", 15)
+    seed: int = option("Of the policy and of --limit.", 0)
+    limit: int | None = option("At most this many questions, chosen at random by --seed.", None)
+    in_flight: int = option("Episodes at once.", 64)
+
+    @property
+    def folder(self) -> Path:
+        return self.out
 
 
-def difficulty(
-    folder: Annotated[Path, typer.Argument(help="Holds questions.jsonl and trees/.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the trajectories and pass_rates.json.")],
-    policy: Annotated[str, typer.Option(help="Who trajectories: local, or any policy of `clipscout eval`.")] = "local",
-    checkpoint: Annotated[str | None, typer.Option(help="For --policy local: folder or Hub name.")] = None,
-    samples: Annotated[int, typer.Option(help="Trajectories for each question.")] = 8,
-    temperature: Annotated[float | None, typer.Option(help="Of the local model; default: 1, as in GRPO.")] = None,
-    visits: Annotated[int | None, typer.Option(help="Visits of random, uniform and retrieval.")] = None,
-    turns: Annotated[int, typer.Option(help="Most assistant messages a trajectory.")] = 15,
-    seed: int = 0,
-    limit: Annotated[int | None, typer.Option(help="At most this many questions.")] = None,
-    concurrency: Annotated[int, typer.Option(help="Trajectories at once.")] = 64,
-) -> None:
+def check_difficulty(options: DifficultyOptions) -> list[str]:
+    """Looks for the files and the policy."""
+    from clipscout.evaluate import check_corpus, check_policy
+
+    check_policy(options.policy, options.model)
+    return [f"{check_corpus(options.data, options.data / 'trees')} questions, {options.samples} episodes each"]
+
+
+def run_difficulty(options: DifficultyOptions) -> int:
     """Roll a policy several times on each question and write the share it solves, for `clipscout dataset --pass-rates`.
 
     Run the same command again to go on after a stop. Exit code 0 if every question has its rate, 1 if trajectories
@@ -90,41 +139,48 @@ def difficulty(
     """
     from data_gen.filters import pass_rates
     from evaluation.run import evaluate_corpus
-    from navigation import write_json
-    from runtime.jsonl import read_trajectories
+    from navigation import Limits, Trajectory, write_json
 
-    given = {"checkpoint": checkpoint, "temperature": temperature, "visits": visits}
-    options = {name: value for name, value in given.items() if value is not None}
-    try:
-        evaluate_corpus(
-            folder / "questions.jsonl", folder / "trees", policy, out, seed=seed, samples=samples,
-            concurrency=concurrency, limits=Limits(turns=turns), limit=limit, **options,
-        )  # fmt: skip
-        trajectories = failed = 0
-        asked: set[str] = set()
+    given: dict[str, Any] = {"temperature": options.temperature, "visits": options.visits}
+    if options.model is not None:
+        given["checkpoint"] = options.model
+    tell_limit(options.limit, options.seed)
+    evaluate_corpus(
+        options.data / "questions.jsonl",
+        options.data / "trees",
+        options.policy,
+        options.out,
+        seed=options.seed,
+        samples=options.samples,
+        concurrency=options.in_flight,
+        limits=Limits(turns=options.turns),
+        limit=options.limit,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    trajectories = failed = 0
+    asked: set[str] = set()
 
-        def counted():
-            nonlocal trajectories, failed
-            for trajectory in read_trajectories(out / "trajectories.jsonl"):
-                trajectories += 1
-                failed += trajectory.status == "failed"
-                asked.add(trajectory.question_id)
-                yield trajectory
+    def counted() -> Iterator[Trajectory]:
+        from runtime.jsonl import read_trajectories
 
-        rates = pass_rates(counted())
-    except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    write_json(out / "pass_rates.json", rates)
+        nonlocal trajectories, failed
+        for trajectory in read_trajectories(options.out / "trajectories.jsonl"):
+            trajectories += 1
+            failed += trajectory.status == "failed"
+            asked.add(trajectory.question_id)
+            yield trajectory
+
+    rates = pass_rates(counted())
+    write_json(options.out / "pass_rates.json", rates)
     sometimes = sum(0 < rate < 1 for rate in rates.values())
     always, never = (sum(rate == bound for rate in rates.values()) for bound in (1, 0))
     typer.echo(
         f"{len(asked)} questions, {trajectories} trajectories, {failed} failed: {sometimes} solved sometimes, "
         f"{always} always, {never} never, {len(asked) - len(rates)} without a rate"
     )
-    typer.echo(str(out / "pass_rates.json"))
-    raise typer.Exit(1 if failed else 0)
+    typer.echo(str(options.out / "pass_rates.json"))
+    return 1 if failed else 0
 
 
-if __name__ == "__main__":
-    typer.run(difficulty)
+dataset = stage_command(DatasetOptions, check_dataset, run_dataset)
+difficulty = stage_command(DifficultyOptions, check_difficulty, run_difficulty)

@@ -11,7 +11,8 @@ import yaml
 
 from clipscout.demo_stages import CONSOLE, Stages, stage_seconds
 from clipscout.evaluate import policy_table
-from navigation import InputError, Question, Trajectory, TreeStore, read_questions, write_json
+from clipscout.training import training_command
+from navigation import InputError, Question, Trajectory, TreeStore, read_questions, write_json, write_jsonl
 from navigation.question import held_out
 
 CONFIGS = Path("configs")
@@ -22,9 +23,9 @@ PLAYERS: dict[str, dict[str, Any]] = {
     "retrieval": {"policy": "retrieval", "visits": 4},
     "uniform": {"policy": "uniform", "visits": 4},
     "random": {"policy": "random", "visits": 4},
-    "base": {"policy": "local", "checkpoint": "base", "max-completion-tokens": 512},
-    "sft": {"policy": "local", "checkpoint": "sft", "max-completion-tokens": 512},
-    "grpo": {"policy": "local", "checkpoint": "grpo", "max-completion-tokens": 512},
+    "base": {"policy": "local", "model": "base", "episode-tokens": 512},
+    "sft": {"policy": "local", "model": "sft", "episode-tokens": 512},
+    "grpo": {"policy": "local", "model": "grpo", "episode-tokens": 512},
 }
 
 
@@ -43,32 +44,26 @@ def run_demo(out: Path, seed: int) -> None:
     hashes = {name: hashlib.sha256((CONFIGS / name).read_bytes()).hexdigest()[:12] for name in READ}
     _same_settings(out, {"seed": seed, "configs": hashes})
     begun = time.monotonic()
-    traces, share = out / "traces", str(_demo("held_out_share"))
+    traces, asked, share = out / "traces", out / "held_out", str(_demo("held_out_share"))
     clipscout = [sys.executable, "-m", "clipscout.main"]
     limit = ["--limit", str(_demo("corpus_questions"))] if _demo("corpus_questions") else []
-    trajectories = [
-        "--corpus",
-        "small_world",
-        "--out",
-        str(traces),
-        "--seed",
-        str(seed),
-        "--wander",
-        str(_demo("wander")),
-    ]
-    base = ["--config", str(CONFIGS / "model/tiny.yaml"), "--data", str(traces), "--output_dir", str(out / "base")]
+    trajectories = ["--corpus", "small_world", "--out", str(traces), "--seed", str(seed)]
+    trajectories += ["--wander", str(_demo("wander")), *limit]
+    base = ["--config", str(CONFIGS / "model/tiny.yaml"), "--data", str(traces), "--out", str(out / "base")]
 
     def played(name: str) -> tuple[str, list[str]]:
-        options = [f"--{key}={out / value if key == 'checkpoint' else value}" for key, value in PLAYERS[name].items()]
+        options = [f"--{key}={out / value if key == 'model' else value}" for key, value in PLAYERS[name].items()]
         return f"evaluate {name}", [
-            *clipscout, "eval", "--traces", str(traces), "--held-out-share", share, "--seed", str(seed),
-            "--limit", str(_demo("questions")), "--out", str(out / "eval" / name), *options,
+            *clipscout, "eval", "--data", str(asked), "--trees", str(traces / "trees"), "--seed", str(seed),
+            "--out", str(out / "eval" / name), *options,
         ]  # fmt: skip
 
     count = 5 + len(PLAYERS)
     with Stages(out, count) as stages:
-        stages.run("trajectories", [*clipscout, "traces", *trajectories, *limit])
-        stages.run("base", [sys.executable, "-m", "trainer.tiny_base", *base, "--seed", str(seed)])
+        stages.run("trajectories", [*clipscout, "traces", *trajectories])
+        # Every player answers these.
+        write_jsonl(asked / "questions.jsonl", (question.to_dict() for question in _held_out_questions(out)))
+        stages.run("base", [*clipscout, "tiny-base", *base, "--seed", str(seed)])
         # Training is on one core; whoever can play already does so on the other.
         for name in PLAYERS:
             if name not in ("sft", "grpo"):
@@ -155,12 +150,9 @@ def _demo(key: str) -> Any:
 
 
 def _training(stage: str, traces: Path, start: Path, output: Path, seed: int, share: str) -> list[str]:
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml"]
-    return [
-        *launch, "-m", f"trainer.{stage}", "--config", str(CONFIGS / stage / "tiny_cpu.yaml"), "--data", str(traces),
-        "--model_name_or_path", str(start), "--output_dir", str(output), "--seed", str(seed),
-        "--held_out_share", share,
-    ]  # fmt: skip
+    config = CONFIGS / stage / "tiny_cpu.yaml"
+    more = ["--held_out_share", share]
+    return training_command(stage, config, more=more, data=traces, model=start, out=output, seed=seed)
 
 
 def _summary(out: Path, seed: int) -> dict[str, Any]:

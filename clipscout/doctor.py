@@ -28,7 +28,7 @@ CODES = {"ok": 0, "note": 0, "fix": 1, "broken": 2}
 
 
 def doctor(
-    endpoint: Annotated[list[str] | None, typer.Option(help="Address to reach, as in --url; repeatable.")] = None,
+    url: Annotated[list[str] | None, typer.Option(help="Endpoint to reach; repeatable.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Model that an endpoint must serve; repeatable.")] = None,
     checkpoint: Annotated[list[Path] | None, typer.Option(help="Checkpoint to look at; repeatable.")] = None,
     config: Annotated[list[Path] | None, typer.Option(help="Training config: room for its checkpoints.")] = None,
@@ -43,8 +43,8 @@ def doctor(
     from clipscout.doctor_checks import sft_memory
 
     found = [*machine(), *sft_memory()]
-    for url in endpoint or ():
-        found += doctor_checks.endpoint(url, model or ())
+    for address in url or ():
+        found += doctor_checks.endpoint(address, model or ())
     for path in checkpoint or ():
         found += doctor_checks.checkpoint(path)
     for path in config or ():

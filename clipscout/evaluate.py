@@ -1,6 +1,8 @@
 """`clipscout eval` and `clipscout compare`: a policy on questions, and results side by side."""
+# ruff: noqa: RUF009 -- `option` makes a dataclasses.field
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,77 +12,170 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from navigation import InputError
+from clipscout.options import ENDPOINT, RequestOptions, StageOptions, option, stage_command, tell_limit
+from navigation import InputError, read_questions
 
 if TYPE_CHECKING:
     from evaluation.comparison import Comparison
 
 
-def evaluate(
-    policy: Annotated[str, typer.Option(help="random, uniform, retrieval, best_first, expert, local, endpoint, …")],
-    out: Annotated[Path, typer.Option(help="Folder of results.")],
-    corpus: Annotated[str | None, typer.Option(help="Corpus to load from --data.")] = None,
-    benchmark: Annotated[str | None, typer.Option(help="The same: lvbench, videomme, mlvu, cgbench, …")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the corpus as downloaded.")] = None,
-    trees: Annotated[Path | None, typer.Option(help="Caption trees, for corpora that have none of their own.")] = None,
-    traces: Annotated[Path | None, typer.Option(help="A traces folder instead of a corpus.")] = None,
-    held_out_share: Annotated[float, typer.Option(help="Only the held-out videos of this share; 0 takes all.")] = 0.0,
-    checkpoint: Annotated[str | None, typer.Option(help="For --policy local: folder or Hub name.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Of the local model: native, or tagged as LongVideo-R1.")] = None,
-    system_prompt: Annotated[str | None, typer.Option(help="File with a tagged model's system prompt.")] = None,
-    max_completion_tokens: Annotated[int | None, typer.Option(help="Of the local model: an episode's, in all.")] = None,
-    visits: Annotated[int | None, typer.Option(help="Most visits of the policies that have a ceiling.")] = None,
-    embedder: Annotated[str | None, typer.Option(help="For retrieval: a sentence-transformers model.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of the local model or the endpoint.")] = None,
-    url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint: the policy, or a rule's judge.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model that the endpoint serves.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Completion tokens of one reply of the endpoint.")] = 2048,
-    in_flight: Annotated[int, typer.Option(help="Ceiling on requests at once.")] = 64,
-    attempts: Annotated[int, typer.Option(help="Requests for one reply before it counts as failed.")] = 8,
-    timeout: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = 600.0,
-    max_usd: Annotated[float | None, typer.Option(help="Stop before more than this is spent on OUT.")] = None,
-    prices: Annotated[Path | None, typer.Option(help="Price table (YAML).")] = None,
-    cost_model: Annotated[Path | None, typer.Option(help="For computed costs (YAML): seconds, prices.")] = None,
-    samples: Annotated[int, typer.Option(help="Attempts at each question, for pass@k.")] = 1,
-    turns: Annotated[int, typer.Option(help="Most assistant messages an episode.")] = 15,
-    name: Annotated[str, typer.Option(help="What tables call this result; default: the policy.")] = "",
-    seed: int = 0,
-    limit: Annotated[int | None, typer.Option(help="At most this many questions.")] = None,
-    concurrency: int = 64,
-) -> None:
+MODEL, EPISODES = "Model", "Episodes"
+
+
+@dataclass(kw_only=True)
+class EvalOptions(RequestOptions, StageOptions):
+    """Options of `clipscout eval`."""
+
+    policy: str = option("random, uniform, retrieval, best_first, expert, local, endpoint, …")
+    out: Path = option("Folder of results.")
+    corpus: str | None = option("nextgqa, goalstep, lvbench, videomme, mlvu, cgbench, small_world, …", None)
+    data: Path | None = option("Its folder as downloaded; without --corpus, one with questions.jsonl and trees/.", None)
+    trees: Path | None = option("Caption trees, for corpora that have none of their own.", None)
+    held_out_share: float = option("Only the held-out videos of this share; 0 takes all.", 0.0)
+    limit: int | None = option("At most this many questions, chosen at random by --seed.", None)
+    seed: int = option("Of the policy, the intervals' draws and --limit.", 0)
+    name: str = option("What tables call this result; default: the policy.", "")
+    cost_model: Path | None = option("For computed costs (YAML): seconds, prices.", None)
+    model: str | None = option(
+        "Of --policy local: folder or Hub name; with --url, the model's name there.", None, MODEL
+    )
+    protocol: str | None = option("Of the local model: native, or tagged as LongVideo-R1.", None, MODEL)
+    system_prompt: str | None = option("File with a tagged model's system prompt.", None, MODEL)
+    temperature: float | None = option("Of the local model or the endpoint.", None, MODEL)
+    embedder: str | None = option("For retrieval: a sentence-transformers model.", None, MODEL)
+    samples: int = option("Attempts at each question, for pass@k.", 1, EPISODES)
+    turns: int = option("Most assistant messages an episode.", 15, EPISODES)
+    episode_tokens: int | None = option("Completion tokens of one episode of the local model.", None, EPISODES)
+    visits: int | None = option("Most visits of the policies that have a ceiling.", None, EPISODES)
+    url: str | None = option("OpenAI-compatible endpoint: the policy, or a rule's judge.", None, ENDPOINT)
+    max_tokens: int = option("Completion tokens of one reply of the endpoint.", 2048, ENDPOINT)
+
+    @property
+    def folder(self) -> Path:
+        return self.out
+
+    def policy_options(self) -> dict[str, Any]:
+        """What `make_policy` takes besides the name."""
+        given = {
+            "checkpoint": None if self.url is not None else self.model,
+            "visits": self.visits,
+            "embedder": self.embedder,
+            "protocol": self.protocol,
+            "system_prompt": self.system_prompt,
+            "max_completion_tokens": self.episode_tokens,
+            "temperature": None if self.url is not None else self.temperature,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def check_policy(policy: str, model: str | None, url: str | None = None) -> None:
+    """Raises for a policy that is not there, or that lacks the model it needs.
+
+    Raises:
+        InputError: see above.
+    """
+    from evaluation.policies import POLICY_NAMES
+
+    if policy not in POLICY_NAMES:
+        raise InputError("command line", "--policy", policy, f"give one of {', '.join(POLICY_NAMES)}")
+    if policy == "local":
+        if url is not None:
+            raise InputError("command line", "--url", url, "leave it out, or use --policy endpoint: local needs none")
+        if model is None:
+            raise InputError("command line", "--model", None, "give the folder or Hub name of the local model")
+    elif url is None and (policy == "endpoint" or model is not None):
+        raise InputError("command line", "--url", None, "give --url and --model together")
+    elif url is not None and model is None:
+        raise InputError("command line", "--model", None, "give --url and --model together")
+
+
+def check_corpus(folder: Path, trees: Path) -> int:
+    """How many questions a corpus folder has.
+
+    Raises:
+        InputError: no questions, or no caption trees.
+    """
+    path = folder / "questions.jsonl"
+    if not path.is_file():
+        raise InputError(folder, "data", "no questions.jsonl", "give a folder of `make questions` or `make traces`")
+    if not trees.is_dir():
+        raise InputError(trees, "trees", "no such folder", "give the folder of the caption trees")
+    return sum(1 for _ in read_questions(path))
+
+
+def check_eval(options: EvalOptions) -> list[str]:
+    """Reads the settings, the price table and the questions."""
+    from evaluation.cost_model import CostModel
+
+    _check_source(options)
+    if options.cost_model is not None:
+        CostModel.load(options.cost_model)
+    if options.url is not None and options.model is not None:
+        options.check_price(options.url, options.model)
+    if options.corpus is None:
+        assert options.data is not None
+        count = check_corpus(options.data, options.trees or options.data / "trees")
+    else:
+        from data_gen.corpora import load_corpus
+
+        count = len(load_corpus(options.corpus, options.data, options.seed).questions)
+    return [f"{options.policy} on {count} questions of {options.corpus or options.data}, results in {options.out}"]
+
+
+def _check_source(options: EvalOptions) -> None:
+    if options.corpus is None and options.data is None:
+        raise InputError("command line", "--data", None, "give --corpus NAME, or a folder of questions and trees")
+    check_policy(options.policy, options.model, options.url)
+
+
+def run_eval(options: EvalOptions) -> int:
     """One policy's accuracy, visits and cost. Run the same command again to go on after a stop."""
     from evaluation.cost_model import CostModel
     from evaluation.evaluate import EvaluationStopped
     from evaluation.run import EndpointOptions, corpus_folder, evaluate_corpus
     from navigation import Limits
-    from runtime import EndpointSettings
 
-    if corpus is not None and benchmark is not None:
-        raise InputError("command line", "--benchmark", benchmark, "give this or --corpus: they are the same")
-    corpus = corpus or benchmark
-    if (corpus is None) == (traces is None):
-        raise InputError("command line", "--benchmark/--traces", corpus or traces, "give one of the two")
-    if (url is None) != (model is None):
-        raise InputError("command line", "--url/--model", url or model, "give both or neither")
+    _check_source(options)
     endpoint = None
-    if url is not None and model is not None:
-        settings = EndpointSettings(url, model, in_flight, attempts, timeout)
-        endpoint = EndpointOptions(settings, max_tokens, temperature or 0.0, max_usd, prices)
-    folder = traces if traces is not None else corpus_folder(str(corpus), data, out / "corpus", seed)
-    options: dict[str, Any] = {"checkpoint": checkpoint, "visits": visits, "embedder": embedder}
-    options |= {"protocol": protocol, "system_prompt": system_prompt, "max_completion_tokens": max_completion_tokens}
-    options["temperature"] = None if endpoint is not None else temperature
+    if options.url is not None and options.model is not None:
+        endpoint = EndpointOptions(
+            options.endpoint(options.url, options.model),
+            options.max_tokens,
+            options.temperature or 0.0,
+            options.max_usd,
+            options.prices,
+        )
+    if options.corpus is not None:
+        folder = corpus_folder(options.corpus, options.data, options.out / "corpus", options.seed)
+    else:
+        assert options.data is not None
+        folder = options.data
+    tell_limit(options.limit, options.seed)
     try:
         summary = evaluate_corpus(
-            folder / "questions.jsonl", trees or folder / "trees", policy, out, seed=seed, samples=samples,
-            concurrency=concurrency, limits=Limits(turns=turns), limit=limit, held_out_share=held_out_share, name=name,
-            costs=None if cost_model is None else CostModel.load(cost_model), endpoint=endpoint,
-            **{option: value for option, value in options.items() if value is not None},
-        )  # fmt: skip
+            folder / "questions.jsonl",
+            options.trees or folder / "trees",
+            options.policy,
+            options.out,
+            seed=options.seed,
+            samples=options.samples,
+            concurrency=options.in_flight,
+            limits=Limits(turns=options.turns),
+            limit=options.limit,
+            held_out_share=options.held_out_share,
+            name=options.name,
+            costs=None if options.cost_model is None else CostModel.load(options.cost_model),
+            endpoint=endpoint,
+            **options.policy_options(),
+        )
     except EvaluationStopped as stopped:
         typer.echo(f"stopped: {stopped}. What is finished is kept: run the same command again to go on", err=True)
-        raise typer.Exit(1) from None
+        return 1
     policy_table(summary["policies"])
+    return 0
+
+
+evaluate = stage_command(EvalOptions, check_eval, run_eval)
 
 
 def compare_results(

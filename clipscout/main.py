@@ -1,97 +1,123 @@
-"""The `clipscout` command: what the Make targets call."""
+"""The `clipscout` command: what the Make targets call, in the order of the work."""
 
-import errno
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from clipscout.ask.command import ask
 from clipscout.captions import captions
 from clipscout.dataset import dataset, difficulty
 from clipscout.doctor import doctor
 from clipscout.evaluate import compare_results, evaluate
+from clipscout.options import FULL_DISK, tell_limit
 from clipscout.push import merge, push
 from clipscout.score import score
 from clipscout.serve.command import serve
 from clipscout.teacher import teacher
+from clipscout.training import PASSED_ON, grpo, sft
 from clipscout.tree import import_released, tree
 from clipscout.view.command import view
 from navigation import InputError
 
-app = typer.Typer(help="Answer questions about hours of video while looking at little of it.", no_args_is_help=True)
-app.command()(ask)
-app.command()(captions)
-app.command()(score)
-app.command()(teacher)
-app.command()(dataset)
-app.command()(difficulty)
-app.command()(doctor)
-app.command("import-released")(import_released)
-app.command("eval")(evaluate)
-app.command("compare")(compare_results)
-app.command()(merge)
-app.command()(push)
-app.command()(serve)
-app.command()(view)
-app.add_typer(tree, name="tree")
+RENAMED = {
+    "--concurrency": "--in-flight", "--licence": "--license", "--traces": "--data", "--checkpoint": "--model",
+    "--benchmark": "--corpus", "--rounds": "--turns", "--tokens": "--episode-tokens",
+    "--trajectory-usd": "--episode-usd", "--max-completion-tokens": "--episode-tokens", "--policy-url": "--url",
+    "--policy-model": "--model", "--endpoint": "--url", "--held-out": "--held-out-share",
+}  # fmt: skip
+"""Options by the names that they had; they hold where a command has no such option today."""
+RENAMED_IN = {"view": {"--corpus": "--data", "--limit": "--first"}}
+FOLDERS = {
+    "captions": ("--videos", "--out"), "teacher": ("--data",), "dataset": ("--data", "--out"),
+    "difficulty": ("--data", "--out"),
+}  # fmt: skip
+"""Commands whose folders were given without a name."""
+
+
+class Commands(TyperGroup):
+    """Commands in the order of the work; an old option is an error that names the new one."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for name in ORDER if name in self.commands]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and name not in ("sft", "grpo"):
+            known = {flag for each in command.params for flag in (*each.opts, *each.secondary_opts)}
+            renamed = RENAMED | RENAMED_IN.get(str(name), {})
+            for flag in (each.split("=")[0] for each in rest if each.startswith("--")):
+                if flag not in known and flag in renamed and renamed[flag] in known:
+                    raise typer.BadParameter(f"it is called {renamed[flag]} now", ctx, param_hint=flag)
+            if name in FOLDERS and rest and not rest[0].startswith("-"):
+                hint = " and ".join(FOLDERS[name])
+                raise typer.BadParameter(f"give it by its name, with {hint}", ctx, param_hint=rest[0])
+        return name, command, rest
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Answer questions about hours of video while looking at little of it.",
+    no_args_is_help=True,
+)
+Corpus = Annotated[str, typer.Option(help="goalstep, nextgqa, hirest, cgbench, mlvu, lvbench, videomme, small_world.")]
+Out = Annotated[Path, typer.Option(help="Folder to write.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus as downloaded; generated corpora need none.")]
+Seed = Annotated[int, typer.Option(help="Of everything random, --limit too.")]
+Limit = Annotated[int | None, typer.Option(help="At most this many questions, chosen at random by --seed.")]
 
 
-@app.command()
-def questions(
-    corpus: Annotated[str, typer.Option(help="goalstep, nextgqa, hirest, cgbench, mlvu, lvbench, videomme, …")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
-    data: Folder = None,
-    seed: int = 0,
-    limit: Annotated[int | None, typer.Option(help="Keep at most this many questions.")] = None,
-) -> None:
+def questions(corpus: Corpus, out: Out, data: Folder = None, seed: Seed = 0, limit: Limit = None) -> None:
     """Questions, caption trees and skipped rows of a corpus."""
     from data_gen.traces import write_questions
     from navigation import write_json
 
+    tell_limit(limit, seed)
     stats = write_questions(corpus, data, out, seed, limit)
     write_json(out / "stats.json", stats)
     _show(stats)
 
 
-@app.command()
 def traces(
-    corpus: Annotated[str, typer.Option(help="goalstep, nextgqa, hirest or small_world.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    corpus: Corpus,
+    out: Out,
     data: Folder = None,
-    seed: int = 0,
-    limit: Annotated[int | None, typer.Option(help="Keep at most this many questions.")] = None,
+    seed: Seed = 0,
+    limit: Limit = None,
     wander: Annotated[float, typer.Option(help="Chance of each further detour of the expert.")] = 0.4,
 ) -> None:
     """A corpus with the scripted expert's trajectories: ready for `make sft`."""
     from data_gen.traces import write_traces
 
+    tell_limit(limit, seed)
     _show(write_traces(corpus, data, out, seed, limit, wander))
 
 
-@app.command("tiny-base")
-def tiny_base(config: Path = Path("configs/model/tiny.yaml")) -> None:
+def tiny_base(
+    config: Annotated[Path, typer.Option(help="YAML of the model.")] = Path("configs/model/tiny.yaml"),
+    data: Annotated[Path | None, typer.Option(help="Folder of trajectories whose words it gets.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for model and tokenizer.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the weights.")] = None,
+) -> None:
     """A small base model and tokenizer, where no pretrained weights are at hand."""
     from trainer.tiny_base import main as build
 
-    build(["--config", str(config)])
+    given = {"--data": data, "--output_dir": out, "--seed": seed}
+    flags = [text for flag, value in given.items() if value is not None for text in (flag, str(value))]
+    build(["--config", str(config), *flags])
 
 
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
-    seed: int = 0,
-) -> None:
+def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"), seed: Seed = 0) -> None:
     """The whole road on the small world: trajectories, SFT, GRPO, evaluation, report. Goes on where it stopped."""
     from clipscout.demo import run_demo
 
     run_demo(out, seed)
 
 
-@app.command()
 def report(out: Annotated[Path, typer.Option(help="Folder of a demo run.")] = Path("runs/demo")) -> None:
     """Writes the report of a demo run again from its files."""
     from clipscout.demo import write_demo_report
@@ -99,8 +125,43 @@ def report(out: Annotated[Path, typer.Option(help="Folder of a demo run.")] = Pa
     print(write_demo_report(out))
 
 
-def _show(stats: dict) -> None:
+def _show(stats: dict[str, Any]) -> None:
     print(json.dumps(stats, ensure_ascii=False, indent=1))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"clipscout {version('clipscout')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    """Answer questions about hours of video while looking at little of it."""
+
+
+COMMANDS = {
+    "Data": {
+        "doctor": doctor, "questions": questions, "captions": captions, "tree": tree, "traces": traces,
+        "teacher": teacher, "dataset": dataset, "difficulty": difficulty,
+    },
+    "Training": {"tiny-base": tiny_base, "sft": sft, "grpo": grpo, "merge": merge, "push": push},
+    "Evaluation": {"eval": evaluate, "compare": compare_results, "score": score},
+    "Use": {"ask": ask, "serve": serve, "view": view},
+    "More": {"report": report, "demo": demo, "import-released": import_released},
+}  # fmt: skip
+ORDER: Sequence[str] = [name for commands in COMMANDS.values() for name in commands]
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=panel)
+        else:
+            settings = PASSED_ON if name in ("sft", "grpo") else None
+            app.command(name, rich_help_panel=panel, context_settings=settings)(command)
 
 
 def main() -> None:
@@ -111,7 +172,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+        if error.errno not in FULL_DISK:
             raise
         hint = "make room or fix the disk, then run the same command again: what was finished is kept"
         print(f"error: {error}: {hint}", file=sys.stderr)

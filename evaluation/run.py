@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_gen.corpora import load_corpus, write_corpus
+from data_gen.corpora.corpus import keep
 from evaluation.bootstrap import LEVEL, METHOD
 from evaluation.cost_model import CostModel
 from evaluation.evaluate import check_questions, evaluate
@@ -184,7 +185,7 @@ def evaluate_corpus(
         concurrency: Episodes in flight.
         limits: Of each episode.
         mix: Scores each episode; default: the default mix.
-        limit: Only the first questions of the file.
+        limit: At most this many questions, chosen at random by `seed`.
         held_out_share: Only questions of the videos that this share holds out from training; 0 takes all.
         benchmark: Whose official scoring applies; default: the questions' own source.
         name: What tables call this result; default: the policy's name.
@@ -202,7 +203,7 @@ def evaluate_corpus(
     store = TreeStore(trees)
     if not store.folder.is_dir():
         raise InputError(store.folder, "trees", str(trees), "give the folder of caption trees that `make traces` wrote")
-    asked = _questions(Path(questions), limit, held_out_share)
+    asked = _questions(Path(questions), seed, limit, held_out_share)
     check_questions(asked, EnvironmentFactory(store))
     asked = [replace(each, duration=store[each.video_id].grid.duration) for each in asked]
     if policy == "endpoint" and endpoint is None:
@@ -249,7 +250,7 @@ def evaluate_corpus(
     return write_summary(path, policies, seconds, seed, card, build, scores, measured)
 
 
-def _questions(path: Path, limit: int | None, held_out_share: float) -> list[Question]:
+def _questions(path: Path, seed: int, limit: int | None, held_out_share: float) -> list[Question]:
     if not path.is_file():
         raise InputError(
             path, "questions", str(path), "give the questions.jsonl that `make questions` or `make traces` wrote"
@@ -263,7 +264,7 @@ def _questions(path: Path, limit: int | None, held_out_share: float) -> list[Que
     ]
     if not questions:
         raise InputError(path, "questions", [], "this file holds no question")
-    return questions[:limit]
+    return keep(questions, seed, limit)
 
 
 def _fingerprint(store: TreeStore, video_ids: Iterable[str]) -> str:

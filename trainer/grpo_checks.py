@@ -175,7 +175,7 @@ def _check_async(data: GRPOArguments, training: Any, model: ModelConfig) -> None
             "eval_strategy",
             str(getattr(training.eval_strategy, "value", training.eval_strategy)),
             "leave it out with engine: async, whose trainer plays no held-out questions and keeps no best checkpoint: "
-            "run `clipscout eval --policy local --checkpoint <output_dir>/checkpoint-N` on the ones it saved",
+            "run `clipscout eval --policy local --model <output_dir>/checkpoint-N` on the ones it saved",
         )
     target = ((data.reward or {}).get("visit_cost") or {}).get("target")
     if target is not None:

@@ -42,7 +42,7 @@ Sides = Annotated[str, typer.Option(help="Their longest side in px by level, lea
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")]
 Turns = Annotated[int, typer.Option(min=1, help="Most turns of an episode.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of captions; default: .clipscout beside the video.")]
-Seed = Annotated[int, typer.Option()]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Prices = Annotated[Path | None, typer.Option(help="Price table (YAML).")]
 MaxUsd = Annotated[float | None, typer.Option(help="Stop before more than this is spent by this process.")]
 

@@ -61,7 +61,7 @@ def test_the_first_line_of_a_journal_is_refused_by_name(clips, stub, tmp_path, c
 
 
 def evaluate(traces, out):
-    return Command("clipscout.main", "eval", "--policy", "exhaustive", "--traces", traces, "--out", out)
+    return Command("clipscout.main", "eval", "--policy", "exhaustive", "--data", traces, "--out", out)
 
 
 @pytest.mark.parametrize("damage", ["spoiled", "cut", "another video"])

@@ -56,7 +56,7 @@ def test_traces(corpus, stub, small_disk, count):
 
 def test_evaluation(traces, small_disk, tmp_path, count):
     def command(out):
-        return Command("clipscout.main", "eval", "--policy", "exhaustive", "--traces", traces, "--out", out)
+        return Command("clipscout.main", "eval", "--policy", "exhaustive", "--data", traces, "--out", out)
 
     assert command(tmp_path / "calm").run().code == 0
     out = small_disk.folder / "out"
@@ -73,12 +73,12 @@ def test_evaluation(traces, small_disk, tmp_path, count):
 def test_dataset(traces, small_disk, tmp_path, count):
     small_disk.fill(8_000)
     out = small_disk.folder / "out"
-    end = Command("clipscout.main", "dataset", traces, out).run()
+    end = Command("clipscout.main", "dataset", "--data", traces, "--out", out).run()
     says_full(end)
     assert "Traceback" not in end.said, end.said
     assert not list(out.rglob("*.parquet"))
     small_disk.free()
-    assert Command("clipscout.main", "dataset", traces, out).run().code == 0
+    assert Command("clipscout.main", "dataset", "--data", traces, "--out", out).run().code == 0
     assert len(list(out.rglob("*.parquet"))) == 4
     count("full disk", datasets_stopped=1)
 

@@ -16,14 +16,14 @@ IN_FLIGHT = 4
 
 def captions(clips, out, stub):
     return Command(
-        "clipscout.main", "captions", clips, out, "--url", stub.address, "--model", "stub", "--frames", "2,3,4",
-        "--sides", "64,48,32", "--minimum-width", "2", "--in-flight", IN_FLIGHT, "--quiet",
+        "clipscout.main", "captions", "--videos", clips, "--out", out, "--url", stub.address, "--model", "stub",
+        "--frames", "2,3,4", "--sides", "64,48,32", "--minimum-width", "2", "--in-flight", IN_FLIGHT, "--quiet",
     )  # fmt: skip
 
 
 def teacher(corpus, stub):
     return Command(
-        "clipscout.main", "teacher", corpus, "--url", stub.address, "--model", "stub", "--temperature", "0",
+        "clipscout.main", "teacher", "--data", corpus, "--url", stub.address, "--model", "stub", "--temperature", "0",
         "--in-flight", IN_FLIGHT, "--quiet",
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ def grpo(traces, base, out):
 def evaluation(traces, server, out):
     return Command(
         "clipscout.main", "eval", "--policy", "endpoint", "--url", server.address, "--model", "stub",
-        "--traces", traces, "--out", out, "--in-flight", IN_FLIGHT,
+        "--data", traces, "--out", out, "--in-flight", IN_FLIGHT,
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_traces(corpus, traces, stub, tmp_path, chance, count):
 
 def test_dataset(traces, tmp_path, chance, count):
     def command(out):
-        return Command("clipscout.main", "dataset", traces, out)
+        return Command("clipscout.main", "dataset", "--data", traces, "--out", out)
 
     calm, out = tmp_path / "calm", tmp_path / "out"
     seconds = timed(command(calm))
@@ -126,9 +126,7 @@ def test_dataset(traces, tmp_path, chance, count):
 
 def test_evaluation(traces, tmp_path, chance, count):
     def command(out):
-        return Command(
-            "clipscout.main", "eval", "--policy", "retrieval", "--visits", 4, "--traces", traces, "--out", out
-        )
+        return Command("clipscout.main", "eval", "--policy", "retrieval", "--visits", 4, "--data", traces, "--out", out)
 
     calm, out = tmp_path / "calm", tmp_path / "out"
     seconds = timed(command(calm))

@@ -72,7 +72,7 @@ def test_training(stage, traces, base, tmp_path, count):
 
 def test_dataset_twice_at_once_writes_one_whole_set(traces, tmp_path, count):
     """Two exports need no lock: each file appears whole, and both write the same."""
-    command = Command("clipscout.main", "dataset", traces, tmp_path / "out")
+    command = Command("clipscout.main", "dataset", "--data", traces, "--out", tmp_path / "out")
     first, second = command.start(), command.start()
     for child in (first, second):
         said, _ = child.communicate(timeout=900)

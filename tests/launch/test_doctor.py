@@ -54,7 +54,7 @@ async def run(*arguments):
 
 async def test_a_sound_set_up(stubs, whole, config, tmp_path):
     _, address = await stubs()
-    options = ["--endpoint", address, "--model", "stub", "--checkpoint", whole, "--config", config]
+    options = ["--url", address, "--model", "stub", "--checkpoint", whole, "--config", config]
     result = await run(*options, "--shared", tmp_path)
     assert result.exit_code == 0, result.output
     found = {
@@ -71,7 +71,7 @@ async def test_a_broken_set_up_names_each_fault_and_its_mend(stubs, whole, confi
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("COLUMNS", "400")
     result = await run(
-        "--endpoint", address, "--endpoint", "http://127.0.0.1:9/v1", "--model", "Qwen3-VL", "--checkpoint", whole,
+        "--url", address, "--url", "http://127.0.0.1:9/v1", "--model", "Qwen3-VL", "--checkpoint", whole,
         "--checkpoint", tmp_path / "nowhere", "--shared", tmp_path / "file", "--config", tmp_path / "nowhere.yaml",
     )  # fmt: skip
     assert result.exit_code == 1

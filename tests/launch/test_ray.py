@@ -41,7 +41,8 @@ def ray_address(cluster, monkeypatch):
 
 def start(clips, out, address, tasks=2):
     command = [
-        sys.executable, "-m", "clipscout.main", "captions", str(clips), str(out), "--url", address, "--model", "stub",
+        sys.executable, "-m", "clipscout.main", "captions", "--videos", str(clips), "--out", str(out),
+        "--url", address, "--model", "stub",
         "--frames", "2,3,4", "--sides", "64,48,32", "--minimum-width", "2", "--in-flight", "4", "--decoding", "1",
         "--executor", "ray", "--tasks", str(tasks), "--quiet",
     ]  # fmt: skip
@@ -106,7 +107,7 @@ async def test_episodes_on_ray_are_those_of_a_local_run(stubs, corpus, tmp_path)
     (alone / "questions.jsonl").write_bytes((corpus / "questions.jsonl").read_bytes())
     (alone / "trees").symlink_to(corpus / "trees")
     command = [
-        sys.executable, "-m", "clipscout.main", "teacher", str(corpus), "--url", address, "--model", "stub",
+        sys.executable, "-m", "clipscout.main", "teacher", "--data", str(corpus), "--url", address, "--model", "stub",
         "--temperature", "0", "--in-flight", "4", "--executor", "ray", "--tasks", "2", "--quiet",
     ]  # fmt: skip
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -65,7 +65,8 @@ def test_captions_through_datatrove(slurm, stub, clips, tmp_path, local_trees):
     """`--executor slurm`: the command submits its own array."""
     address, out = stub("captions"), tmp_path / "trees"
     command = [
-        sys.executable, "-m", "clipscout.main", "captions", str(clips), str(out), "--url", address, "--model", "stub",
+        sys.executable, "-m", "clipscout.main", "captions", "--videos", str(clips), "--out", str(out),
+        "--url", address, "--model", "stub",
         *FLAGS, "--tasks", "2", "--executor", "slurm", "--partition", "cpu",
         "--venv", str(Path(sys.prefix) / "bin" / "activate"), "--decoding", "1",
     ]  # fmt: skip
@@ -85,7 +86,7 @@ def test_trace_array_writes_the_episodes_of_a_local_run(slurm, stub, corpus, tmp
         CORPUS=str(corpus), MODEL="stub", TEACHER_URL=address,
     )  # fmt: skip
     slurm.finished(job)
-    command = ("clipscout", "teacher", str(corpus), "--url", address, "--model", "stub", "--temperature", "0")
+    command = ("clipscout", "teacher", "--data", str(corpus), "--url", address, "--model", "stub", "--temperature", "0")
     assert "12 of 12" in slurm.run(*command, "--tasks", "2", "--check")
     by_slurm = (corpus / "trajectories.jsonl").read_bytes()
     alone = tmp_path / "alone"

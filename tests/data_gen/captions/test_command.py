@@ -16,8 +16,10 @@ app = typer.Typer()
 app.command()(captions)
 
 
-async def command(*arguments):
-    return await asyncio.to_thread(CliRunner().invoke, app, [str(argument) for argument in arguments])
+async def command(videos, out, *arguments):
+    return await asyncio.to_thread(
+        CliRunner().invoke, app, ["--videos", str(videos), "--out", str(out), *map(str, arguments)]
+    )
 
 
 async def test_exit_codes_and_last_words(stubs, clips, tmp_path):

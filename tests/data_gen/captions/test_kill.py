@@ -40,7 +40,9 @@ async def start(clips, out, address, strategy):
     command = [
         "-m",
         "clipscout.captions",
+        "--videos",
         str(clips),
+        "--out",
         str(out),
         "--url",
         address,
@@ -140,7 +142,7 @@ async def test_ctrl_c_ends_at_once_and_the_rest_follows_later(stubs, clips, tmp_
         "import signal, sys, typer; from clipscout.captions import captions; "
         "signal.signal(signal.SIGINT, signal.default_int_handler); typer.run(captions)"
     )
-    arguments = [str(clips), str(tmp_path), "--url", address, *ARGUMENTS, "--quiet"]
+    arguments = ["--videos", str(clips), "--out", str(tmp_path), "--url", address, *ARGUMENTS, "--quiet"]
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, *arguments, stderr=asyncio.subprocess.PIPE
     )

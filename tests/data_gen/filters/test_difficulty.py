@@ -35,7 +35,7 @@ def corpus(tmp_path_factory):
 
 
 def difficulty(corpus, out, *options):
-    return CliRunner().invoke(app, ["difficulty", str(corpus), str(out), *options])
+    return CliRunner().invoke(app, ["difficulty", "--data", str(corpus), "--out", str(out), *options])
 
 
 def test_the_command_rates_every_question_and_goes_on_where_it_was(corpus, tmp_path):
