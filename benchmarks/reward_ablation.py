@@ -80,7 +80,7 @@ class Run:
         )
         most = values["max_completion_length"]
         played = self.folder / "eval"
-        evaluate(model, traces, played, seed=self.seed, limit=QUESTIONS, max_completion_tokens=most)
+        evaluate(model, traces, played, seed=self.seed, limit=QUESTIONS, episode_tokens=most)
         write_json(result, _result(played))
 
 
