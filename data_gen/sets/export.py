@@ -36,8 +36,6 @@ RL_COLUMNS = {
     "prompt": "json_list", "id": "text", "video_id": "text", "question": "text", "options": "texts", "answer": "text",
     "clue_intervals": "spans", "duration": "float", "source": "text", "kind": "text", "pass_rate": "float",
 }  # fmt: skip
-
-
 SPLITS = ("train", "test")
 
 
