@@ -34,6 +34,7 @@ from benchmarks.grpo import PLAYED, SILENT, TURNS, Clock, force, padded_rows, sc
 from data_gen.traces import write_traces
 from navigation import EnvironmentFactory
 from rewards import RewardMix
+from rewards.trl_functions import trl_functions
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
 from trainer.estimate import GIB, Setup, config_of, memory, model_config, peak_flops, step_flops
@@ -251,7 +252,7 @@ class World:
     def grpo_trainer(self, sizes: Sizes, model: Any, adapter: LoraConfig | None, *callbacks: TrainerCallback) -> Any:
         """The project's, over `model`, as `configs/grpo/qwen3_8b_lora_1gpu.yaml` has it but for vLLM."""
         model.config.update({name: getattr(self.tokenizer, name) for name in ("eos_token_id", "pad_token_id")})
-        functions, weights = RewardMix.from_config(None).trl_functions(turns=TURNS + 1, tokens=sizes.completion)
+        functions, weights = trl_functions(RewardMix.from_config(None), turns=TURNS + 1, tokens=sizes.completion)
         options = GRPOConfig(
             **PLAYED,
             output_dir=f"{self.folder}/grpo",

@@ -23,6 +23,7 @@ from trl import GRPOConfig, GRPOTrainer, ModelConfig
 from data_gen.traces import write_traces
 from navigation import TOOLS, EnvironmentFactory, NavigationEnvironment
 from rewards import RewardMix
+from rewards.trl_functions import trl_functions
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.data import TracesFolder
 from trainer.grpo_trainer import NavigationGRPOTrainer
@@ -175,7 +176,7 @@ def compare(episodes: int, prompt: int, turn: int, steps: int, seed: int) -> dic
         rows = padded_rows(traces.rl_dataset(held=False).select(range(16)), traces.trees, tokenizer, prompt)
         turns = script(tokenizer, TURNS, turn)
         for name, kind in (("plain trl", GRPOTrainer), ("clipscout", NavigationGRPOTrainer)):
-            functions, weights = RewardMix.from_config(None).trl_functions(turns=TURNS + 1, tokens=640)
+            functions, weights = trl_functions(RewardMix.from_config(None), turns=TURNS + 1, tokens=640)
             options = GRPOConfig(
                 **PLAYED,
                 output_dir=f"{folder}/{name}",

@@ -32,14 +32,14 @@ def coverage(visits: Sequence[Visit], clues: ClueTime) -> float | None:
 
 
 def navigation_f1(visits: Sequence[Visit], clues: ClueTime) -> float | None:
-    """F1 of precision = useful visits / visits and recall = the coverage of the useful visits (see `rewards.episode`).
+    """F1 of precision = useful visits / visits and recall = the coverage of the useful visits (see `rewards.visits`).
 
     `video_qa` visits count in neither. None if the clues hold no time; 0 without visits.
     """
-    return f1_of_tally(tally(visits, clues, _FREE), clues)
+    return navigation_f1_of(tally(visits, clues, _FREE), clues)
 
 
-def f1_of_tally(result: Tally, clues: ClueTime) -> float | None:
+def navigation_f1_of(result: Tally, clues: ClueTime) -> float | None:
     """`navigation_f1` of an episode that was read already."""
     if clues.total == 0.0:
         return None

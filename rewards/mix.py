@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from longvideo_r1.score import official_grounding, tagged
-from navigation import Question, Status, TimeGrid, TreeStore, Visit
-from rewards.grounding import f1_of_segments, f1_of_tally
+from navigation import Question, Status, TimeGrid, Visit
+from rewards.grounding import f1_of_segments, navigation_f1_of
 from rewards.settings import FormatSettings, Settings, VisitCostSettings
 from rewards.visits import Tally, clue_time, tally
 
@@ -23,7 +23,7 @@ class Breakdown:
         weights: Signed weight by part: cost and format are negative.
         total: Weighted sum of the parts that apply; None for a failed episode, which no reward can judge.
         status: How the episode ended.
-        episode: Cost and usefulness of the visits, before budget and cap.
+        tally: Cost and usefulness of the visits, before budget and cap.
         refused: Calls that opened nothing.
     """
 
@@ -86,10 +86,6 @@ def format_penalty(status: Status, refused: int, settings: FormatSettings) -> fl
     elif status is Status.OUT_OF_TOKENS:
         ending = settings.out_of_tokens
     return min(1.0, ending + refused * settings.refused)
-
-
-if TYPE_CHECKING:
-    from rewards.trl_functions import PartFunction
 
 
 class RewardMix:
@@ -160,7 +156,7 @@ class RewardMix:
             refused: Calls that opened nothing.
             completion_text: The whole transcript in the released tagged format, read by the `official` measure only.
                 Default: the executed visits rendered in that format, so that calls only talked about earn nothing.
-            keep_steps: Whether `Breakdown.episode` keeps each visit's part.
+            keep_steps: Whether `Breakdown.tally` keeps each visit's part.
 
         Raises:
             InputError: a visit outside the grid, or of an unknown tool.
@@ -178,7 +174,7 @@ class RewardMix:
         if settings.grounding is not None and clues.total > 0.0:
             measure = settings.grounding.measure
             if measure == "navigation_f1":
-                parts["grounding"] = f1_of_tally(result, clues)
+                parts["grounding"] = navigation_f1_of(result, clues)
             elif measure == "interval_f1":
                 # Wasted visits are left out, so that a parent opened after its child does not pay here either.
                 parts["grounding"] = f1_of_segments(frozenset(result.fresh), clues)
@@ -191,35 +187,3 @@ class RewardMix:
             parts["format"] = format_penalty(status, refused, settings.format)
         total = sum(weights[name] * value for name, value in parts.items() if value is not None)
         return Breakdown(parts, weights, total, status, result, refused)
-
-    def trl_functions(
-        self,
-        turns: int | None = None,
-        tokens: int | None = None,
-        weighted: bool = False,
-        replay: TreeStore | None = None,
-    ) -> tuple[list["PartFunction"], list[float]]:
-        """Reward functions for trl and their weights: `GRPOTrainer(reward_funcs=…)`, `GRPOConfig(reward_weights=…)`.
-
-        The functions share one pass over a batch. Each returns raw values; a steered visit cost returns them times its
-        current weight, and -1 stands in the list of weights. See `rewards.trl_functions`.
-
-        Args:
-            turns: Assistant messages an episode may have: `max_tool_calling_iterations + 1`. Tells an episode that
-                ended in a call because its turns were used up from one whose tokens were.
-            tokens: Completion tokens an episode may have: tells a message that was cut from an unreadable one.
-            weighted: Return weighted values, weights all 1: `AsyncGRPOTrainer` sums the functions as they are.
-            replay: Trees to run the transcripts' calls on again, in an environment of their own, where trl passes no
-                `environments`: `AsyncGRPOTrainer` does not.
-        """
-        from rewards.trl_functions import part_functions
-
-        return part_functions(self, turns, tokens, weighted, replay)
-
-    def callbacks(self) -> list[Any]:
-        """Trainer callbacks that the mix needs: the one that steers the visit cost's weight, if it is steered."""
-        if not self.cost_weight.steered:
-            return []
-        from rewards.trl_functions import steering_callback
-
-        return [steering_callback(self)]

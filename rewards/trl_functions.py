@@ -5,7 +5,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from navigation import (
     TOOLS,
@@ -19,10 +19,7 @@ from navigation import (
     TreeStore,
     read_outcome,
 )
-from rewards.mix import Breakdown
-
-if TYPE_CHECKING:
-    from rewards.mix import RewardMix
+from rewards.mix import Breakdown, RewardMix
 
 COST_METRIC = "cost_of_right_answers"
 """Mean cost in visit units over the right answers of a batch: what a steered weight listens to."""
@@ -44,7 +41,7 @@ class Batch:
     """
 
     def __init__(
-        self, mix: "RewardMix", turns: int | None = None, tokens: int | None = None, replay: TreeStore | None = None
+        self, mix: RewardMix, turns: int | None = None, tokens: int | None = None, replay: TreeStore | None = None
     ) -> None:
         self.mix, self.turns, self.tokens, self.replay = mix, turns, tokens, replay
         self._start()
@@ -148,10 +145,25 @@ class PartFunction:
         return [None if value is None else weight * value for value in values]
 
 
-def part_functions(
-    mix: "RewardMix", turns: int | None, tokens: int | None, weighted: bool, replay: TreeStore | None
+def trl_functions(
+    mix: RewardMix,
+    turns: int | None = None,
+    tokens: int | None = None,
+    weighted: bool = False,
+    replay: TreeStore | None = None,
 ) -> tuple[list[PartFunction], list[float]]:
-    """See `RewardMix.trl_functions`.
+    """A mix as reward functions and their weights: `GRPOTrainer(reward_funcs=…)`, `GRPOConfig(reward_weights=…)`.
+
+    The functions share one pass over a batch. Each returns raw values; a steered visit cost returns them times its
+    current weight, and -1 stands in the list of weights.
+
+    Args:
+        turns: Assistant messages an episode may have: `max_tool_calling_iterations + 1`. Tells an episode that ended in
+            a call because its turns were used up from one whose tokens were.
+        tokens: Completion tokens an episode may have: tells a message that was cut from an unreadable one.
+        weighted: Return weighted values, weights all 1: `AsyncGRPOTrainer` sums the functions as they are.
+        replay: Trees to run the transcripts' calls on again, in an environment of their own, where trl passes no
+            `environments`: `AsyncGRPOTrainer` does not.
 
     Raises:
         InputError: `weighted` with a steered cost: the asynchronous trainer scores in another process, where a callback
@@ -224,7 +236,7 @@ def _replayed(messages: Messages, video_id: str, trees: TreeStore) -> Navigation
     return environment
 
 
-def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: "RewardMix") -> None:
+def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: RewardMix) -> None:
     """Batch means through trl's `log_metric`, and one row an episode through `log_extra`, where trl gives them.
 
     `repeats` counts wasted visits; `equal_groups` is the share of questions whose rollouts all totalled the same.
@@ -262,7 +274,12 @@ def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: "RewardM
         log_extra("total", [breakdown.total for breakdown in breakdowns])
 
 
-def steering_callback(mix: "RewardMix") -> Any:
+def steering_callbacks(mix: RewardMix) -> list[Any]:
+    """Trainer callbacks that a mix needs: the one that steers the visit cost's weight, if it is steered."""
+    return [steering_callback(mix)] if mix.cost_weight.steered else []
+
+
+def steering_callback(mix: RewardMix) -> Any:
     """A `TrainerCallback` that moves the mix's visit cost weight by dual ascent at every log, and is checkpointed.
 
     It listens to the logged mean cost of right answers, which trl gathers over all processes, so every process takes

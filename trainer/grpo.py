@@ -20,6 +20,7 @@ from trl import GRPOConfig, ModelConfig, get_peft_config
 from navigation import ClipAnswerer, EnvironmentFactory, InputError, LineAnswerer
 from navigation.prompt import template_hash
 from rewards import RewardMix
+from rewards.trl_functions import steering_callbacks, trl_functions
 from trainer.alarms import Alarms
 from trainer.arguments import CommandLine
 from trainer.checkpoint import load_model, load_tokenizer, model_name
@@ -146,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
         return
-    callbacks = [MetricsLog(training_args.output_dir), *mix.callbacks(), alarms, StopOnSignal()]
+    callbacks = [MetricsLog(training_args.output_dir), *steering_callbacks(mix), alarms, StopOnSignal()]
     shared: dict[str, Any] = {
         "args": training_args,
         "train_dataset": questions,
@@ -166,8 +167,8 @@ def _sync_trainer(
     data: GRPOArguments, model: ModelConfig, mix: RewardMix, held_out: Dataset, shared: dict[str, Any]
 ) -> Trainer:
     options = shared["args"]
-    functions, options.reward_weights = mix.trl_functions(
-        turns=options.max_tool_calling_iterations + 1, tokens=options.max_completion_length
+    functions, options.reward_weights = trl_functions(
+        mix, turns=options.max_tool_calling_iterations + 1, tokens=options.max_completion_length
     )
     return NavigationGRPOTrainer(
         model=load_model(model),

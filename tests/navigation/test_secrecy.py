@@ -24,7 +24,7 @@ letters = st.sampled_from("ABCD")
 
 
 class Recorder:
-    """Episodes one fixed way and keeps a picture of all it was shown."""
+    """Goes one fixed way and keeps a picture of all it was shown."""
 
     name = "recorder"
 

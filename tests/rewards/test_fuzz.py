@@ -20,6 +20,7 @@ from navigation import (
     read_answer,
 )
 from rewards import RewardMix, official_score
+from rewards.trl_functions import trl_functions
 
 GRID = TimeGrid(270.0, 3, 3)
 CLUES = ((91.0, 99.0), (200.0, 230.0))
@@ -103,8 +104,8 @@ class Player:
         self.mixes = [
             RewardMix.from_config({"grounding": {"measure": measure}}) for measure in ("navigation_f1", "interval_f1")
         ]
-        self.functions = [mix.trl_functions()[0] for mix in self.mixes]
-        self.replaying = self.mixes[0].trl_functions(replay=trees)[0]
+        self.functions = [trl_functions(mix)[0] for mix in self.mixes]
+        self.replaying = trl_functions(self.mixes[0], replay=trees)[0]
 
     def play(self, rng: random.Random) -> list[dict]:
         environment = self.environment

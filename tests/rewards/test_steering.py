@@ -7,7 +7,7 @@ from transformers.trainer_callback import CallbackHandler
 
 from navigation import InputError
 from rewards import RewardMix
-from rewards.trl_functions import COST_METRIC, steering_callback
+from rewards.trl_functions import COST_METRIC, steering_callback, steering_callbacks, trl_functions
 
 
 def steered(**settings) -> RewardMix:
@@ -46,26 +46,26 @@ def test_the_multiplier_brings_a_policy_that_answers_to_it_to_the_target() -> No
 def test_a_fixed_weight_stays_and_has_no_callback() -> None:
     mix = RewardMix()
     assert mix.cost_weight.update(99.0) == 0.03
-    assert mix.callbacks() == []
+    assert steering_callbacks(mix) == []
     with pytest.raises(InputError, match="target"):
         steering_callback(mix)
 
 
 def test_a_steered_mix_brings_its_callback() -> None:
     mix = steered(weight=0.02)
-    (callback,) = mix.callbacks()
+    (callback,) = steering_callbacks(mix)
     log(callback, 4.0)
     assert mix.cost_weight.value == pytest.approx(0.03)
 
 
 def test_the_asynchronous_engine_refuses_a_steered_weight() -> None:
     with pytest.raises(InputError, match="asynchronous"):
-        steered().trl_functions(weighted=True)
+        trl_functions(steered(), weighted=True)
 
 
 def test_the_steered_weight_reaches_the_reward_at_once() -> None:
     mix = steered(weight=0.02)
-    functions, weights = mix.trl_functions()
+    functions, weights = trl_functions(mix)
     assert dict(zip([each.__name__ for each in functions], weights, strict=True))["visit_cost"] == -1.0
     mix.cost_weight.value = 0.04
     assert mix.weights["visit_cost"] == -0.04

@@ -15,6 +15,7 @@ from navigation import (
     assistant_message,
 )
 from rewards import RewardMix
+from rewards.trl_functions import trl_functions
 
 GRID = TimeGrid(270.0, 3, 3)
 RIGHT_LEAF = [2, 1, 1]
@@ -66,7 +67,7 @@ class Rollouts:
 
 
 def values(mix: RewardMix, arguments: dict, **options) -> dict[str, list]:
-    functions, _ = mix.trl_functions(**options)
+    functions, _ = trl_functions(mix, **options)
     return {function.__name__: function(**arguments) for function in functions}
 
 
@@ -87,7 +88,7 @@ def test_each_part_of_each_episode(trees) -> None:
 def test_names_weights_and_their_sum(trees) -> None:
     rollouts = Rollouts(trees).add([[2, 1]], [[1]], [RIGHT_LEAF], [[5]], "B").add("<answer>A</answer>")
     mix = RewardMix.from_config()
-    functions, weights = mix.trl_functions()
+    functions, weights = trl_functions(mix)
     assert [function.__name__ for function in functions] == ["answer", "grounding", "visit_cost", "format"]
     assert weights == [1.0, 0.3, -0.03, -0.1]
     parts = values(mix, rollouts.arguments())
@@ -95,11 +96,11 @@ def test_names_weights_and_their_sum(trees) -> None:
     for index in range(2):
         total = sum(weight * (parts[f.__name__][index] or 0) for f, weight in zip(functions, weights, strict=True))
         assert sum(column[index] or 0 for column in weighted.values()) == pytest.approx(total)
-    assert mix.trl_functions(weighted=True)[1] == [1.0] * 4
+    assert trl_functions(mix, weighted=True)[1] == [1.0] * 4
 
 
 def test_a_part_that_is_off_is_no_function() -> None:
-    functions, weights = RewardMix.from_config({"visit_cost": None, "grounding": None}).trl_functions()
+    functions, weights = trl_functions(RewardMix.from_config({"visit_cost": None, "grounding": None}))
     assert [function.__name__ for function in functions] == ["answer", "format"]
     assert len(weights) == 2
 
@@ -170,7 +171,7 @@ def test_functions_share_one_pass_and_one_log(trees) -> None:
 def test_threads_of_one_batch_score_it_once(trees) -> None:
     Scores.count = 0
     arguments = Rollouts(trees).add([RIGHT_LEAF], "B").arguments()
-    functions, _ = Scores().trl_functions()
+    functions, _ = trl_functions(Scores())
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda function: function(**arguments), functions * 8))
     assert Scores.count == 1
@@ -178,14 +179,14 @@ def test_threads_of_one_batch_score_it_once(trees) -> None:
 
 
 def test_a_new_batch_is_scored_anew(trees) -> None:
-    functions, _ = RewardMix().trl_functions()
+    functions, _ = trl_functions(RewardMix())
     for letter in "BABA":
         assert functions[0](**Rollouts(trees).add(letter).arguments()) == [float(letter == "B")]
 
 
 def test_functions_survive_pickling_and_still_share(trees) -> None:
     Scores.count = 0
-    functions, _ = Scores().trl_functions(turns=15)
+    functions, _ = trl_functions(Scores(), turns=15)
     arguments = Rollouts(trees).add([RIGHT_LEAF], "B").arguments()
     functions[0](**arguments)
     copies = pickle.loads(pickle.dumps(functions))

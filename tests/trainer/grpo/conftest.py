@@ -8,6 +8,7 @@ from trl import GRPOConfig, GRPOTrainer, ModelConfig
 
 from navigation import TOOLS, EnvironmentFactory
 from rewards import RewardMix
+from rewards.trl_functions import steering_callbacks, trl_functions
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.data import TracesFolder
 from trainer.grpo_trainer import NavigationGRPOTrainer
@@ -67,10 +68,10 @@ def make_trainer(navigator, traces, tmp_path):
             "loss_type": "dr_grpo", "scale_rewards": "none", "beta": 0.0, "save_strategy": "no",
         }  # fmt: skip
         mix = RewardMix.from_config(reward)
-        functions, weights = mix.trl_functions(turns=TURNS, tokens=TOKENS)
+        functions, weights = trl_functions(mix, turns=TURNS, tokens=TOKENS)
         arguments = GRPOConfig(**(defaults | options | {"reward_weights": weights}))
         folder = TracesFolder(traces)
-        callbacks = mix.callbacks()
+        callbacks = steering_callbacks(mix)
         return kind(
             model=load_model(ModelConfig(model_name_or_path=str(model), dtype="float32")), args=arguments,
             train_dataset=folder.rl_dataset(held=False), eval_dataset=folder.rl_dataset(held=True).select(range(2)),

@@ -13,6 +13,7 @@ from trl import GRPOConfig, ModelConfig
 
 from navigation import EnvironmentFactory
 from rewards import RewardMix
+from rewards.trl_functions import trl_functions
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.data import TracesFolder
 from trainer.grpo_trainer import NavigationGRPOTrainer
@@ -45,7 +46,7 @@ class OwnDice(NavigationGRPOTrainer):
 def main() -> None:
     model, traces, out, steps, episodes = (*sys.argv[1:4], *map(int, sys.argv[4:6]))
     folder, tokenizer = TracesFolder(Path(traces)), load_tokenizer(model)
-    functions, weights = RewardMix.from_config(None).trl_functions(turns=5, tokens=192)
+    functions, weights = trl_functions(RewardMix.from_config(None), turns=5, tokens=192)
     options = GRPOConfig(
         output_dir=out, use_cpu=True, bf16=False, report_to="none", num_generations=4, max_steps=steps, seed=3,
         per_device_train_batch_size=episodes // int(os.environ.get("WORLD_SIZE", "1")), max_completion_length=192,
