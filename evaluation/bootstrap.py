@@ -1,6 +1,11 @@
-"""Confidence intervals for means over questions: the percentile bootstrap, resampled by question."""
+"""Figures over questions and their confidence intervals: the percentile bootstrap, resampled by question."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from evaluation.result import Row
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -82,3 +87,75 @@ def paired_difference(
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     beyond = min(float((means <= 0).mean()), float((means >= 0).mean()))
     return float(difference.mean()), float(low), float(high), min(1.0, max(1 / resamples, 2 * beyond))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure as sums: the mean over groups of a sum divided by a sum.
+
+    `groups` are `(above, below)`: two numbers for each row. Micro accuracy has one group; a mean over task types has
+    one for each; accuracy among answered questions counts the answered ones below the line. Written this way every
+    official figure gets its interval from the same draws.
+    """
+
+    name: str
+    groups: Sequence[tuple[Sequence[float], Sequence[float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its interval; None where nothing was there to count. `n` is the sum below the line."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def estimates(rows: Sequence[Row], metrics: Sequence[Metric], seed: int = 0) -> dict[str, Estimate]:
+    """Value and interval of every metric, by resampling questions with all their samples."""
+    places = {question: place for place, question in enumerate(dict.fromkeys(row.question_id for row in rows))}
+    of_row = [places[row.question_id] for row in rows]
+    pairs = [pair for metric in metrics for group in metric.groups for pair in group]
+    columns = np.zeros((len(places), len(pairs)))
+    np.add.at(columns, of_row, np.array(pairs, float).T.reshape(len(rows), len(pairs)))
+    draws = drawn_totals(columns, seed)
+    found: dict[str, Estimate] = {}
+    at = 0
+    for metric in metrics:
+        chosen = slice(at, at + 2 * len(metric.groups))
+        at += 2 * len(metric.groups)
+        value = _mean_ratio(columns[:, chosen].sum(0, keepdims=True))
+        low, high = bounds(_mean_ratio(draws[:, chosen])[:, None])[0]
+        n = round(float(columns[:, chosen][:, 1::2].sum()))
+        found[metric.name] = Estimate(_number(value[0]), _number(low), _number(high), n)
+    return found
+
+
+def micro(
+    name: str, rows: Sequence[Row], value: Callable[[Row], float], among: Callable[[Row], bool] | None = None
+) -> Metric:
+    """Mean of `value` over the rows that are `among`."""
+    below = [float(among is None or among(row)) for row in rows]
+    return Metric(name, [([value(row) * share for row, share in zip(rows, below, strict=True)], below)])
+
+
+def macro(
+    name: str, rows: Sequence[Row], value: Callable[[Row], float], groups: Mapping[str, Callable[[Row], bool]]
+) -> Metric:
+    """Mean over groups of the mean of `value` in each; groups without rows are left out."""
+    kept = [belongs for _, belongs in sorted(groups.items()) if any(map(belongs, rows))]
+    return Metric(name, [micro(name, rows, value, belongs).groups[0] for belongs in kept])
+
+
+def _mean_ratio(totals: np.ndarray) -> np.ndarray:
+    """Mean over groups of above / below, from columns `above, below, …`; what was not drawn is left out."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = totals[:, 0::2] / totals[:, 1::2]
+    known = np.isfinite(ratios)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(known, ratios, 0.0).sum(1) / known.sum(1)
+
+
+def _number(value: float) -> float | None:
+    return float(f"{value:.10g}") if np.isfinite(value) else None

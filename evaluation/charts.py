@@ -5,15 +5,27 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import matplotlib
 
 from evaluation.drawing import STYLE, clip, error_bars, new_figure, place_labels, to_svg
 from evaluation.style import MUTED, SERIES, colour_of, in_order, marker_of
 
+Series = dict[str, list[tuple[float, float]]]
 _SMOOTH_FROM = 16
 _COST_TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+@dataclass(frozen=True, slots=True)
+class CurveChart:
+    """One chart: `(step, value)` pairs by label; `lowest` and `highest` are what its value axis must reach."""
+
+    name: str
+    title: str
+    series: Series
+    lowest: float | None = None
+    highest: float | None = None
 
 
 def accuracy_against_visits(
@@ -66,38 +78,36 @@ def accuracy_against_visits(
         return to_svg(figure, "key")
 
 
-def line_chart(
-    name: str, title: str, series: Mapping[str, Sequence[tuple[float, float]]], lowest: float | None = None,
-    highest: float | None = None,
-) -> str:  # fmt: skip
+def line_chart(chart: CurveChart, name: str) -> str:
     """Values by training step as SVG; from 16 values on, a running mean over them drawn pale.
 
     Args:
+        chart: What is drawn.
         name: Unique in the page: prefixes the ids inside the SVG.
-        title: Above the chart.
-        series: `(step, value)` pairs by label.
-        lowest: The value axis begins here or lower.
-        highest: The value axis ends here or higher.
     """
     with matplotlib.rc_context(STYLE):
         figure, axes = new_figure(5.0, 3.0)
-        for number, (label, pairs) in enumerate(series.items()):
+        for number, (label, pairs) in enumerate(chart.series.items()):
             colour = SERIES[number % len(SERIES)]
-            steps, values = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            steps, values = [step for step, _ in pairs], [value for _, value in pairs]
             if len(values) >= _SMOOTH_FROM:
                 axes.plot(steps, values, color=colour, alpha=0.28, linewidth=1)
                 values = _running_mean(values)
             marker = "o" if len(values) <= 4 else None
             axes.plot(steps, values, color=colour, label=clip(label), marker=marker, markersize=4)
         axes.locator_params(nbins=5)
-        axes.set_title(title)
+        axes.set_title(chart.title)
         axes.set_xlabel("step")
         low, high = axes.get_ylim()
-        axes.set_ylim(low if lowest is None else min(low, lowest), high if highest is None else max(high, highest))
+        axes.set_ylim(
+            low if chart.lowest is None else min(low, chart.lowest),
+            high if chart.highest is None else max(high, chart.highest),
+        )
         axes.margins(x=0.02)
-        if len(series) > 1:
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=min(4, len(series)), columnspacing=1.2,
-                        handlelength=1.4)  # fmt: skip
+        if len(chart.series) > 1:
+            columns = min(4, len(chart.series))
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22), "columnspacing": 1.2, "handlelength": 1.4}
+            axes.legend(ncols=columns, **below)
         return to_svg(figure, name)
 
 
@@ -113,20 +123,6 @@ def _running_mean(values: Sequence[float]) -> list[float]:
     half = max(1, len(values) // 20)
     windows = (values[max(0, index - half) : index + half + 1] for index in range(len(values)))
     return [sum(window) / len(window) for window in windows]
-
-
-Series = dict[str, list[tuple[float, float]]]
-
-
-@dataclass(frozen=True, slots=True)
-class CurveChart:
-    """One chart: `(step, value)` pairs by label; `lowest` and `highest` are what its value axis must reach."""
-
-    name: str
-    title: str
-    series: Series
-    lowest: float | None = None
-    highest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,5 +187,5 @@ def _charts(stage: str, rows: Sequence[Mapping[str, Any]]) -> list[CurveChart]:
     return charts
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

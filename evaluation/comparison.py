@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import fsum
 
 import numpy as np
 
-from evaluation.bootstrap import paired_difference
+from evaluation.bootstrap import Estimate, estimates, micro, paired_difference
 from evaluation.metrics import pass_at
 from evaluation.result import Result, Row, unequal_terms
 from evaluation.scorers import Scores, right, score
-from evaluation.scorers.metric import Estimate, estimates, micro
 from evaluation.style import in_order
 from navigation import InputError
 
@@ -120,7 +120,7 @@ def _named(results: Sequence[Result]) -> dict[str, Result]:
 def _entry(name: str, result: Result, first: Result, closed: Result | None, seed: int) -> Entry:
     rows = result.rows
     metrics = [micro("accuracy", rows, right)]
-    metrics += [micro(cost, rows, lambda row, cost=cost: cost_of(row, cost)) for cost in COSTS]
+    metrics += [micro(cost, rows, partial(cost_of, cost=cost)) for cost in COSTS]
     found = estimates(rows, metrics, seed)
     accuracy = found.pop("accuracy")
     made = result.build["on_demand"]["captions"] / len({row.question_id for row in rows})
@@ -133,9 +133,16 @@ def _entry(name: str, result: Result, first: Result, closed: Result | None, seed
     groups = [row.question_id for row in rows]
     several = len(rows) > len(set(groups))
     return Entry(
-        name, result, score(result.benchmark, rows, seed), accuracy, found, Estimate(made, None, None, len(rows)),
-        above, differences, pass_at(groups, [row.correct for row in rows]) if several else {},
-    )  # fmt: skip
+        name,
+        result,
+        score(result.benchmark, rows, seed),
+        accuracy,
+        costs=found,
+        made=Estimate(made, None, None, len(rows)),
+        above_closed_book=above,
+        against_first=differences,
+        pass_at=pass_at(groups, [row.correct for row in rows]) if several else {},
+    )
 
 
 def cost_of(row: Row, cost: str) -> float:
@@ -167,7 +174,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def lengths(comparison: Comparison, least: int = 20) -> list[tuple[str, float, float]]:
     """Classes of video length that hold at least `least` questions: label, above, at most (seconds)."""
-    edges = (0, 30, 60, 180, 600, 1200, 2400, 3600, 7200, float("inf"))
+    edges = (0.0, 30.0, 60.0, 180.0, 600.0, 1200.0, 2400.0, 3600.0, 7200.0, float("inf"))
     labels = ("to 30 s", "30-60 s", "1-3 min", "3-10 min", "10-20 min", "20-40 min", "40-60 min", "1-2 h", "over 2 h")
     rows = comparison.entries[0].result.rows
     found = []

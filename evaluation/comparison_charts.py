@@ -1,16 +1,20 @@
 """The pictures of a comparison: accuracy against cost, by video length, visits by depth, coverage of the clues."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from math import fsum
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
+from evaluation.bootstrap import estimates, micro
 from evaluation.comparison import Comparison, Entry, front, lengths
 from evaluation.drawing import STYLE, along_steps, clip, error_bars, place_labels, to_svg
+from evaluation.result import Row
 from evaluation.scorers import right
-from evaluation.scorers.metric import estimates, micro
 from evaluation.style import INK, MUTED, colour_of, marker_of
 
 TRUTH = ("expert",)
@@ -20,33 +24,34 @@ _TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 def figures(comparison: Comparison) -> dict[str, str]:
     """Title and SVG of every picture that the results have data for."""
-    drawn = {
-        "Accuracy against cost": (pareto, "pareto"),
-        "Accuracy by video length": (by_length, "length"),
-        "Where visits go": (by_depth, "depth"),
-        "Clue time found": (grounding, "grounding"),
+    return {
+        title: to_svg(figure, f"{_plain(comparison.benchmark)}-{name}") for title, name, figure in _drawn(comparison)
     }
-    found = {}
-    for title, (draw, name) in drawn.items():
-        with matplotlib.rc_context(STYLE):
-            figure = draw(comparison)
-            if figure is not None:
-                found[title] = to_svg(figure, f"{_plain(comparison.benchmark)}-{name}")
-    return found
 
 
 def save_pictures(comparison: Comparison, folder: Path, prefix: str = "") -> list[Path]:
     """The same pictures as `<prefix><benchmark>_<picture>.png`."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, draw in (("pareto", pareto), ("length", by_length), ("depth", by_depth), ("grounding", grounding)):
+    for _, name, figure in _drawn(comparison):
+        written.append(folder / f"{prefix}{_plain(comparison.benchmark)}_{name}.png")
+        figure.savefig(written[-1], dpi=130, facecolor="white", metadata={"Software": None})
+    return written
+
+
+def _drawn(comparison: Comparison) -> Iterator[tuple[str, str, Any]]:
+    """Title, name and figure; each is used before the next is drawn, while the style holds."""
+    drawn: dict[str, tuple[str, Callable[[Comparison], Any]]] = {
+        "Accuracy against cost": ("pareto", pareto),
+        "Accuracy by video length": ("length", by_length),
+        "Where visits go": ("depth", by_depth),
+        "Clue time found": ("grounding", grounding),
+    }
+    for title, (name, draw) in drawn.items():
         with matplotlib.rc_context(STYLE):
             figure = draw(comparison)
             if figure is not None:
-                path = folder / f"{prefix}{_plain(comparison.benchmark)}_{name}.png"
-                figure.savefig(path, dpi=130, facecolor="white", metadata={"Software": None})
-                written.append(path)
-    return written
+                yield title, name, figure
 
 
 def pareto(comparison: Comparison):
@@ -65,12 +70,12 @@ def pareto(comparison: Comparison):
         labels, obstacles = [], []
         for number, (entry, (x, y)) in enumerate(zip(comparison.entries, points, strict=True)):
             colour = colour_of(entry.name, number)
-            interval = (entry.accuracy.low, entry.accuracy.high) if entry.accuracy.low is not None else None
-            y_error = error_bars(y, interval)
-            axes.errorbar([x], [y], yerr=y_error, fmt=marker_of(entry.name), color=colour, ecolor=colour,
-                          elinewidth=1.2, markersize=7.5, zorder=3)  # fmt: skip
+            interval = [bound for bound in (entry.accuracy.low, entry.accuracy.high) if bound is not None]
+            y_error = error_bars(y, interval or None)
+            style = {"color": colour, "ecolor": colour, "elinewidth": 1.2, "markersize": 7.5, "zorder": 3}
+            axes.errorbar([x], [y], yerr=y_error, fmt=marker_of(entry.name), **style)
             labels.append((x, y, clip(entry.name), colour))
-            obstacles += [(x, bound) for bound in interval or ()]
+            obstacles += [(x, bound) for bound in interval]
         axes.set_xscale("symlog", linthresh=1, linscale=0.35)
         axes.set_xlim(-0.15, max(2, highest) * 3.2)
         ticks = [tick for tick in _TICKS if tick <= highest * 2]
@@ -80,8 +85,8 @@ def pareto(comparison: Comparison):
         axes.set_ylim(max(0.0, low - 0.06), 1.06 if points and max(y for _, y in points) > 0.9 else None)
         axes.set_xlabel(label + " (log scale from 1 on)")
         axes.axhline(comparison.chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        axes.annotate("chance", (1, comparison.chance), (-2, -3), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", ha="right", va="top", color=MUTED, fontsize=9)  # fmt: skip
+        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right", "va": "top"}
+        axes.annotate("chance", (1, comparison.chance), (-2, -3), color=MUTED, fontsize=9, **place)
         if len(best) > 1:
             figure.draw_without_rendering()
             obstacles += along_steps(axes, [x for x, _ in steps], [y for _, y in steps])
@@ -100,17 +105,16 @@ def by_length(comparison: Comparison):
     table = np.full((len(entries), len(classes)), np.nan)
     for row, entry in enumerate(entries):
         rows = entry.result.rows
-        metrics = [
-            micro(label, rows, right, lambda each, low=low, high=high: low < each.duration <= high)
-            for label, low, high in classes
-        ]
+        metrics = [micro(label, rows, right, partial(_lasts, low=low, high=high)) for label, low, high in classes]
         in_class = estimates(rows, metrics)
         for column, (label, *_) in enumerate(classes):
             found = in_class[label]
             table[row, column] = found.value
             half = ((found.high or 0) - (found.low or 0)) / 2
-            axes.text(column, row, f"{100 * (found.value or 0):.0f} ±{100 * half:.0f}", ha="center", va="center",
-                      fontsize=9, color="white" if (found.value or 0) > 0.72 else INK)  # fmt: skip
+            text, colour = f"{100 * (found.value or 0):.0f} ±{100 * half:.0f}", INK
+            if (found.value or 0) > 0.72:
+                colour = "white"
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
     shades = LinearSegmentedColormap.from_list("share", ["#f3f7fa", "#8fbcd8", "#0f5c8c"])
     axes.imshow(table, cmap=shades, vmin=0.15, vmax=1, aspect="auto")
     counts = [sum(low < row.duration <= high for row in entries[0].result.rows) for _, low, high in classes]
@@ -140,10 +144,10 @@ def by_depth(comparison: Comparison):
         label = "top level" if level == 1 else f"level {level}" + (" (leaf)" if level == deepest else "")
         axes.barh(range(len(entries)), shares, left=begun, height=0.66, color=colours[min(level, 5) - 1], label=label)
         begun += shares
+    beside: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
     for place, entry in enumerate(entries):
-        axes.annotate(f"{entry.costs['visits'].value:.3g}", (1, place), (8, 0), textcoords="offset points", va="center",
-                      color=INK, fontsize=9.5)  # fmt: skip
-    axes.annotate("mean visits", (1, -0.9), (8, 0), textcoords="offset points", va="center", color=MUTED, fontsize=9)
+        axes.annotate(f"{entry.costs['visits'].value:.3g}", (1, place), (8, 0), color=INK, fontsize=9.5, **beside)
+    axes.annotate("mean visits", (1, -0.9), (8, 0), color=MUTED, fontsize=9, **beside)
     axes.set_yticks(range(len(entries)), [clip(entry.name) for entry in entries], color=INK)
     axes.invert_yaxis()
     axes.set_ylim(len(entries) - 0.4, -1.3)
@@ -151,8 +155,8 @@ def by_depth(comparison: Comparison):
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("share of visits")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.0), ncols=deepest, columnspacing=1.2, handlelength=1.1,
-                borderaxespad=0.2)  # fmt: skip
+    above: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, 1.0), "borderaxespad": 0.2}
+    axes.legend(ncols=deepest, columnspacing=1.2, handlelength=1.1, **above)
     return figure
 
 
@@ -176,8 +180,8 @@ def grounding(comparison: Comparison):
         curve = np.cumsum(found) / len(rows)
         colour = colour_of(entry.name, comparison.entries.index(entry))
         # Markers at a few places tell curves of one colour apart.
-        (line,) = axes.plot(range(1, most + 1), curve[1:], color=colour, marker=marker_of(entry.name), markersize=5,
-                            markevery=max(1, most // 6), linewidth=1.6, label=clip(entry.name))  # fmt: skip
+        style = {"color": colour, "marker": marker_of(entry.name), "markersize": 5, "linewidth": 1.6}
+        (line,) = axes.plot(range(1, most + 1), curve[1:], markevery=max(1, most // 6), label=clip(entry.name), **style)
         ends.append((float(curve[-1]), line))
         highest = max(highest, most)
     axes.set_xscale("log")
@@ -206,6 +210,10 @@ def _panels(rows: int, columns: int, width: float, height: float):
 
 def _cost(entry: Entry, cost: str) -> float:
     return (entry.made if cost == "made" else entry.costs[cost]).value or 0.0
+
+
+def _lasts(row: Row, low: float, high: float) -> bool:
+    return low < row.duration <= high
 
 
 def _share(entry: Entry, level: int) -> float:

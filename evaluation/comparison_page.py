@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from evaluation.bootstrap import LEVEL, METHOD
-from evaluation.comparison import COSTS, Comparison, Difference, Entry, compare
+from evaluation.bootstrap import LEVEL, METHOD, Estimate
+from evaluation.comparison import COSTS, Comparison, Difference, compare
 from evaluation.comparison_charts import figures, save_pictures
-from evaluation.report import number, percent
 from evaluation.result import Result
-from evaluation.scorers.metric import Estimate
-from evaluation.style import SERIES, colour_of
+from evaluation.style import colour_variable, number, percent, template
 from navigation import write_atomic
 
 INTERVALS = f"{100 * LEVEL:.0f} % intervals, {METHOD}"
@@ -33,11 +30,9 @@ def write_comparison(
 
 def markdown(comparison: Comparison) -> str:
     """Tables of one benchmark: scores and costs, build, differences."""
-    lines = [
-        f"### {_cell(comparison.benchmark)}", "",
-        f"{comparison.questions:,} questions on {comparison.videos:,} videos; guessing is right in "
-        f"{percent(comparison.chance)}. {INTERVALS}.", "",
-    ]  # fmt: skip
+    asked = f"{comparison.questions:,} questions on {comparison.videos:,} videos"
+    guess = f"guessing is right in {percent(comparison.chance)}"
+    lines = [f"### {_cell(comparison.benchmark)}", "", f"{asked}; {guess}. {INTERVALS}.", ""]
     lines += [f"> {_cell(note)}" for note in comparison.notes] + ([""] if comparison.notes else [])
     for table in tables(comparison):
         lines += [f"**{_cell(table['title'])}**", ""]
@@ -52,29 +47,27 @@ def markdown(comparison: Comparison) -> str:
 
 def page(comparisons: Sequence[Comparison], title: str) -> str:
     """One HTML file, no request to anywhere."""
-    loader = FileSystemLoader(Path(__file__).parent / "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     parts = [
         {
-            "comparison": comparison, "tables": tables(comparison), "chance": percent(comparison.chance),
+            "comparison": comparison,
+            "tables": tables(comparison),
+            "chance": percent(comparison.chance),
             "figures": [(name, Markup(svg)) for name, svg in figures(comparison).items()],
-            "dots": {entry.name: _dot(entry, place) for place, entry in enumerate(comparison.entries)},
+            "dots": {entry.name: colour_variable(entry.name, place) for place, entry in enumerate(comparison.entries)},
         }
         for comparison in comparisons
-    ]  # fmt: skip
-    return environment.get_template("compare.html").render(title=title, parts=parts, intervals=INTERVALS)
+    ]
+    return template("compare.html").render(title=title, parts=parts, intervals=INTERVALS)
 
 
 def tables(comparison: Comparison) -> list[dict[str, Any]]:
     """Every table as `{title, head, rows, note}` of texts."""
-    return [
-        _scores(comparison), _costs(comparison), _build(comparison),
-        *([_differences(comparison)] if len(comparison.entries) > 1 else []),
-        *([_samples(comparison)] if any(entry.pass_at for entry in comparison.entries) else []),
-        _categories(comparison),
-    ]  # fmt: skip
+    found = [_scores(comparison), _costs(comparison), _build(comparison)]
+    if len(comparison.entries) > 1:
+        found.append(_differences(comparison))
+    if any(entry.pass_at for entry in comparison.entries):
+        found.append(_samples(comparison))
+    return [*found, _categories(comparison)]
 
 
 def _scores(comparison: Comparison) -> dict[str, Any]:
@@ -109,10 +102,9 @@ def _build(comparison: Comparison) -> dict[str, Any]:
     rows = []
     for entry in comparison.entries:
         made, full = (entry.result.build[name] for name in ("on_demand", "full_index"))
-        rows.append([
-            entry.name, f"{made['captions']:,.0f}", percent(made["captions"] / full["captions"]),
-            f"{made['frames']:,.0f}", f"{made['usd']:.2f}", f"{made['seconds'] / 3600:.1f}",
-        ])  # fmt: skip
+        of_all = percent(made["captions"] / full["captions"])
+        spent = [f"{made['frames']:,.0f}", f"{made['usd']:.2f}", f"{made['seconds'] / 3600:.1f}"]
+        rows.append([entry.name, f"{made['captions']:,.0f}", of_all, *spent])
     full = comparison.entries[0].result.build["full_index"]
     note = (
         f"All questions together, a video's questions sharing its captions. All captions of all trees: "
@@ -128,10 +120,8 @@ def _differences(comparison: Comparison) -> dict[str, Any]:
     for entry in comparison.entries[1:]:
         found = {difference.metric: difference for difference in entry.against_first}
         accuracy, visits = found["accuracy"], found["visits"]
-        rows.append([
-            entry.name, points(accuracy), _p(accuracy),
-            f"{visits.value:+.2f} ({visits.low:+.2f} to {visits.high:+.2f})", _p(visits),
-        ])  # fmt: skip
+        fewer = f"{visits.value:+.2f} ({visits.low:+.2f} to {visits.high:+.2f})"
+        rows.append([entry.name, points(accuracy), _p(accuracy), fewer, _p(visits)])
     first = comparison.entries[0].name
     head = ["policy", "accuracy, points", "p", "visits", "p"]
     note = f"Paired bootstrap over the same questions: each policy minus {first}."
@@ -140,12 +130,10 @@ def _differences(comparison: Comparison) -> dict[str, Any]:
 
 def _samples(comparison: Comparison) -> dict[str, Any]:
     sizes = sorted({int(k) for entry in comparison.entries for k in entry.pass_at})
-    rows = [
-        [entry.name, *(percent(entry.pass_at.get(str(k))) for k in sizes)]
-        for entry in comparison.entries if entry.pass_at
-    ]  # fmt: skip
-    return {"title": "Right in one of k attempts", "head": ["policy", *(f"pass@{k}" for k in sizes)], "rows": rows,
-            "note": ""}  # fmt: skip
+    tried = [entry for entry in comparison.entries if entry.pass_at]
+    rows = [[entry.name, *(percent(entry.pass_at.get(str(k))) for k in sizes)] for entry in tried]
+    head = ["policy", *(f"pass@{k}" for k in sizes)]
+    return {"title": "Right in one of k attempts", "head": head, "rows": rows, "note": ""}
 
 
 def _categories(comparison: Comparison) -> dict[str, Any]:
@@ -177,10 +165,6 @@ def points(difference: Difference) -> str:
 
 def _p(difference: Difference) -> str:
     return "< 0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
-
-
-def _dot(entry: Entry, place: int) -> str:
-    return f"var(--c{SERIES.index(colour_of(entry.name, place)) + 1})"
 
 
 def _cell(text: str) -> str:

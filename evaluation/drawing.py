@@ -10,7 +10,7 @@ import matplotlib
 
 from evaluation.style import CSS_NAMES, INK, LINE, MUTED, spread
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "text.parse_math": False, "font.size": 10, "font.family": "DejaVu Sans",
     "axes.edgecolor": LINE, "axes.labelcolor": MUTED, "axes.titlecolor": INK, "axes.titlesize": 11,
     "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlepad": 12, "text.color": INK,
@@ -21,6 +21,7 @@ STYLE = {
 }  # fmt: skip
 _LONGEST_NAME = 28
 _LABEL_SIZE = 9.5
+_LABEL: dict[str, Any] = {"textcoords": "offset points", "fontsize": _LABEL_SIZE, "annotation_clip": False}
 _MARKER_RADIUS = 7
 """Of a point in pixels, some air included."""
 _LABEL_PLACES = (
@@ -66,8 +67,7 @@ def place_labels(
         others = [point for place, point in enumerate(points) if place != index]
         best = None
         for dx, dy, across, along in _LABEL_PLACES:
-            note = axes.annotate(text, (x, y), (dx, dy), textcoords="offset points", ha=across, va=along, color=colour,
-                                 fontsize=_LABEL_SIZE, annotation_clip=False)  # fmt: skip
+            note = axes.annotate(text, (x, y), (dx, dy), color=colour, ha=across, va=along, **_LABEL)
             box = note.get_window_extent().padded(2)
             around = box.padded(_MARKER_RADIUS)
             faults = sum(box.overlaps(other) for other in taken) + sum(around.contains(*point) for point in others)
@@ -95,8 +95,7 @@ def label_ends(figure, axes, labels: Sequence[tuple[float, str, str]]) -> None:
     apart = 1.35 * _LABEL_SIZE * figure.dpi / 72
     for (_, text, colour), y in zip(ordered, spread(ends, apart, frame.y0, frame.y1), strict=True):
         place = axes.transAxes.inverted().transform((frame.x1, y))
-        axes.annotate(text, place, (6, 0), xycoords="axes fraction", textcoords="offset points", va="center",
-                      color=colour, fontsize=_LABEL_SIZE, annotation_clip=False)  # fmt: skip
+        axes.annotate(text, place, (6, 0), color=colour, va="center", xycoords="axes fraction", **_LABEL)
 
 
 def along_steps(axes, xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.style import spread
-from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Question, Trajectory, Visit
+from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Question, Trajectory, TreeStore, Visit
 from navigation.grid import clock, format_path
 from navigation.tools import parse_path
 
@@ -80,7 +80,9 @@ def episode_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Se
     """
     grid = tree.grid
     scale = (WIDTH - _LEFT - 8) / grid.duration
-    rows, cells, badges = [], [], []
+    rows: list[Row] = []
+    cells: list[Cell] = []
+    badges: list[Badge] = []
     visits = [visit for visit in trajectory.visits if grid.contains(visit.path)]
     for level in range(1, grid.depth + 1):
         y = _TOP + (level - 1) * (_BAND + _LANE + _GAP)
@@ -105,12 +107,21 @@ def episode_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Se
         if not crowded:
             badges.extend(_badges(placed, y))
     bottom = rows[-1].y + _BAND + _LANE
+    quarters = [grid.duration * part / 4 for part in range(5)]
     return EpisodeFigure(
-        WIDTH, bottom + 24, _LEFT, WIDTH - 8, _BAND, rows, cells, badges,
-        [(_LEFT + begin * scale, max(2.0, (end - begin) * scale)) for begin, end in clues],
-        _TOP - 8, rows[-1].y + _BAND + 4,
-        [(_LEFT + grid.duration * part / 4 * scale, clock(grid.duration * part / 4)) for part in range(5)],
-    )  # fmt: skip
+        width=WIDTH,
+        height=bottom + 24,
+        left=_LEFT,
+        right=WIDTH - 8,
+        band=_BAND,
+        rows=rows,
+        cells=cells,
+        badges=badges,
+        clues=[(_LEFT + begin * scale, max(2.0, (end - begin) * scale)) for begin, end in clues],
+        clue_top=_TOP - 8,
+        clue_bottom=rows[-1].y + _BAND + 4,
+        ticks=[(_LEFT + time * scale, clock(time)) for time in quarters],
+    )
 
 
 def _badges(placed: Sequence[tuple[float, int, bool, bool]], y: float) -> list[Badge]:
@@ -172,7 +183,7 @@ class EpisodeGroup:
 
 
 def group_episodes(
-    episodes: Sequence[tuple[str, Trajectory]], questions: Mapping[str, Question], trees: Mapping[str, CaptionTree]
+    episodes: Sequence[tuple[str, Trajectory]], questions: Mapping[str, Question], trees: TreeStore
 ) -> list[EpisodeGroup]:
     """Episodes by question, in the order in which the questions and the labels first come."""
     groups: dict[str, EpisodeGroup] = {}

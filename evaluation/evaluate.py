@@ -4,18 +4,16 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evaluation.cost_model import CostModel
 from evaluation.journal import Journal
-from evaluation.meter import Meter, evidence
+from evaluation.meter import Measures, Meter, evidence
 from evaluation.progress import EvaluationProgress
 from navigation import EnvironmentFactory, InputError, Limits, Policy, Question, Trajectory, run
-
-if TYPE_CHECKING:
-    from rewards import RewardMix
+from rewards import RewardMix
 
 
 async def evaluate(
@@ -23,7 +21,7 @@ async def evaluate(
     questions: Sequence[Question],
     environment_factory: EnvironmentFactory,
     limits: Limits | None = None,
-    mix: "RewardMix | None" = None,
+    mix: RewardMix | None = None,
     out: str | Path = "runs/eval",
     concurrency: int = 16,
     samples: int = 1,
@@ -54,11 +52,7 @@ async def evaluate(
         InputError: doubled question ids, a missing tree, or an `out` that holds results of other settings.
         EvaluationStopped: the policy says that it cannot go on.
     """
-    if mix is None:
-        from rewards import RewardMix
-
-        mix = RewardMix.from_config(None)
-    limits = limits or Limits()
+    mix, limits = mix or RewardMix.from_config(None), limits or Limits()
     for name, value in (("concurrency", concurrency), ("samples", samples)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InputError("evaluate", name, value, "give a whole number of at least 1")
@@ -98,15 +92,17 @@ class EvaluationStopped(Exception):
     """The policy's endpoint is down or its money used up. What is finished is kept; call again to go on."""
 
 
+@dataclass(frozen=True, slots=True)
 class _Worker:
     """Plays questions one after another, each worker with an environment of its own."""
 
-    def __init__(
-        self, policy: Policy, factory: EnvironmentFactory, limits: Limits, mix: "RewardMix", journal: Journal,
-        progress: EvaluationProgress, meter: Meter,
-    ) -> None:  # fmt: skip
-        self.policy, self.factory, self.limits, self.mix = policy, factory, limits, mix
-        self.journal, self.progress, self.meter = journal, progress, meter
+    policy: Policy
+    factory: EnvironmentFactory
+    limits: Limits
+    mix: RewardMix
+    journal: Journal
+    progress: EvaluationProgress
+    meter: Meter
 
     async def play(self, jobs: Iterator[tuple[Question, int]]) -> None:
         environment = self.factory()
@@ -125,16 +121,15 @@ class _Worker:
             question, tree.grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused
         )
         trajectory.reward = breakdown.to_dict()
-        # The reward charges cost above a budget and on right answers only; the metric is what all visits cost.
-        trajectory.teacher = {"model": self.policy.name, "visit_cost": breakdown.tally.cost}
+        trajectory.teacher = {"model": self.policy.name}
         captions = self.policy.index_captions(question.video_id)
-        if captions is not None:
-            trajectory.teacher["index_captions"] = captions
         spent = self.policy.account(trajectory.id)
-        trajectory.teacher["evidence"] = evidence(trajectory.messages, trajectory.visits, tree.grid)
-        trajectory.teacher["meter"] = self.meter.read(
-            trajectory, tree, captions or 0, self.policy.reads_overview, spent
-        )
+        trajectory.measures = Measures(
+            breakdown.tally.cost,
+            captions,
+            evidence(trajectory.messages, trajectory.visits, tree.grid),
+            self.meter.read(trajectory, tree, captions or 0, self.policy.reads_overview, spent),
+        ).to_dict()
 
 
 async def _all_or_none(workers: Sequence[Any]) -> None:
@@ -149,9 +144,13 @@ async def _all_or_none(workers: Sequence[Any]) -> None:
 
 
 def _settings(
-    policy: Policy, questions: Sequence[Question], limits: Limits, mix: "RewardMix", samples: int,
+    policy: Policy,
+    questions: Sequence[Question],
+    limits: Limits,
+    mix: RewardMix,
+    samples: int,
     more: Mapping[str, Any] | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     rows = json.dumps([question.to_dict() for question in questions])
     return {
         "policy": {"name": policy.name, **policy.settings},

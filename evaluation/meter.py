@@ -1,9 +1,9 @@
-"""The meter: what one episode looked at, read and cost, measured the same way for every strategy."""
+"""What is measured of one episode, the same way for every strategy: what it looked at, read, cost and cited."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from evaluation.cost_model import CHARACTERS_A_TOKEN, CostModel
@@ -11,10 +11,54 @@ from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, SegmentPath, TimeGrid
 from navigation.prompt import describe
 
 MEANS = (
-    "get_caption", "video_qa", "frames", "seconds_seen", "captions", "model_calls", "tokens_read", "tokens_sent",
-    "usd", "usd_computed", "seconds_computed", "seconds_on_demand",
-)  # fmt: skip
+    "get_caption",
+    "video_qa",
+    "frames",
+    "seconds_seen",
+    "captions",
+    "model_calls",
+    "tokens_read",
+    "tokens_sent",
+    "usd",
+    "usd_computed",
+    "seconds_computed",
+    "seconds_on_demand",
+)
 """What `Meter.read` counts, besides lists."""
+
+MOST = 5
+"""Spans of evidence that count: CG-Bench ignores intervals beyond five."""
+
+_CITED = re.compile(r"<evidence>([^<>]{1,400})</evidence>")
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*-\s*(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What the evaluation measured of one episode; in its record under `measures`.
+
+    Args:
+        visit_cost: What all visits cost, in visit units. (The reward charges cost above a budget, right answers only.)
+        index_captions: Captions that the policy's index of the video needs; None without an index.
+        evidence: See `evidence`.
+        meter: See `Meter.read`.
+    """
+
+    visit_cost: float | None = None
+    index_captions: int | None = None
+    evidence: Sequence[Span] = ()
+    meter: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> "Measures":
+        """Reads them from a trajectory; records of version 0.1 keep them under `teacher`."""
+        record = trajectory.measures or trajectory.teacher
+        return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -24,9 +68,13 @@ class Meter:
     costs: CostModel
 
     def read(
-        self, trajectory: Trajectory, tree: CaptionTree, index_captions: int = 0, reads_overview: bool = True,
+        self,
+        trajectory: Trajectory,
+        tree: CaptionTree,
+        index_captions: int = 0,
+        reads_overview: bool = True,
         account: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """Counts of one episode.
 
         - `get_caption`, `video_qa`: visits by tool; `by_level`: visits by level, top first.
@@ -64,13 +112,20 @@ class Meter:
         usd += costs.vision_usd(asked * costs.video_qa_frames, asked)
         seconds = calls * costs.language_seconds + asked * costs.video_qa_seconds
         return {
-            "get_caption": len(trajectory.visits) - asked, "video_qa": asked,
-            "by_level": [levels[level] for level in range(1, grid.depth + 1)], "frames": frames,
-            "seconds_seen": _rounded(_union(opened, tree)), "captions": captions, "model_calls": calls,
-            "tokens_read": read, "tokens_sent": sent, "usd": _rounded(account.get("usd", 0.0)),
-            "usd_computed": _rounded(usd), "seconds_computed": _rounded(seconds),
+            "get_caption": len(trajectory.visits) - asked,
+            "video_qa": asked,
+            "by_level": [levels[level] for level in range(1, grid.depth + 1)],
+            "frames": frames,
+            "seconds_seen": _rounded(_union(opened, tree)),
+            "captions": captions,
+            "model_calls": calls,
+            "tokens_read": read,
+            "tokens_sent": sent,
+            "usd": _rounded(account.get("usd", 0.0)),
+            "usd_computed": _rounded(usd),
+            "seconds_computed": _rounded(seconds),
             "seconds_on_demand": _rounded(seconds + captions * costs.caption_seconds),
-        }  # fmt: skip
+        }
 
 
 def needed(
@@ -113,11 +168,13 @@ def build_cost(
             sums[name][1] += caption_frames(paths, tree, costs)
     return {
         name: {
-            "captions": captions, "frames": frames, "usd": _rounded(costs.vision_usd(frames, captions)),
+            "captions": captions,
+            "frames": frames,
+            "usd": _rounded(costs.vision_usd(frames, captions)),
             "seconds": captions * costs.caption_seconds,
         }
         for name, (captions, frames) in sums.items()
-    }  # fmt: skip
+    }
 
 
 def _tokens(trajectory: Trajectory, unread: int) -> tuple[int, int]:
@@ -152,26 +209,20 @@ def _rounded(value: float) -> float:
     return float(f"{value:.10g}")
 
 
-# Where an episode says its answer comes from: seconds, as grounding benchmarks score them.
-#
-# A policy may cite spans in its last message: `<evidence>12.0-16.0, 40.0-44.5</evidence>`, best first. One that cites
-# nothing is taken at its visits: the segments of the deepest level that it opened, the last opened first.
-MOST = 5
-"""Spans that count: CG-Bench ignores intervals beyond five."""
-
-_CITED = re.compile(r"<evidence>([^<>]{1,400})</evidence>")
-_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*-\s*(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
-
-Span = tuple[float, float]
-
-
 def cite(spans: Sequence[Span]) -> str:
     """The tag that `evidence` reads back; empty without spans."""
     return f"<evidence>{', '.join(f'{begin:.3f}-{end:.3f}' for begin, end in spans)}</evidence>" if spans else ""
 
 
 def evidence(messages: Sequence[Mapping[str, Any]], visits: Sequence[Visit], grid: TimeGrid) -> list[Span]:
-    """At most five spans in seconds inside the video, most important first; empty without citation and visits."""
+    """Where an episode says its answer comes from, as grounding benchmarks score it.
+
+    A policy may cite spans in its last message: `<evidence>12.0-16.0, 40.0-44.5</evidence>`, best first. One that cites
+    nothing is taken at its visits: the segments of the deepest level that it opened, the last opened first.
+
+    Returns:
+        At most five spans in seconds inside the video, most important first; empty without citation and visits.
+    """
     content = messages[-1].get("content") if messages else None
     cited = _CITED.findall(content) if isinstance(content, str) else []
     if cited:

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from evaluation.bootstrap import ratio_intervals
-from evaluation.meter import MEANS
+from evaluation.meter import MEANS, Measures
 from evaluation.result import labels_of
 from navigation import InputError, Question, Status, Trajectory
 
-METRICS = (
-    "accuracy", "visits", "visit_cost", "grounding", "turns", "refused", "prompt_tokens", "completion_tokens",
-)  # fmt: skip
+METRICS = ("accuracy", "visits", "visit_cost", "grounding", "turns", "refused", "prompt_tokens", "completion_tokens")
 INDEX_METRICS = ("index_captions", "visit_cost_with_index")
 
 
@@ -58,7 +56,7 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
     summary["questions"] = len(set(groups))
     summary["answered"] = statuses[Status.ANSWERED]
     summary["by_kind"] = _by_kind(trajectories, values, by_id, seed)
-    if meters := [each.teacher["meter"] for each in trajectories if "meter" in each.teacher]:
+    if meters := [meter for each in trajectories if (meter := Measures.of(each).meter)]:
         summary["meter"] = {name: _totals([meter[name] for meter in meters]) for name in MEANS}
     if len(trajectories) > len(set(groups)):
         summary["pass_at"] = pass_at(groups, [value["accuracy"] == 1.0 for value in values])
@@ -89,8 +87,8 @@ def _totals(values: Sequence[float]) -> dict[str, float]:
 
 
 def _values(trajectory: Trajectory) -> dict[str, float | None]:
-    cost = trajectory.teacher.get("visit_cost")
-    captions = trajectory.teacher.get("index_captions")
+    measures = Measures.of(trajectory)
+    cost, captions = measures.visit_cost, measures.index_captions
     return {
         "accuracy": float(trajectory.correct and trajectory.status is Status.ANSWERED),
         "visits": len(trajectory.visits),
@@ -117,7 +115,7 @@ def _estimate(
     np.add.at(sums, rows, np.where(present, table, 0.0))
     np.add.at(counts, rows, present.astype(float))
     bounds = ratio_intervals(sums, counts, seed)
-    estimates = {}
+    estimates: dict[str, tuple[float | None, float | None, float | None, int]] = {}
     for column, name in enumerate(names):
         count = int(counts[:, column].sum())
         if count:
@@ -138,7 +136,7 @@ def _by_kind(
     for index, trajectory in enumerate(trajectories):
         for label in labels_of(by_id[trajectory.question_id].kind):
             members.setdefault(label, []).append(index)
-    table = {}
+    table: dict[str, dict[str, Any]] = {}
     for kind in sorted(members):
         chosen = members[kind]
         groups = [trajectories[index].question_id for index in chosen]

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from evaluation.charts import CurveChart, accuracy_against_visits, curves_of, line_chart
 from evaluation.episode_view import group_episodes
-from evaluation.style import SERIES, colour_of, in_order, interval, number, percent
+from evaluation.style import colour_variable, in_order, interval, number, percent, template
 from navigation import Question, Status, Trajectory, TreeStore, write_atomic
 
 PNG_NAME = "accuracy_against_visits.png"
@@ -31,8 +30,8 @@ def write_report(
 
     Args:
         out: The HTML file. One file, no request to anywhere; follows the reader's light or dark preference.
-        summary: What `summary.write_summary` returned.
-        curves: Training metrics by stage, each row with `step`; see `curves.curves_of` for the names that are drawn.
+        summary: What `run.write_summary` returned.
+        curves: Training metrics by stage, each row with `step`; see `charts.curves_of` for the names that are drawn.
         episodes: `(label, trajectory)` pairs; episodes on one question stand side by side.
         questions: By id; those of the episodes, and all that the summary is about.
         trees: Of the episodes' videos.
@@ -50,17 +49,12 @@ def write_report(
     chance = None
     if questions:
         chance = sum(1 / len(question.options) for question in questions.values()) / len(questions)
-    loader = FileSystemLoader(Path(__file__).parent / "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": number, "percent": percent, "interval": interval}
     key_figure = accuracy_against_visits(policies, chance, out.parent / PNG_NAME)
-    page = environment.get_template("report.html").render(
+    page = template("report.html").render(
         title=title,
         facts=facts,
         summary=summary,
-        policies=[(name, policies[name], colours) for name, colours in zip(names, _css_colours(names), strict=True)],
+        policies=[(name, policies[name], colour_variable(name, place)) for place, name in enumerate(names)],
         kinds=_kinds(policies),
         statuses=[status.value for status in Status],
         tiles=tiles(policies),
@@ -74,7 +68,7 @@ def write_report(
 
 def _drawn(stage: str, chart: CurveChart) -> Markup:
     name = re.sub(r"[^A-Za-z0-9]+", "-", f"{stage}-{chart.name}")
-    return Markup(line_chart(name, chart.title, chart.series, chart.lowest, chart.highest))
+    return Markup(line_chart(chart, name))
 
 
 def tiles(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
@@ -109,7 +103,3 @@ def _kinds(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, int]]:
         for kind, scores in (summary.get("by_kind") or {}).items():
             counts[kind] = max(counts.get(kind, 0), scores["n"])
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _css_colours(names: Sequence[str]) -> list[str]:
-    return [f"var(--c{SERIES.index(colour_of(name, place)) + 1})" for place, name in enumerate(names)]

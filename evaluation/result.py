@@ -1,4 +1,9 @@
-"""The result file, with its card: one evaluation in a form that tables, figures and scores are made from."""
+"""The result file: one evaluation in a form that tables, figures and scores are made from, and nothing else is needed.
+
+`result.jsonl` begins with a line that holds the card, what the results depend on; each further line is one episode with
+what was asked, answered, looked at and spent. It holds no wall time, so two runs with one seed write the same bytes.
+Every line names its card: lines of two cards in one file are refused.
+"""
 
 import hashlib
 import inspect
@@ -9,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.cost_model import CostModel
+from evaluation.meter import Measures, Span
 from navigation import (
     GET_CAPTION,
     TOOLS,
@@ -27,17 +33,28 @@ from navigation.prompt import SYSTEM, chat_template, template_hash
 from rewards.grounding import coverage
 from rewards.visits import clue_time
 
+NAME = "result.jsonl"
+
 EXTRACTOR = "lenient-1"
 """Name of the rule of `navigation.read_answer`; its code's hash stands beside it."""
 
 COMPARED = ("benchmark", "questions", "trees", "prompt_sha256", "extractor", "limits", "samples", "costs")
 """Parts that must be equal for two results to stand side by side on equal terms."""
 
+_PER_VIDEO = ("video", "lines_sha256", "released", "source", "duration_estimated")
+
 
 def make_card(
-    benchmark: str, questions: Sequence[Question], trees: TreeStore, policy: Mapping[str, Any], limits: Limits,
-    samples: int, seed: int, costs: CostModel, trees_sha256: str,
-) -> dict[str, Any]:  # fmt: skip
+    benchmark: str,
+    questions: Sequence[Question],
+    trees: TreeStore,
+    policy: Mapping[str, Any],
+    limits: Limits,
+    samples: int,
+    seed: int,
+    costs: CostModel,
+    trees_sha256: str,
+) -> dict[str, Any]:
     """The card of one run as JSON values.
 
     `tree_recipes` lists each distinct `made_by` of the trees with how many videos it made (a benchmark captioned by two
@@ -52,8 +69,12 @@ def make_card(
         "prompt_sha256": _sha(SYSTEM + json.dumps(TOOLS, sort_keys=True)),
         "extractor": {"name": EXTRACTOR, "sha256": _sha(inspect.getsource(read_answer))},
         "template": template_hash(chat_template()),
-        "policy": dict(policy), "limits": asdict(limits), "samples": samples, "seed": seed, "costs": costs.to_dict(),
-    }  # fmt: skip
+        "policy": dict(policy),
+        "limits": asdict(limits),
+        "samples": samples,
+        "seed": seed,
+        "costs": costs.to_dict(),
+    }
 
 
 def card_hash(card: Mapping[str, Any]) -> str:
@@ -77,21 +98,8 @@ def _recipes(trees: TreeStore, videos: Iterable[str]) -> list[dict[str, Any]]:
     return [{"recipe": json.loads(recipe), "videos": counts[recipe]} for recipe in sorted(counts)]
 
 
-_PER_VIDEO = ("video", "lines_sha256", "released", "source", "duration_estimated")
-
-
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-# The result file: one evaluation in a form that tables, figures and scores are made from, and nothing else is needed.
-#
-# `result.jsonl` begins with a line that holds the card; each further line is one episode with what was asked, answered,
-# looked at and spent. It holds no wall time, so two runs with one seed write the same bytes. Every line names its card:
-# lines of two cards in one file are refused.
-NAME = "result.jsonl"
-
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +149,25 @@ class Result:
 
 def row_of(trajectory: Trajectory, question: Question, grid: TimeGrid) -> Row:
     """A trajectory as a line; its meter and evidence were taken when it was played."""
-    teacher = trajectory.teacher
+    measures = Measures.of(trajectory)
     return Row(
-        trajectory.id, question.id, question.video_id, labels_of(question.kind), question.duration,
-        len(question.options), question.answer, trajectory.prediction, trajectory.status, len(trajectory.visits),
-        teacher.get("visit_cost"), question.clue_intervals, tuple(map(tuple, teacher.get("evidence", ()))),
-        trajectory.reward.get("grounding"), _steps(trajectory.visits, question, grid), teacher.get("meter", {}),
-    )  # fmt: skip
+        id=trajectory.id,
+        question_id=question.id,
+        video_id=question.video_id,
+        labels=labels_of(question.kind),
+        duration=question.duration,
+        options=len(question.options),
+        answer=question.answer,
+        prediction=trajectory.prediction,
+        status=trajectory.status,
+        visits=len(trajectory.visits),
+        visit_cost=measures.visit_cost,
+        clues=question.clue_intervals,
+        evidence=tuple((begin, end) for begin, end in measures.evidence),
+        grounding=trajectory.reward.get("grounding"),
+        steps=_steps(trajectory.visits, question, grid),
+        meter=measures.meter,
+    )
 
 
 def labels_of(kind: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""One policy on one corpus folder: what `make eval` does."""
+"""One policy on one corpus folder: what `make eval` does, from the corpus to the summary."""
 
 import asyncio
 import hashlib
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data_gen.corpora import load_corpus, write_corpus
 from data_gen.corpora.corpus import keep
@@ -33,6 +33,7 @@ from navigation import (
     write_json,
 )
 from navigation.question import held_out
+from rewards import RewardMix
 from runtime import EndpointSettings
 
 RECORD = "corpus.json"
@@ -57,9 +58,8 @@ def corpus_folder(
         InputError: the folder holds another corpus, or one of which it is not known what it was made from.
     """
     folder = Path(folder)
-    asked = {
-        "corpus": name, "data": None if data is None else str(Path(data).resolve()), "seed": seed, "limit": limit,
-    }  # fmt: skip
+    data_path = None if data is None else str(Path(data).resolve())
+    asked = {"corpus": name, "data": data_path, "seed": seed, "limit": limit}
     # The questions are written last: without them what is there is a part of a corpus, and is written again.
     if (folder / "questions.jsonl").is_file():
         _check(folder, asked)
@@ -87,10 +87,15 @@ def _check(folder: Path, asked: dict[str, Any]) -> None:
 
 
 def write_summary(
-    path: str | Path, policies: Mapping[str, Mapping[str, Any]], seconds: float, seed: int,
-    card: Mapping[str, Any] | None = None, build: Mapping[str, Any] | None = None, scores: Scores | None = None,
+    path: str | Path,
+    policies: Mapping[str, Mapping[str, Any]],
+    seconds: float,
+    seed: int,
+    card: Mapping[str, Any] | None = None,
+    build: Mapping[str, Any] | None = None,
+    scores: Scores | None = None,
     measured: float | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Writes and returns `{"policies": {name: summary}, "seconds", "seed", "interval"}`, and what else is given.
 
     Args:
@@ -110,9 +115,11 @@ def write_summary(
         "interval": f"{100 * LEVEL:.0f} % intervals, {METHOD}",
     }
     more = {
-        "card": card, "build": build, "scores": None if scores is None else asdict(scores),
+        "card": card,
+        "build": build,
+        "scores": None if scores is None else asdict(scores),
         "seconds_measured": None if measured is None else round(measured, 4),
-    }  # fmt: skip
+    }
     summary |= {name: value for name, value in more.items() if value is not None}
     write_json(path, summary)
     return summary
@@ -131,10 +138,6 @@ def read_summary(path: str | Path) -> dict[str, Any]:
     if not isinstance(summary, dict) or not isinstance(summary.get("policies"), dict):
         raise InputError(path, "policies", None, "give the summary.json of a finished evaluation")
     return summary
-
-
-if TYPE_CHECKING:
-    from rewards import RewardMix
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,7 @@ def evaluate_corpus(
     samples: int = 1,
     concurrency: int = 16,
     limits: Limits | None = None,
-    mix: "RewardMix | None" = None,
+    mix: RewardMix | None = None,
     limit: int | None = None,
     held_out_share: float = 0.0,
     benchmark: str = "",
@@ -211,11 +214,8 @@ def evaluate_corpus(
     begun = time.monotonic()
     limits, costs = limits or Limits(), costs or CostModel()
     fingerprint = _fingerprint(store, (question.video_id for question in asked))
-    settings = {
-        "policy_options": {"name": policy, "seed": seed, **{name: str(value) for name, value in options.items()}},
-        "trees": {"sha256": fingerprint},
-        "costs": costs.to_dict(),
-    }
+    policy_options = {"name": policy, "seed": seed, **{name: str(value) for name, value in options.items()}}
+    settings = {"policy_options": policy_options, "trees": {"sha256": fingerprint}, "costs": costs.to_dict()}
     card: dict[str, Any] = {}
 
     async def play() -> tuple[Policy, list[Trajectory]]:
@@ -225,12 +225,21 @@ def evaluate_corpus(
                 options.update({"calls": paid} if policy == "endpoint" else {"judge": EndpointJudge(paid)})
             player = make_policy(policy, store, asked, seed, **options)
             source = benchmark or asked[0].source or "questions"
-            described = {"name": policy, **settings["policy_options"], **player.settings}
+            described = {**policy_options, **player.settings}
             card.update(make_card(source, asked, store, described, limits, samples, seed, costs, fingerprint))
             return player, await evaluate(
-                player, asked, EnvironmentFactory(store), limits, mix, out, concurrency, samples,
-                settings={**settings, "card": card_hash(card)}, keep_messages=False, costs=costs,
-            )  # fmt: skip
+                player,
+                asked,
+                EnvironmentFactory(store),
+                limits,
+                mix,
+                out,
+                concurrency,
+                samples,
+                settings={**settings, "card": card_hash(card)},
+                keep_messages=False,
+                costs=costs,
+            )
         finally:
             if paid is not None:
                 await paid.close()

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
 from navigation import InputError, write_atomic
 
 INK, MUTED, LINE = "#1c2430", "#5d6875", "#dfe3e8"
@@ -10,43 +12,49 @@ INK, MUTED, LINE = "#1c2430", "#5d6875", "#dfe3e8"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#aa5d8c", "#b97f00", "#3b94c4", "#8a8000", "#6b7280")
 """After Okabe and Ito, yellow and the light tones darkened until they read on white."""
 
-CSS_NAMES = {
-    INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)",
-    **{colour: f"var(--c{number})" for number, colour in enumerate(SERIES, 1)},
-}  # fmt: skip
+CSS_NAMES = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)"}
+CSS_NAMES |= {colour: f"var(--c{number})" for number, colour in enumerate(SERIES, 1)}
 
-ORDER = (
-    "grpo", "sft", "base", "endpoint", "expert", "exhaustive", "best_first", "coarse_to_fine", "spotlight", "consensus",
-    "retrieval", "uniform", "random", "overview", "closed_book",
-)  # fmt: skip
-"""How policies are listed; others follow in the order given."""
-
-_OF_POLICY = {
-    "grpo": 1, "sft": 0, "expert": 2, "base": 3, "retrieval": 4, "uniform": 5, "exhaustive": 6, "random": 7,
-    "overview": 5, "closed_book": 7, "endpoint": 1, "best_first": 0, "coarse_to_fine": 1, "spotlight": 3,
-    "consensus": 4,
-}  # fmt: skip
-_MARKERS = {
-    "grpo": "o", "sft": "o", "base": "o", "endpoint": "o", "expert": "*", "best_first": "D", "coarse_to_fine": "^",
-    "spotlight": "v", "consensus": "P", "overview": "X", "closed_book": "X",
-}  # fmt: skip
+_KNOWN = """
+    grpo            1 o
+    sft             0 o
+    base            3 o
+    endpoint        1 o
+    expert          2 *
+    exhaustive      6 s
+    best_first      0 D
+    coarse_to_fine  1 ^
+    spotlight       3 v
+    consensus       4 P
+    retrieval       4 s
+    uniform         5 s
+    random          7 s
+    overview        5 X
+    closed_book     7 X
+"""
+"""Policies in the order in which they are listed: place of the colour in `SERIES`, and marker."""
+_LOOKS = {name: (int(colour), marker) for name, colour, marker in map(str.split, _KNOWN.strip().splitlines())}
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Policy names in the order of `ORDER`."""
-    names = list(names)
-    rank = {name: number for number, name in enumerate(ORDER)}
-    return sorted(names, key=lambda name: (rank.get(name, len(ORDER)), names.index(name)))
+    """Policy names as pages list them; unknown ones follow in the order given."""
+    names, known = list(names), list(_LOOKS)
+    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), names.index(name)))
 
 
 def colour_of(name: str, number: int = 0) -> str:
     """Colour of a policy: its own where it is known, else by its place in the list."""
-    return SERIES[_OF_POLICY.get(name, number % len(SERIES))]
+    return SERIES[_LOOKS[name][0] if name in _LOOKS else number % len(SERIES)]
+
+
+def colour_variable(name: str, number: int = 0) -> str:
+    """The same as a variable of the page's style sheet."""
+    return CSS_NAMES[colour_of(name, number)]
 
 
 def marker_of(name: str) -> str:
     """Round for models, a star for the expert, a shape of its own for each search, square for others."""
-    return _MARKERS.get(name, "s")
+    return _LOOKS[name][1] if name in _LOOKS else "s"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -72,6 +80,16 @@ def interval(bounds: Sequence[float | None] | None, as_percent: bool = False) ->
     if as_percent:
         return f"{percent(bounds[0]).removesuffix(' %')}–{percent(bounds[1])}"
     return f"{number(bounds[0])}–{number(bounds[1])}"
+
+
+def template(name: str) -> Template:
+    """A page of `templates/`, every value escaped, with figures in words as filters."""
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number, "percent": percent, "interval": interval}
+    return environment.get_template(name)
 
 
 def spread(wanted: Sequence[float], apart: float, low: float, high: float) -> list[float]:

@@ -43,7 +43,8 @@ class Visit:
 class Trajectory:
     """One policy's episode on one question.
 
-    `refused` counts calls that opened nothing; `turns` counts assistant messages; `reward` holds raw values by part.
+    `refused` counts calls that opened nothing; `turns` counts assistant messages; `reward` holds raw values by part;
+    `measures`, which is not written where it is empty, holds what an evaluation measured.
     """
 
     id: str
@@ -63,15 +64,17 @@ class Trajectory:
     error: str | None = None
     reward: dict[str, float | None] = field(default_factory=dict)
     teacher: dict[str, Any] = field(default_factory=dict)
+    measures: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        record = {
             "id": self.id, "question_id": self.question_id, "video_id": self.video_id, "messages": self.messages,
             "tools": self.tools, "prediction": self.prediction, "correct": self.correct, "status": self.status.value,
             "visits": [visit.to_dict() for visit in self.visits], "refused": self.refused, "turns": self.turns,
             "prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens, "seconds": self.seconds,
             "error": self.error, "reward": self.reward, "teacher": self.teacher,
         }  # fmt: skip
+        return record | ({"measures": self.measures} if self.measures else {})
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], source: str | Path = "trajectory") -> "Trajectory":

@@ -20,13 +20,22 @@ _CLASSES = {
     "consensus": ("evaluation.policies.consensus", "ConsensusPolicy"),
     "endpoint": ("evaluation.policies.endpoint", "EndpointPolicy"),
     "expert": ("data_gen.expert", "Expert"),
-    "local": ("evaluation.policies.local", "LocalPolicy"),
+    "local": ("trainer.local_policy", "LocalPolicy"),
 }
 POLICY_NAMES = tuple(_CLASSES)
 RULES = (
-    "closed_book", "random", "overview", "uniform", "retrieval", "consensus", "best_first", "coarse_to_fine",
-    "spotlight", "exhaustive", "expert",
-)  # fmt: skip
+    "closed_book",
+    "random",
+    "overview",
+    "uniform",
+    "retrieval",
+    "consensus",
+    "best_first",
+    "coarse_to_fine",
+    "spotlight",
+    "exhaustive",
+    "expert",
+)
 """Policies that need no model, from the cheapest on."""
 _NOT_OPTIONS = {"questions", "trees", "overview", "_indices", "judge", "calls"}
 _NEED_TREES = ("retrieval", "consensus")
@@ -41,7 +50,7 @@ def make_policy(name: str, /, trees: TreeStore, questions: Sequence[Question], s
         questions: With answers and clues; handed to the expert and to no other.
         seed: For everything random.
         **options: The policy's own settings: `visits` of random, uniform and retrieval and of the searching policies,
-            `mind` of all rules, `wander` of the expert, `checkpoint`, `temperature` and `name` (what results call it)
+            `judge` of all rules, `wander` of the expert, `checkpoint`, `temperature` and `name` (what results call it)
             of the local model, `calls` of the endpoint.
 
     Raises:

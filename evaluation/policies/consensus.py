@@ -15,7 +15,6 @@ of leaves it needs all of them captioned.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from evaluation.policies.reader import Verdict
 from evaluation.policies.retrieval import LeafIndex
@@ -84,10 +83,6 @@ class ConsensusPolicy(SearchPolicy):
             while len(self._indices) > _KEPT:
                 self._indices.popitem(last=False)
         return index
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {**super().settings}
 
 
 def _agreed(first: Sequence[SegmentPath], second: Sequence[SegmentPath]) -> list[SegmentPath]:

@@ -42,10 +42,9 @@ class EndpointPolicy(Policy):
         record = await self.calls.chat(task, wire_messages(messages), tools=wire_tools(task.tools))
         received = record["message"]
         reasoning = received.get("reasoning_content") or received.get("reasoning") or ""
-        message: dict[str, Any] = {
-            "role": "assistant", "reasoning_content": str(reasoning)[:_LONGEST],
-            "content": str(received.get("content") or "")[:_LONGEST],
-        }  # fmt: skip
+        content = str(received.get("content") or "")[:_LONGEST]
+        message: dict[str, Any]
+        message = {"role": "assistant", "reasoning_content": str(reasoning)[:_LONGEST], "content": content}
         calls = [_call(call) for call in received.get("tool_calls") or () if isinstance(call, Mapping)]
         if calls:
             message["tool_calls"] = calls

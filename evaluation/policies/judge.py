@@ -1,25 +1,25 @@
-"""The judgement that a search strategy leans on: lexical, or a language model's."""
+"""The judgement that a strategy leans on: how promising a text is, and what the answer would be.
+
+A strategy of the literature is a way of moving; who judges in it was a large model. Here the judge is a part of its
+own: `LexicalJudge` needs no model and is the same for every strategy, so that offline they differ by how they move;
+`EndpointJudge` asks a language model in the same places.
+"""
 
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from evaluation.paid_calls import PaidCalls
 from evaluation.policies import reader
 from evaluation.policies.notes import Note, WordWeights, sentences, words_of
 from evaluation.policies.reader import Verdict
-from navigation import LETTERS, Task, initial_messages, read_answer
+from navigation import LETTERS, Policy, Task, initial_messages, read_answer
 from navigation.prompt import caption_line
 from runtime import Completion, Unacceptable
 
 
-# The judgement that a search strategy leans on: how promising a text is, and what the answer would be.
-#
-# A strategy of the literature is a way of moving; who judges in it was a large model. Here the judge is a part of its
-# own: `LexicalJudge` needs no model and is the same for every strategy, so that offline they differ by how they move;
-# `EndpointJudge` asks a language model in the same places.
 class Judge(Protocol):
     """Judges texts for one question. `spent` and `account` tell what that took (`Reply` and meter)."""
 
@@ -44,6 +44,11 @@ class Judge(Protocol):
         ...
 
     @property
+    def stopped(self) -> str:
+        """Why nothing more can be judged; empty while it can."""
+        ...
+
+    @property
     def settings(self) -> dict[str, Any]: ...
 
 
@@ -56,6 +61,8 @@ class LexicalJudge:
     """
 
     seed: int = 0
+
+    stopped = ""
 
     async def promise(self, task: Task, notes: Sequence[Note]) -> list[list[float]]:
         question = words_of(task.question.question)
@@ -95,6 +102,33 @@ def _seen_from(part: int, width: int, fits: Sequence[float]) -> float:
     return max(
         (fit * (1 - 0.5 * abs(centre - (place + 0.5) / len(fits))) for place, fit in enumerate(fits)), default=0.0
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedPolicy(Policy):
+    """A rule that moves by itself and leaves the answer to a judge.
+
+    Args:
+        seed: Settles ties and random choices, together with the question's id and the sample number.
+        judge: Who answers; default: the lexical one, with the same seed.
+    """
+
+    seed: int = 0
+    judge: Judge = field(default=None, repr=False, compare=False)  # type: ignore[assignment]  # set below
+
+    name = "judged"
+
+    def __post_init__(self) -> None:
+        if self.judge is None:
+            object.__setattr__(self, "judge", LexicalJudge(self.seed))
+
+    @property
+    def stopped(self) -> str:
+        """Why nothing more can be judged; empty while it can."""
+        return self.judge.stopped
+
+    def account(self, trajectory_id: str) -> dict[str, Any] | None:
+        return self.judge.account(trajectory_id)
 
 
 _NUMBERS = re.compile(r"\[[^\[\]]*\]")

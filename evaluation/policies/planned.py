@@ -3,34 +3,22 @@
 import asyncio
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import Any
 
-from evaluation.policies.judge import Judge, LexicalJudge
+from evaluation.policies.judge import JudgedPolicy
 from evaluation.policies.notes import notes_read, overview
 from evaluation.policies.reader import Verdict, generator
-from navigation import GET_CAPTION, LETTERS, Policy, Reply, SegmentPath, Task, assistant_message
+from navigation import GET_CAPTION, LETTERS, Reply, SegmentPath, Task, assistant_message
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedPolicy(Policy):
-    """Opens the segments of `plan`, then answers from all that was read.
-
-    Args:
-        seed: Settles ties and random choices, together with the question's id and the sample number.
-        mind: Who answers; default: the lexical reader.
-    """
-
-    seed: int = 0
-    judge: Judge | None = field(default=None, repr=False, compare=False)
+class PlannedPolicy(JudgedPolicy):
+    """Opens the segments of `plan`, then answers from all that was read."""
 
     name = "planned"
     reasoning = "I open the segments that I planned to open."
-
-    def __post_init__(self) -> None:
-        if self.judge is None:
-            object.__setattr__(self, "judge", LexicalJudge(self.seed))
 
     @abstractmethod
     def plan(self, task: Task) -> Sequence[SegmentPath]:
@@ -46,14 +34,6 @@ class PlannedPolicy(Policy):
         plain = {name: value for name, value in values.items() if isinstance(value, (int, float, str, bool))}
         return {**plain, **self.judge.settings}
 
-    @property
-    def stopped(self) -> str:
-        """Why nothing more can be judged; empty while it can."""
-        return getattr(self.judge, "stopped", "")
-
-    def account(self, trajectory_id: str) -> dict[str, Any] | None:
-        return self.judge.account(trajectory_id)
-
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         if not any(message["role"] == "assistant" for message in messages):
             calls = [(GET_CAPTION, {"segment": list(path)}) for path in self.plan(task)]
@@ -62,15 +42,16 @@ class PlannedPolicy(Policy):
         return Reply((await self.verdict(task, messages)).message(), *self.judge.spent(task))
 
 
-# Uniform sampling: evenly spaced moments whatever the question is, the way most video models see.
-#
-# An Image Grid Can Be Worth a Video (IG-VLM, arXiv 2403.18406). As read: a fixed number of frames at even distances is
-# laid out as one picture and answered from at once.
-#
-# Simplified: a moment is the caption of the leaf that holds it, not a frame in a grid.
 @dataclass(frozen=True, kw_only=True)
 class UniformPolicy(PlannedPolicy):
-    """Opens the leaves in the middle of `visits` equal parts of the video, then reads."""
+    """Opens the leaves in the middle of `visits` equal parts of the video, then reads.
+
+    Evenly spaced moments whatever the question is, the way most video models see: An Image Grid Can Be Worth a Video
+    (IG-VLM, arXiv 2403.18406). As read: a fixed number of frames at even distances is laid out as one picture and
+    answered from at once.
+
+    Simplified: a moment is the caption of the leaf that holds it, not a frame in a grid.
+    """
 
     visits: int = 4
 
@@ -114,18 +95,18 @@ def _segment(task: Task, place: int) -> SegmentPath:
     return task.grid.path(place, level)
 
 
-# Reads every leaf, part by part, then answers from what each part gave: MR. Video.
-#
-# MR. Video: "MapReduce" is the Principle for Long Video Understanding (arXiv 2504.16082). As read: every short clip
-# is captioned and analysed for the question on its own (map), and what came of it is gathered into one answer
-# (reduce), so that the whole video is seen at full density. It is the other end of the scale from navigation: what
-# knowing everything is worth, and what it costs.
-#
-# Simplified: clips are the leaves, a map step reads the leaves of one parent; the second round, in which names of
-# people and things are made consistent, is left out. The lexical mind keeps every caption in its map step.
 @dataclass(frozen=True, kw_only=True)
 class ExhaustivePolicy(PlannedPolicy):
-    """Opens every leaf in time order; maps over their parents, reduces to an answer."""
+    """Opens every leaf in time order; maps over their parents, reduces to an answer.
+
+    MR. Video: "MapReduce" is the Principle for Long Video Understanding (arXiv 2504.16082). As read: every short clip
+    is captioned and analysed for the question on its own (map), and what came of it is gathered into one answer
+    (reduce), so that the whole video is seen at full density. It is the other end of the scale from navigation: what
+    knowing everything is worth, and what it costs.
+
+    Simplified: clips are the leaves, a map step reads the leaves of one parent; the second round, in which names of
+    people and things are made consistent, is left out. The lexical judge keeps every caption in its map step.
+    """
 
     name = "exhaustive"
     reasoning = "I read every leaf in order."
@@ -144,7 +125,7 @@ class ExhaustivePolicy(PlannedPolicy):
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedBookPolicy(PlannedPolicy):
-    """The mind with nothing read. The lexical one then only guesses; a language model may know better.
+    """The judge with nothing read. The lexical one then only guesses; a language model may know better.
 
     Args:
         overview: Read the top-level captions that the prompt shows to every policy for nothing.

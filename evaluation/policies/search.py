@@ -2,13 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from evaluation.policies.judge import Judge, LexicalJudge
+from evaluation.policies.judge import JudgedPolicy
 from evaluation.policies.notes import Note, notes_read
 from evaluation.policies.reader import Verdict
-from navigation import GET_CAPTION, Policy, Reply, SegmentPath, Task, assistant_message
+from navigation import GET_CAPTION, Reply, SegmentPath, Task, assistant_message
 from navigation.tools import parse_path
 
 
@@ -30,26 +30,18 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchPolicy(Policy):
+class SearchPolicy(JudgedPolicy):
     """Opens segments step by step until `step` names none or the visits are used up; then answers.
 
     Args:
-        seed: Settles ties.
         visits: Most segments to open.
         sure: The confidence at which it stops looking, 0 to 1.
-        mind: Who judges.
     """
 
-    seed: int = 0
     visits: int = 8
     sure: float = 0.4
-    judge: Judge | None = field(default=None, repr=False, compare=False)
 
     name = "search"
-
-    def __post_init__(self) -> None:
-        if self.judge is None:
-            object.__setattr__(self, "judge", LexicalJudge(self.seed))
 
     @abstractmethod
     async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
@@ -59,13 +51,10 @@ class SearchPolicy(Policy):
     def settings(self) -> dict[str, Any]:
         return {"seed": self.seed, "visits": self.visits, "sure": self.sure, **self.judge.settings}
 
-    @property
-    def stopped(self) -> str:
-        """Why nothing more can be judged; empty while it can."""
-        return getattr(self.judge, "stopped", "")
-
-    def account(self, trajectory_id: str) -> dict[str, Any] | None:
-        return self.judge.account(trajectory_id)
+    async def sure_verdict(self, look: Look) -> Verdict | None:
+        """The answer, if anything was opened and the judge is sure enough of what was read."""
+        verdict = await self.judge.verdict(look.task, look.notes) if look.tried else None
+        return verdict if verdict is not None and verdict.confidence >= self.sure else None
 
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         tried = _tried(messages)
@@ -92,19 +81,18 @@ def _tried(messages: Sequence[dict[str, Any]]) -> list[SegmentPath]:
     return tried
 
 
-# Best-first search over the tree with an estimated heuristic and a movement cost: AKeyS.
-#
-# Agentic Keyframe Search for Video Question Answering (arXiv 2503.16032). As read: the video is a tree of segments;
-# every node on the frontier has f = g + h, where agents estimate h, how far it is from what the question needs, and g
-# counts the movement to it; the node of least f is expanded, and after each expansion an agent says whether what was
-# seen is enough to answer.
-#
-# Simplified: nodes are captions instead of sampled frames; h is one minus the promise of that part of its parent's
-# caption; g is the number of edges on the tree between the last opened segment and the node, over the longest such way,
-# times `movement`; the agent's "enough" is the verdict's confidence.
 @dataclass(frozen=True, kw_only=True)
 class BestFirstPolicy(SearchPolicy):
     """Opens the frontier's segment of least estimated cost, one a turn.
+
+    AKeyS: Agentic Keyframe Search for Video Question Answering (arXiv 2503.16032). As read: the video is a tree of
+    segments; every node on the frontier has f = g + h, where agents estimate h, how far it is from what the question
+    needs, and g counts the movement to it; the node of least f is expanded, and after each expansion an agent says
+    whether what was seen is enough to answer.
+
+    Simplified: nodes are captions instead of sampled frames; h is one minus the promise of that part of its parent's
+    caption; g is the number of edges on the tree between the last opened segment and the node, over the longest such
+    way, times `movement`; the agent's "enough" is the verdict's confidence.
 
     Args:
         movement: Weight of the movement cost.
@@ -119,13 +107,11 @@ class BestFirstPolicy(SearchPolicy):
         return {**super().settings, "movement": self.movement}
 
     async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
-        if look.tried:
-            verdict = await self.judge.verdict(look.task, look.notes)
-            if verdict.confidence >= self.sure:
-                return verdict
+        if verdict := await self.sure_verdict(look):
+            return verdict
         promises = await self.judge.promise(look.task, look.notes)
         longest = 2 * look.task.grid.depth
-        at = look.tried[-1] if look.tried else ()
+        at: SegmentPath = look.tried[-1] if look.tried else ()
         frontier = [
             (1 - parts[child[-1] - 1] + self.movement * _edges(at, child) / longest, child)
             for note, parts in zip(look.notes, promises, strict=True)
@@ -145,19 +131,19 @@ def _edges(start: SegmentPath, end: SegmentPath) -> int:
     return len(start) + len(end) - 2 * shared
 
 
-# Coarse to fine, with a memory to go back to: VideoLucy.
-#
-# VideoLucy: Deep Memory Backtracking for Long Video Understanding (arXiv 2510.12422). As read: a memory of the whole
-# video is made on a coarse level; agents find the period that matters most to the question and deepen its memory
-# level by level; when the answer is still not certain, they go back to the next period that the memory holds, keeping
-# all that was gathered.
-#
-# Simplified: the levels are those of the caption tree; the localisation agent is the promise of a note's parts; the
-# instruction agent, which tells the captioner what to look for, has no place, since captions are written beforehand;
-# certainty is the verdict's confidence, asked for at the bottom of each descent.
 @dataclass(frozen=True, kw_only=True)
 class CoarseToFinePolicy(SearchPolicy):
-    """Descends from the most promising segment to a leaf, then backtracks to the next one that the memory holds."""
+    """Descends from the most promising segment to a leaf, then backtracks to the next one that the memory holds.
+
+    VideoLucy: Deep Memory Backtracking for Long Video Understanding (arXiv 2510.12422). As read: a memory of the whole
+    video is made on a coarse level; agents find the period that matters most to the question and deepen its memory
+    level by level; when the answer is still not certain, they go back to the next period that the memory holds, keeping
+    all that was gathered.
+
+    Simplified: the levels are those of the caption tree; the localisation agent is the promise of a note's parts; the
+    instruction agent, which tells the captioner what to look for, has no place, since captions are written beforehand;
+    certainty is the verdict's confidence, asked for at the bottom of each descent.
+    """
 
     name = "coarse_to_fine"
 
@@ -165,16 +151,14 @@ class CoarseToFinePolicy(SearchPolicy):
         grid = look.task.grid
         promises = await self.judge.promise(look.task, look.notes)
         memory = dict(zip((note.path for note in look.notes), promises, strict=True))
-        last = look.tried[-1] if look.tried else ()
+        last: SegmentPath = look.tried[-1] if look.tried else ()
         if last and not grid.is_leaf(last) and last in memory:
             children = look.children(last)
             if children:
                 best = max(children, key=lambda child: (memory[last][child[-1] - 1], [-n for n in child]))
                 return [best], "This part looks right; I look closer."
-        if last:
-            verdict = await self.judge.verdict(look.task, look.notes)
-            if verdict.confidence >= self.sure:
-                return verdict
+        if verdict := await self.sure_verdict(look):
+            return verdict
         # Back: of all that is remembered, the most promising part that was not opened, coarse periods first.
         waiting = [
             (parts[child[-1] - 1], -len(child), [-n for n in child], child)
@@ -187,19 +171,18 @@ class CoarseToFinePolicy(SearchPolicy):
         return [best], "Not certain yet: back to another period." if last else "This period matters most."
 
 
-# Spotlight and reflect: TimeSearch.
-#
-# TimeSearch: Hierarchical Video Search with Spotlight and Reflection for Human-like Long Video Understanding (arXiv
-# 2504.01407). As read: Spotlight finds the event that the question is about and looks at it at a finer rate; Reflection
-# lets the model judge its own answer, and the confidence orders the search: events wait in a queue, the surest is split
-# into finer ones, and the search ends when the confidence is high enough.
-#
-# Simplified: events are segments of the tree; a spotlight opens the `beam` most promising parts of an event in one
-# turn; reflection is the verdict's confidence from those parts alone, times what the event promised; the answer comes
-# from all that was read.
 @dataclass(frozen=True, kw_only=True)
 class SpotlightPolicy(SearchPolicy):
     """Opens the best parts of the surest event, reflects, and goes on with the event that is surest then.
+
+    TimeSearch: Hierarchical Video Search with Spotlight and Reflection for Human-like Long Video Understanding (arXiv
+    2504.01407). As read: Spotlight finds the event that the question is about and looks at it at a finer rate;
+    Reflection lets the model judge its own answer, and the confidence orders the search: events wait in a queue, the
+    surest is split into finer ones, and the search ends when the confidence is high enough.
+
+    Simplified: events are segments of the tree; a spotlight opens the `beam` most promising parts of an event in one
+    turn; reflection is the verdict's confidence from those parts alone, times what the event promised; the answer comes
+    from all that was read.
 
     Args:
         beam: Parts opened in one spotlight.
@@ -214,10 +197,8 @@ class SpotlightPolicy(SearchPolicy):
         return {**super().settings, "beam": self.beam}
 
     async def step(self, look: Look) -> tuple[Sequence[SegmentPath], str] | Verdict:
-        if look.tried:
-            verdict = await self.judge.verdict(look.task, look.notes)
-            if verdict.confidence >= self.sure:
-                return verdict
+        if verdict := await self.sure_verdict(look):
+            return verdict
         promises = await self.judge.promise(look.task, look.notes)
         queue = []
         for note, parts in zip(look.notes, promises, strict=True):

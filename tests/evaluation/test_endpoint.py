@@ -126,7 +126,7 @@ def test_a_model_judges_in_every_strategy(policy, corpus, tmp_path):
     assert scores["prompt_tokens"] * 2 == 100 * len(server.requests)
     for trajectory in read_trajectories(tmp_path / "out/trajectories.jsonl"):
         assert trajectory.prediction == "B"
-        assert trajectory.teacher["evidence"] == [[10.0, 20.0]]
+        assert trajectory.measures["evidence"] == [[10.0, 20.0]]
 
 
 def test_an_endpoint_without_an_address_is_refused(corpus, tmp_path):

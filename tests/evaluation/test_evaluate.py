@@ -7,6 +7,7 @@ import pytest
 
 from evaluation.evaluate import evaluate
 from evaluation.journal import read_trajectories
+from evaluation.meter import Measures
 from evaluation.policies import make_policy
 from navigation import InputError, Limits, Policy, Reply, Status, answer_message
 
@@ -55,11 +56,11 @@ async def test_every_question_is_played_scored_and_written_in_order(trees, facto
 
 async def test_the_index_of_retrieval_is_on_every_trajectory(trees, factory, questions, mix, tmp_path):
     for trajectory in await play(trees, factory, questions, mix, tmp_path / "out", "retrieval"):
-        assert {name: trajectory.teacher[name] for name in ("model", "visit_cost", "index_captions")} == {
-            "model": "retrieval", "visit_cost": 8.0, "index_captions": 27
-        }  # fmt: skip
+        measures = Measures.of(trajectory)
+        assert (trajectory.teacher, measures.visit_cost) == ({"model": "retrieval"}, 8.0)
+        assert measures.index_captions == 27
         # The four leaves are among the 27 of the index; the three top-level captions are read in the prompt.
-        assert trajectory.teacher["meter"]["captions"] == 30
+        assert measures.meter["captions"] == 30
 
 
 @pytest.mark.parametrize("name", ["random", "retrieval"])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from evaluation.meter import Measures
 from evaluation.metrics import summarise
 from navigation import InputError, Status, Trajectory, Visit
 
@@ -24,7 +25,7 @@ def test_a_failed_episode_counts_as_no_letter_and_stays_in_n(questions):
 
 def test_means_intervals_and_kinds(questions):
     played = [
-        trajectory(question, prediction="A", visits=number, teacher={"visit_cost": 2.0 * number})
+        trajectory(question, prediction="A", visits=number, measures={"visit_cost": 2.0 * number})
         for number, question in enumerate(questions)
     ]
     summary = summarise(played, questions)
@@ -48,7 +49,7 @@ def test_grounding_is_a_mean_over_questions_with_clues(questions):
 
 
 def test_an_index_is_counted_by_question_and_shared_by_video(questions):
-    played = [trajectory(question, teacher={"visit_cost": 4.0, "index_captions": 27}) for question in questions]
+    played = [trajectory(question, measures={"visit_cost": 4.0, "index_captions": 27}) for question in questions]
     summary = summarise(played, questions)
     assert summary["visit_cost"] == 4.0
     assert summary["index_captions"] == 27.0
@@ -59,7 +60,7 @@ def test_an_index_is_counted_by_question_and_shared_by_video(questions):
 
 def test_order_of_trajectories_does_not_matter_to_the_means(questions):
     played = [
-        trajectory(question, sample, prediction="A", visits=7 * sample + 1, teacher={"visit_cost": 0.1 * sample})
+        trajectory(question, sample, prediction="A", visits=7 * sample + 1, measures={"visit_cost": 0.1 * sample})
         for question in questions for sample in range(3)
     ]  # fmt: skip
     forth, back = summarise(played, questions), summarise(played[::-1], questions)
@@ -71,3 +72,12 @@ def test_order_of_trajectories_does_not_matter_to_the_means(questions):
 def test_a_trajectory_of_another_question_is_refused(questions):
     with pytest.raises(InputError, match="small/v0/what"):
         summarise([trajectory(questions[0])], questions[1:])
+
+
+def test_records_of_the_version_before_keep_their_measures_under_teacher(questions):
+    figures = {"visit_cost": 4.0, "index_captions": 27, "evidence": [[1.0, 2.0]], "meter": {"captions": 3}}
+    old = trajectory(questions[0], teacher={"model": "retrieval", **figures})
+    new = trajectory(questions[0], teacher={"model": "retrieval"}, measures=figures)
+    assert Measures.of(old) == Measures.of(new)
+    assert Measures.of(new).to_dict() == figures
+    assert Measures.of(trajectory(questions[0])).to_dict() == {"evidence": (), "meter": {}}

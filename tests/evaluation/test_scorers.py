@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.result import Row
-from evaluation.scorers import score
-from evaluation.scorers.metric import best_overlap, union_iou
+from evaluation.scorers import best_overlap, score, union_iou
 from navigation import Status
 
 METER = {"by_level": [0], "captions": 0}
