@@ -57,12 +57,6 @@ def test_training_costs_what_the_estimator_says():
     assert scaling.train_operations(1.0) == pytest.approx(each, rel=0.01)
 
 
-def test_the_launch_page_has_the_same_hours():
-    page = (ROOT / "launch" / "README.md").read_text()
-    for row in scaling.hours_table():
-        assert row in page
-
-
 def test_every_figure_says_where_it_comes_from():
     for name, figure in scaling.FIGURES.items():
         assert figure.origin in ("measured", "published", "assumed"), name
