@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.navigation import make_tree
-from clipscout.ask.descent import DescentPolicy
-from clipscout.ask.material import open_material
-from clipscout.ask.models import Parts
+from clipscout.ask.policies import DescentPolicy
 from clipscout.ask.session import ask, make_question
+from clipscout.ask.settings import AskSettings
+from clipscout.ask.video_source import open_source
 from navigation import TimeGrid, TreeStore
 
 QUESTION, OPTIONS = "who opens the door of the red car?", ["a man", "two children", "a dog"]
@@ -32,10 +32,10 @@ QUESTION, OPTIONS = "who opens the door of the red car?", ["a man", "two childre
 
 async def without_server(path: Path, episodes: int) -> float:
     """Seconds for the episodes, one after another."""
-    async with await open_material(path, Parts()) as material:
+    async with await open_source(path, AskSettings()) as source:
         begun = time.perf_counter()
         for _ in range(episodes):
-            await ask(material, DescentPolicy(), make_question(material, QUESTION, OPTIONS), lambda event: None)
+            await ask(source, DescentPolicy(), make_question(source, QUESTION, OPTIONS), lambda event: None)
         return time.perf_counter() - begun
 
 

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from clipscout.ask.material import Material
+from clipscout.ask.video_source import VideoSource
 from navigation import LETTERS, VIDEO_QA, Question, SegmentPath, Status, Trajectory
 from rewards import RewardMix
 from runtime import Usage
 
 _TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 _CALL = re.compile(r"</?tool(?:_call)?\b|<function\b|<\|tool|\[TOOL_CALL", re.IGNORECASE)
-_TOKEN_CHARACTERS = 4
-"""Characters a token, for estimates."""
+_CHARACTERS_PER_TOKEN = 4
+"""For estimates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Answer:
 
 
 def answer_of(
-    material: Material,
+    source: VideoSource,
     question: Question,
     trajectory: Trajectory,
     policy: str,
@@ -92,40 +92,39 @@ def answer_of(
     status, letter = trajectory.status.value, trajectory.prediction
     text = f"{letter}. {question.options[LETTERS.index(letter)]}" if letter else None
     if not question.options and trajectory.status is Status.UNPARSABLE:
-        # Without options any last words are an answer, but a call that could not be read is none.
-        text = _last_words(trajectory)
+        # Without options any final text is an answer, but a call that could not be read is none.
+        text = _final_text(trajectory)
         status = Status.ANSWERED.value if text else status
-    read = [visit for visit in trajectory.visits if visit.tool != VIDEO_QA]
-    spoken = sum(len(str(message.get("content"))) for message in trajectory.messages if message["role"] == "tool")
+    cost = Cost(
+        visits=len(trajectory.visits),
+        visit_units=_units(trajectory),
+        segments=source.tree.grid.segment_count,
+        seconds=round(trajectory.seconds, 3),
+        prompt_tokens=trajectory.prompt_tokens,
+        completion_tokens=trajectory.completion_tokens,
+        captions_made=captions_made,
+        vision=vision.to_dict(),
+        usd=vision.usd,
+        exhaustive=_exhaustive(source, trajectory),
+    )
     return Answer(
-        question.id,
-        material.tree.video_id,
-        question.question,
-        question.options,
-        text,
-        letter,
-        status,
-        trajectory.error,
-        policy,
-        _evidence(material, trajectory, asked),
-        Cost(
-            len(trajectory.visits),
-            _units(trajectory),
-            material.tree.grid.segment_count,
-            round(trajectory.seconds, 3),
-            trajectory.prompt_tokens,
-            trajectory.completion_tokens,
-            captions_made,
-            vision.to_dict(),
-            vision.usd,
-            _exhaustive(material, spoken, len(read)),
-        ),
-        [visit.to_dict() for visit in trajectory.visits],
-        trajectory.messages,
+        id=question.id,
+        video=source.tree.video_id,
+        question=question.question,
+        options=question.options,
+        text=text,
+        letter=letter,
+        status=status,
+        error=trajectory.error,
+        policy=policy,
+        evidence=_evidence(source, trajectory, asked),
+        cost=cost,
+        visits=[visit.to_dict() for visit in trajectory.visits],
+        messages=trajectory.messages,
     )
 
 
-def _last_words(trajectory: Trajectory) -> str | None:
+def _final_text(trajectory: Trajectory) -> str | None:
     last = trajectory.messages[-1]
     content = str(last.get("content") or "") if last.get("role") == "assistant" else ""
     tags = _TAG.findall(content)
@@ -135,15 +134,15 @@ def _last_words(trajectory: Trajectory) -> str | None:
 
 
 def _evidence(
-    material: Material, trajectory: Trajectory, asked: Sequence[tuple[SegmentPath, str, str]]
+    source: VideoSource, trajectory: Trajectory, asked: Sequence[tuple[SegmentPath, str, str]]
 ) -> list[Evidence]:
     """Segments in the order in which they were first opened."""
     questions_of: dict[SegmentPath, list[tuple[str, str]]] = {visit.path: [] for visit in trajectory.visits}
     for path, query, reply in asked:
         questions_of[path].append((query, reply))
-    grid = material.tree.grid
+    grid = source.tree.grid
     return [
-        Evidence(path, *grid.interval(path), material.known(path) or "", tuple(questions))
+        Evidence(path, *grid.interval(path), source.known(path) or "", tuple(questions))
         for path, questions in questions_of.items()
     ]
 
@@ -155,16 +154,19 @@ def _units(trajectory: Trajectory) -> float:
     return sum(prices.get(visit.tool, 1.0) for visit in trajectory.visits)
 
 
-def _exhaustive(material: Material, spoken: int, read: int) -> dict[str, int]:
-    grid = material.tree.grid
+def _exhaustive(source: VideoSource, trajectory: Trajectory) -> dict[str, int]:
+    grid = source.tree.grid
     leaves = grid.width**grid.depth
-    known = [caption for path in grid.paths(grid.depth) if (caption := material.known(path)) is not None]
-    characters = sum(map(len, known))
-    if len(known) < leaves:
+    known = [caption for path in grid.paths(grid.depth) if (caption := source.known(path)) is not None]
+    characters: float = sum(map(len, known))
+    missing = leaves - len(known)
+    if missing:
         # Captions that are not there are taken to be as long as those that were read.
-        mean = characters / len(known) if known else spoken / max(1, read)
-        characters += mean * (leaves - len(known))
+        replies = sum(len(str(message.get("content"))) for message in trajectory.messages if message["role"] == "tool")
+        opened = sum(visit.tool != VIDEO_QA for visit in trajectory.visits)
+        characters += missing * (characters / len(known) if known else replies / max(1, opened))
     return {
-        "visits": leaves, "captions_to_make": leaves - len(known) if material.captions_cost else 0,
-        "prompt_tokens": round(characters / _TOKEN_CHARACTERS),
-    }  # fmt: skip
+        "visits": leaves,
+        "captions_to_make": missing if source.captions_cost else 0,
+        "prompt_tokens": round(characters / _CHARACTERS_PER_TOKEN),
+    }

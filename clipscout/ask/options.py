@@ -1,14 +1,17 @@
 """Command-line options that `ask` and `serve` share."""
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from navigation import InputError
 
 if TYPE_CHECKING:
-    from clipscout.ask.models import Parts
+    from clipscout.ask.settings import AskSettings
 
 Video = Annotated[Path, typer.Argument(help="A video, an SRT or VTT file, or a caption tree (JSON).")]
 Questions = Annotated[list[str] | None, typer.Argument(help="Questions; options after ` | `. None: read from stdin.")]
@@ -47,19 +50,32 @@ Prices = Annotated[Path | None, typer.Option(help="Price table (YAML).")]
 MaxUsd = Annotated[float | None, typer.Option(help="Stop before more than this is spent by this process.")]
 
 
-def read_parts(
-    policy: str, model: str, url: str, temperature: float, caption_url: str, caption_model: str,
-    clip_url: str, clip_model: str, frames: str, sides: str, timeout: float, turns: int,
-    cache: Path | None, seed: int, prices: Path | None = None, max_usd: float | None = None,
-) -> "Parts":  # fmt: skip
-    """Options to `Parts`.
+def read_settings(
+    policy: PolicyName = "",
+    model: Model = "",
+    url: Url = "",
+    temperature: Temperature = 0.0,
+    caption_url: CaptionUrl = "",
+    caption_model: CaptionModel = "",
+    clip_url: ClipUrl = "",
+    clip_model: ClipModel = "",
+    frames_per: FramesPer = "32,64,128",
+    sides: Sides = "512,362,256",
+    timeout: Timeout = 120.0,
+    turns: Turns = 15,
+    cache: Cache = None,
+    seed: Seed = 0,
+    prices: Prices = None,
+    max_usd: MaxUsd = None,
+) -> "AskSettings":
+    """Options to `AskSettings`; the defaults are those of the command line.
 
     Raises:
         InputError: frames or sides that are no whole numbers, half of an endpoint, a limit on money that is not above
             0, or one with a model that the price table does not know.
     """
     # Here, so that the command line's help need not wait for the endpoint client's import.
-    from clipscout.ask.models import Parts, Server
+    from clipscout.ask.settings import AskSettings, Server
     from runtime import Budget
     from runtime.budget import PRICES
 
@@ -67,22 +83,46 @@ def read_parts(
         raise InputError("command line", "--max-usd", max_usd, "give a number above 0, or leave it out")
     if not policy:
         policy = "endpoint" if url else "local" if model else "descent"
-    parts = Parts(
-        policy, "" if url else model, temperature, Server(url, model if url else "", timeout),
-        Server(caption_url, caption_model, timeout), Server(clip_url, clip_model, timeout),
-        _numbers("--frames", frames), _numbers("--sides", sides), turns, cache, seed,
-        prices or PRICES, Budget(max_usd),
-    )  # fmt: skip
-    for what, server in (("policy", parts.policy_server), ("caption", parts.captioner), ("clip", parts.clips)):
-        settings = server.settings(what)
-        if settings is not None:
+    settings = AskSettings(
+        policy=policy,
+        checkpoint="" if url else model,
+        temperature=temperature,
+        policy_server=Server(url, model if url else "", timeout),
+        captioner=Server(caption_url, caption_model, timeout),
+        clips=Server(clip_url, clip_model, timeout),
+        frames=_numbers("--frames", frames_per),
+        sides=_numbers("--sides", sides),
+        turns=turns,
+        cache=cache,
+        seed=seed,
+        prices=prices or PRICES,
+        budget=Budget(max_usd),
+    )
+    for what, server in (("policy", settings.policy_server), ("caption", settings.captioner), ("clip", settings.clips)):
+        endpoint = server.endpoint_settings(what)
+        if endpoint is not None:
             # Refuses a model without a price where there is a limit, before anything is opened.
-            parts.endpoint(settings)
-    return parts
+            settings.endpoint(endpoint)
+    return settings
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of `read_settings` in the place of its parameter `settings`."""
+    shared, own = inspect.signature(read_settings).parameters, inspect.signature(command).parameters
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> None:
+        settings = read_settings(**{name: values.pop(name) for name in shared})
+        command(**values, settings=settings)
+
+    kept = [parameter for name, parameter in own.items() if name != "settings"]
+    wrapped.__signature__ = inspect.Signature([*kept, *shared.values()])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {each.name: each.annotation for each in (*kept, *shared.values())}
+    return wrapped
 
 
 def _numbers(name: str, text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(int(number) for number in text.split(","))
     except ValueError:
         raise InputError("command line", name, text, "give whole numbers with commas between, leaves first") from None

@@ -15,13 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from clipscout.ask.answer import Answer, Evidence
-from clipscout.ask.material import Material
+from clipscout.ask.video_source import VideoSource
 from clipscout.tree import plain
-from navigation import VIDEO_QA, InputError, Status, TimeGrid
+from navigation import VIDEO_QA, InputError, SegmentPath, Status, TimeGrid
 from navigation.files import id_to_name
 from navigation.grid import clock, format_path
 
 _LONGEST = 400
+_COLUMNS = 28
+_MOST_PICTURED = 3
 
 
 class LiveEpisode:
@@ -111,9 +113,13 @@ class LiveEpisode:
 
 
 def bar(
-    grid: TimeGrid, level: int, opened: list[tuple[int, ...]], asked: set[tuple[int, ...]],
-    current: tuple[int, ...] | None, width: int,
-) -> Text:  # fmt: skip
+    grid: TimeGrid,
+    level: int,
+    opened: list[SegmentPath],
+    asked: set[SegmentPath],
+    current: SegmentPath | None,
+    width: int,
+) -> Text:
     """One level over time: `·` closed, `█` opened, `?` asked about, `▶` now."""
     cells = ["·"] * width
     for path in opened:
@@ -136,11 +142,7 @@ def _fill(cells: list[str], grid: TimeGrid, path: tuple[int, ...], sign: str) ->
         cells[place] = sign
 
 
-_COLUMNS = 28
-_MOST_PICTURED = 3
-
-
-async def tell_answer(console: Console, material: Material, answer: Answer, frames: Path | None) -> None:
+async def print_answer(console: Console, source: VideoSource, answer: Answer, frames: Path | None) -> None:
     """Prints an answer.
 
     Args:
@@ -155,7 +157,7 @@ async def tell_answer(console: Console, material: Material, answer: Answer, fram
         console.print(_table(answer.evidence))
     for evidence in _pictured(answer):
         try:
-            found = await material.thumbnails(evidence.path)
+            found = await source.thumbnails(evidence.path)
         except InputError as error:
             console.print(Text(f"no frames of {format_path(evidence.path)}: {plain(str(error))}", style="yellow"))
             continue
@@ -179,10 +181,10 @@ def _table(evidence: list[Evidence]) -> Table:
     for name in ("segment", "time", "caption"):
         table.add_column(name)
     for each in evidence:
-        told = Text(plain(each.caption)[:300])
+        cell = Text(plain(each.caption)[:300])
         for query, reply in each.asked:
-            told.append(f"\nasked: {plain(query)[:200]}\n", "magenta").append(plain(reply)[:300])
-        table.add_row(Text(format_path(each.path)), Text(_span(each.start, each.end)), told)
+            cell.append(f"\nasked: {plain(query)[:200]}\n", "magenta").append(plain(reply)[:300])
+        table.add_row(Text(format_path(each.path)), Text(_span(each.start, each.end)), cell)
     return table
 
 
@@ -233,8 +235,8 @@ def strip(jpegs: list[bytes], most: int) -> Text:
         for image in images:
             for x in range(_COLUMNS):
                 if y + 1 < image.height:
-                    above, below = image.getpixel((x, y)), image.getpixel((x, y + 1))
-                    text.append("▀", Style(color=_hex(above), bgcolor=_hex(below)))
+                    above, below = _hex(image, x, y), _hex(image, x, y + 1)
+                    text.append("▀", Style(color=above, bgcolor=below))
                 else:
                     text.append(" ")
             text.append(" ")
@@ -242,5 +244,7 @@ def strip(jpegs: list[bytes], most: int) -> Text:
     return text
 
 
-def _hex(pixel: tuple[int, int, int]) -> str:
+def _hex(image: Image.Image, x: int, y: int) -> str:
+    pixel = image.getpixel((x, y))
+    assert isinstance(pixel, tuple)
     return "#" + bytes(pixel).hex()

@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from clipscout.ask.models import LimitReached, Parts
-from clipscout.ask.session import make_navigator
+from clipscout.ask.policies import choose_policy
+from clipscout.ask.settings import AskSettings, LimitReached
+from clipscout.serve.episodes import Busy, EpisodeRunner
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import OpenAIApi
 from clipscout.serve.page_api import PageApi
 from clipscout.serve.requests import json_reply
-from clipscout.serve.sources import Busy, Sources
 from clipscout.web import Guard, Limits, templates
 from clipscout.web.pages import asset_route, style_sheet
 from clipscout.web.server import LOOPBACK, POLICY_WITH_SCRIPT, App
@@ -30,7 +30,7 @@ VIEW_STYLE = HERE.parent / "view" / "static" / "view.css"
 
 def serve_app(
     library: Library,
-    parts: Parts,
+    settings: AskSettings,
     sessions: int = 64,
     limits: Limits | None = None,
     hosts: tuple[str, ...] | None = LOOPBACK,
@@ -40,21 +40,21 @@ def serve_app(
 
     Args:
         library: What may be asked about.
-        parts: Who does the work.
+        settings: Which models do the work.
         sessions: Episodes at once; more get 503.
         limits: Of requests.
         hosts: Names the server may be called by.
-        policy: Who episodes; default: what `parts` name, made when the server starts.
+        policy: Default: the one that `settings` name, made when the server starts.
     """
-    sources = Sources(parts, policy or make_navigator(parts), sessions)
-    page_api, openai_api = PageApi(library, sources), OpenAIApi(library, sources)
-    page = templates(HERE / "templates").get_template("ask.html").render(policy=sources.policy.name)
+    runner = EpisodeRunner(settings, policy or choose_policy(settings), sessions)
+    page_api, openai_api = PageApi(library, runner), OpenAIApi(library, runner)
+    page = templates(HERE / "templates").get_template("ask.html").render(policy=runner.policy.name)
 
     async def index(request: Request) -> Response:
         return HTMLResponse(page)
 
     async def health(request: Request) -> Response:
-        return json_reply({"status": "ok", "navigating": sources.playing, "finished": sources.finished})
+        return json_reply({"status": "ok", "navigating": runner.playing, "finished": runner.finished})
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -64,16 +64,20 @@ def serve_app(
         try:
             yield
         finally:
-            await sources.close()
+            await runner.close()
             threads.shutdown(wait=False, cancel_futures=True)
 
     assets = {"app.js": HERE / "static" / "app.js", "timeline.js": HERE / "static" / "timeline.js"}
+    style = style_sheet(VIEW_STYLE, HERE / "static" / "serve.css")
     routes = [
-        Route("/", index), Route("/healthz", health), *page_api.routes, *openai_api.routes,
-        asset_route({**assets, "serve.css": style_sheet(VIEW_STYLE, HERE / "static" / "serve.css")}),
-    ]  # fmt: skip
+        Route("/", index),
+        Route("/healthz", health),
+        *page_api.routes,
+        *openai_api.routes,
+        asset_route({**assets, "serve.css": style}),
+    ]
     handlers = {LimitReached: _spent, InputError: _wrong, Busy: _busy, HTTPException: _http_error}
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     return Guard(app, limits, POLICY_WITH_SCRIPT, hosts)
 
 

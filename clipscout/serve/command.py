@@ -2,13 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clipscout.ask import options as given
 
+if TYPE_CHECKING:
+    from clipscout.ask.settings import AskSettings
 
+
+@given.with_settings
 def serve(
     sources: Annotated[
         list[Path],
@@ -18,22 +22,8 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
     sessions: Annotated[int, typer.Option(min=1, help="Episodes at once; more get 503.")] = 64,
     body_mb: Annotated[float, typer.Option(min=0.001, help="Largest request body.")] = 1.0,
-    policy: given.PolicyName = "",
-    model: given.Model = "",
-    url: given.Url = "",
-    temperature: given.Temperature = 0.0,
-    caption_url: given.CaptionUrl = "",
-    caption_model: given.CaptionModel = "",
-    clip_url: given.ClipUrl = "",
-    clip_model: given.ClipModel = "",
-    frames_per: given.FramesPer = "32,64,128",
-    sides: given.Sides = "512,362,256",
-    timeout: given.Timeout = 120.0,
-    turns: given.Turns = 15,
-    cache: given.Cache = None,
-    seed: given.Seed = 0,
-    prices: given.Prices = None,
-    max_usd: given.MaxUsd = None,
+    *,
+    settings: "AskSettings",
 ) -> None:
     """Serve the agent: a page to ask and watch, and /v1/chat/completions for programs."""
     from clipscout.serve.app import serve_app
@@ -41,15 +31,11 @@ def serve(
     from clipscout.web import Limits, run_app
     from clipscout.web.server import allowed_hosts
 
-    parts = given.read_parts(
-        policy, model, url, temperature, caption_url, caption_model, clip_url, clip_model,
-        frames_per, sides, timeout, turns, cache, seed, prices, max_usd,
-    )  # fmt: skip
     library = Library(sources)
-    silent = sum(entry.kind == "video" for entry in library.entries) if not parts.captioner.url else 0
-    print(f"{len(library.entries)} to ask about; policy {parts.policy}", file=sys.stderr)
+    silent = sum(entry.kind == "video" for entry in library.entries) if not settings.captioner.url else 0
+    print(f"{len(library.entries)} to ask about; policy {settings.policy}", file=sys.stderr)
     if silent:
         print(f"note: no --caption-url: of {silent} videos, those without subtitles cannot be asked", file=sys.stderr)
     limits = Limits(round(body_mb * 1_000_000), requests=4 * sessions)
-    app = serve_app(library, parts, sessions, limits, allowed_hosts(host))
+    app = serve_app(library, settings, sessions, limits, allowed_hosts(host))
     run_app(app, host, port, "ask")

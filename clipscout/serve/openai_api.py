@@ -7,7 +7,7 @@ end.
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -15,9 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from clipscout.ask.answer import Answer
+from clipscout.serve.episodes import EpisodeRunner
 from clipscout.serve.library import Entry, Library
 from clipscout.serve.requests import event, json_body, json_reply, kept_alive, read_options
-from clipscout.serve.sources import Sources
 from navigation import LETTERS, VIDEO_QA, InputError, Status
 from navigation.grid import format_path
 
@@ -32,8 +32,8 @@ _FINISH = {Status.OUT_OF_TURNS.value: "length", Status.OUT_OF_TOKENS.value: "len
 class OpenAIApi:
     """Routes below `/v1`."""
 
-    def __init__(self, library: Library, sources: Sources) -> None:
-        self.library, self.sources = library, sources
+    def __init__(self, library: Library, runner: EpisodeRunner) -> None:
+        self.library, self.runner = library, runner
         self.started = int(time.time())
         self.routes = [
             Route("/v1/models", self.models),
@@ -49,19 +49,20 @@ class OpenAIApi:
         body = await json_body(request)
         entry = self._entry(body)
         text, options = question_of(body)
-        episode = self.sources.episode(entry, text, options)
+        episode = self.runner.episode(entry, text, options)
         try:
             first = await anext(episode)
         except BaseException:
             await episode.aclose()
             raise
+        assert isinstance(first, dict)
         head = {"id": f"chatcmpl-{first['id'].rpartition('/')[2]}", "created": int(time.time()), "model": MODEL}
         if body.get("stream") is True:
             headers = {"cache-control": "no-store"}
             return StreamingResponse(self._stream(episode, head), media_type="text/event-stream", headers=headers)
         return await self._whole(request, episode, head)
 
-    async def _whole(self, request: Request, episode: AsyncIterator[Any], head: dict[str, Any]) -> Response:
+    async def _whole(self, request: Request, episode: AsyncGenerator[Any], head: dict[str, Any]) -> Response:
         reasoning: list[str] = []
         items = kept_alive(episode, _LOOK_ROUND)
         try:
@@ -76,7 +77,7 @@ class OpenAIApi:
             await items.aclose()
         raise RuntimeError("an episode ends with its answer")
 
-    async def _stream(self, episode: AsyncIterator[Any], head: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def _stream(self, episode: AsyncGenerator[Any], head: dict[str, Any]) -> AsyncIterator[bytes]:
         def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
             return event({**head, "object": "chat.completion.chunk", "choices": [choice], **more})

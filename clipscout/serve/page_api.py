@@ -9,10 +9,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from clipscout.ask.session import overview
+from clipscout.serve.episodes import Busy, EpisodeRunner
 from clipscout.serve.library import Entry, Library
 from clipscout.serve.requests import event, json_body, json_reply, kept_alive, read_options, text_of
-from clipscout.serve.sources import Busy, Sources
-from clipscout.web.pages import all_shown
+from clipscout.web.pages import sanitize_all
 from navigation import InputError, SegmentPath
 
 LISTED = 200
@@ -22,8 +22,8 @@ _ADDRESS = re.compile(r"[1-9]\d{0,3}(?:-[1-9]\d{0,3}){0,31}", re.ASCII)
 class PageApi:
     """Routes below `/api`. Texts in replies have lost what could steer their reader; the page sets them as text."""
 
-    def __init__(self, library: Library, sources: Sources) -> None:
-        self.library, self.sources = library, sources
+    def __init__(self, library: Library, runner: EpisodeRunner) -> None:
+        self.library, self.runner = library, runner
         self.routes = [
             Route("/api/videos", self.videos),
             Route("/api/videos/{key}", self.video),
@@ -35,35 +35,35 @@ class PageApi:
     async def videos(self, request: Request) -> Response:
         found, count = self.library.find(request.query_params.get("text", "")[:200], LISTED)
         videos = [{"key": entry.key, "name": entry.name, "kind": entry.kind} for entry in found]
-        return json_reply(all_shown({"videos": videos, "count": count}))
+        return json_reply(sanitize_all({"videos": videos, "count": count}))
 
     async def video(self, request: Request) -> Response:
         entry = self._entry(request)
-        async with self.sources.open(entry) as material:
-            grid = material.tree.grid
-            return json_reply(all_shown({
-                "key": entry.key, "name": entry.name, "kind": entry.kind, "duration": grid.duration,
-                "width": grid.width, "depth": grid.depth, "frames": material.video is not None, "notes": material.notes,
-                "made_by": str(material.tree.made_by.get("captioner", "")),
-            }))  # fmt: skip
+        async with self.runner.open(entry) as source:
+            grid = source.tree.grid
+            shape = {"duration": grid.duration, "width": grid.width, "depth": grid.depth}
+            record = {"key": entry.key, "name": entry.name, "kind": entry.kind, **shape}
+            record |= {"frames": source.video is not None, "notes": source.notes}
+            record["made_by"] = str(source.tree.made_by.get("captioner", ""))
+            return json_reply(sanitize_all(record))
 
     async def segment(self, request: Request) -> Response:
         entry, path = self._entry(request), self._path(request)
-        async with self.sources.open(entry) as material:
-            record: dict[str, Any] = overview(material, path)
-            record["known"] = material.known(path) is not None
+        async with self.runner.open(entry) as source:
+            record: dict[str, Any] = overview(source, path)
+            record["known"] = source.known(path) is not None
             record["lines"] = [
-                {"start": line.start, "end": line.end, "text": line.text} for line in material.tree.lines_in(path)[:40]
+                {"start": line.start, "end": line.end, "text": line.text} for line in source.tree.lines_in(path)[:40]
             ]
         try:
-            frames = await self.sources.frames(entry, path)
+            frames = await self.runner.frames(entry, path)
             record["times"] = frames.shown if frames is not None else []
         except InputError as error:
             record |= {"times": [], "frames_error": str(error)}
-        return json_reply(all_shown(record))
+        return json_reply(sanitize_all(record))
 
     async def frame(self, request: Request) -> Response:
-        frames = await self.sources.frames(self._entry(request), self._path(request))
+        frames = await self.runner.frames(self._entry(request), self._path(request))
         number = request.path_params["number"]
         if frames is None or number >= len(frames.jpegs):
             return json_reply({"error": {"message": "there is no such frame"}}, 404)
@@ -75,7 +75,7 @@ class PageApi:
         body = await json_body(request)
         entry = self.library.get(text_of(body, "video"))
         question, options = text_of(body, "question"), read_options(body)
-        episode = self.sources.episode(entry, question, options)
+        episode = self.runner.episode(entry, question, options)
         try:
             # The first event before the status line: what is wrong with the request can still be said in it.
             first = await anext(episode)
@@ -84,16 +84,17 @@ class PageApi:
             raise
 
         async def stream() -> AsyncIterator[bytes]:
-            yield event(all_shown(first), first["type"])
+            assert isinstance(first, dict)
+            yield event(sanitize_all(first), first["type"])
             items = kept_alive(episode)
             try:
                 async for item in items:
                     if item is None:
                         yield b": waiting\n\n"
                     elif isinstance(item, dict):
-                        yield event(all_shown(item), item["type"])
+                        yield event(sanitize_all(item), item["type"])
             except InputError as error:
-                yield event(all_shown({"type": "error", "message": str(error)}), "error")
+                yield event(sanitize_all({"type": "error", "message": str(error)}), "error")
             except Busy:
                 yield event({"type": "error", "message": "too many episodes at once"}, "error")
             finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -61,7 +61,7 @@ def event(data: Any, name: str | None = None) -> bytes:
     return f"{head}data: {json.dumps(data)}\n\n".encode()
 
 
-async def kept_alive(items: AsyncIterator[Item], seconds: float = KEEP_ALIVE) -> AsyncIterator[Item | None]:
+async def kept_alive(items: AsyncGenerator[Item], seconds: float = KEEP_ALIVE) -> AsyncGenerator[Item | None]:
     """The items, with None for every so many seconds without one. Closing this closes `items`."""
     upcoming: asyncio.Task[Item] | None = None
     try:
@@ -80,6 +80,4 @@ async def kept_alive(items: AsyncIterator[Item], seconds: float = KEEP_ALIVE) ->
         if upcoming is not None:
             upcoming.cancel()
             await asyncio.gather(upcoming, return_exceptions=True)
-        aclose = getattr(items, "aclose", None)
-        if aclose is not None:
-            await aclose()
+        await items.aclose()

@@ -12,8 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import evaluation
-from evaluation.style import interval, number, percent
-from navigation.grid import clock, format_path
+from evaluation.style import number, percent
 
 # Texts made safe to be read: nothing in them steers a terminal, a browser's text direction or an encoder.
 #
@@ -26,19 +25,19 @@ _STEERING = re.compile(
 )
 
 
-def shown(text: str) -> str:
+def sanitize(text: str) -> str:
     """The same text with every control, direction or invisible character as U+FFFD. Line ends become `\\n`."""
     return _STEERING.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def all_shown(value: Any) -> Any:
-    """`shown` applied to every text inside lists and mappings, keys included."""
+def sanitize_all(value: Any) -> Any:
+    """`sanitize` applied to every text inside lists and mappings, keys included."""
     if isinstance(value, str):
-        return shown(value)
+        return sanitize(value)
     if isinstance(value, Mapping):
-        return {shown(str(key)): all_shown(each) for key, each in value.items()}
+        return {sanitize(str(key)): sanitize_all(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [all_shown(each) for each in value]
+        return [sanitize_all(each) for each in value]
     return value
 
 
@@ -49,17 +48,19 @@ REPORT_TEMPLATES = Path(evaluation.__file__).parent / "templates"
 def templates(*folders: Path) -> Environment:
     """An environment over the given folders, the shared ones behind them."""
     environment = Environment(
-        loader=FileSystemLoader([*folders, Path(__file__).parent / "templates", REPORT_TEMPLATES]),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalized,
-    )  # fmt: skip
-    environment.filters |= {
-        "number": number, "percent": percent, "interval": interval, "clock": clock, "path": format_path,
-    }  # fmt: skip
+        loader=FileSystemLoader([*folders, REPORT_TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalized,
+    )
+    environment.filters |= {"number": number, "percent": percent}
     return environment
 
 
 def _finalized(value: Any) -> Any:
-    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return sanitize(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def style_sheet(*paths: Path) -> str:

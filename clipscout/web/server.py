@@ -54,16 +54,21 @@ class Guard:
     """
 
     def __init__(
-        self, app: App, limits: Limits | None = None, policy: str = POLICY_WITHOUT_SCRIPT,
+        self,
+        app: App,
+        limits: Limits | None = None,
+        policy: str = POLICY_WITHOUT_SCRIPT,
         hosts: tuple[str, ...] | None = LOOPBACK,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.app, self.limits, self.hosts = app, limits or Limits(), hosts
         self.requests = 0
         self._headers = [
-            (b"content-security-policy", policy.encode()), (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"), (b"cross-origin-resource-policy", b"same-origin"),
+            (b"content-security-policy", policy.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cross-origin-resource-policy", b"same-origin"),
             (b"cross-origin-opener-policy", b"same-origin"),
-        ]  # fmt: skip
+        ]
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -176,9 +181,15 @@ def run_app(app: App, host: str, port: int, what: str) -> None:
     if not is_loopback(host):
         print("warning: everyone who reaches this address can use it; there is no login", file=sys.stderr, flush=True)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=10,
-        timeout_graceful_shutdown=2, lifespan="on", h11_max_incomplete_event_size=32_768,
-    )  # fmt: skip
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=2,
+        lifespan="on",
+        h11_max_incomplete_event_size=32_768,
+    )
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:

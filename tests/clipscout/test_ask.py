@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from clipscout.ask.answer import Answer
-from clipscout.ask.material import open_material
-from clipscout.ask.models import LimitReached, Parts, Server
-from clipscout.ask.session import POLICIES, ask, make_navigator, make_question
+from clipscout.ask.policies import POLICIES, choose_policy
+from clipscout.ask.session import ask, make_question
+from clipscout.ask.settings import AskSettings, LimitReached, Server
+from clipscout.ask.video_source import open_source
 from navigation import InputError, Limits, Reply, TreeStore, assistant_message
 from runtime import Budget
 from tests.clipscout.world import house_questions, house_tree
@@ -34,10 +35,10 @@ def tree_file(tmp_path):
 
 async def asked(source, text, options=(), parts=None, policy=None, limits=None):
     events = []
-    parts = parts or Parts()
-    async with await open_material(source, parts) as material:
-        question = make_question(material, text, options)
-        answer = await ask(material, policy or make_navigator(parts), question, events.append, limits)
+    parts = parts or AskSettings()
+    async with await open_source(source, parts) as source:
+        question = make_question(source, text, options)
+        answer = await ask(source, policy or choose_policy(parts), question, events.append, limits)
     return answer, events
 
 
@@ -64,7 +65,7 @@ async def test_a_tree_answers_with_its_evidence_and_price(tree_file):
 
 async def test_a_question_without_options_is_answered_in_words(tree_file):
     for policy in ("descent", "uniform", "exhaustive"):
-        answer, _ = await asked(tree_file, "Who fixes the bicycle?", parts=Parts(policy))
+        answer, _ = await asked(tree_file, "Who fixes the bicycle?", parts=AskSettings(policy))
         assert (answer.status, answer.letter) == ("answered", None)
         assert policy == "uniform" or "fixes bicycle" in answer.text
 
@@ -106,9 +107,9 @@ async def test_each_reply_about_a_clip_stands_with_its_own_segment(tree_file):
         ("get_caption", {"segment": [1, 1, 2]}), ("video_qa", {"segment": [1, 1, 2], "query": "two"}),
     ]  # fmt: skip
     policy = Saying(assistant_message("", calls=calls), assistant_message("", "It is done."))
-    async with await open_material(tree_file, Parts()) as material:
-        material.answerer = Answerer()
-        answer = await ask(material, policy, make_question(material, "What?"), lambda event: None)
+    async with await open_source(tree_file, AskSettings()) as source:
+        source.answerer = Answerer()
+        answer = await ask(source, policy, make_question(source, "What?"), lambda event: None)
     assert {each.path: each.asked for each in answer.evidence} == {
         (1, 1, 1): (("one", "Error: that is what the screen of the computer says"),),
         (1, 1, 2): (("two", "seen in (1, 1, 2)"),),
@@ -118,10 +119,10 @@ async def test_each_reply_about_a_clip_stands_with_its_own_segment(tree_file):
 async def test_subtitles_of_another_name_look_at_the_video_that_is_given(clip, stub, tmp_path):
     video = Path(shutil.copy(clip, tmp_path / "talk.mp4"))
     (tmp_path / "talk.en.srt").write_text("1\n00:00:01,000 --> 00:00:30,000\nthe volcano erupts\n")
-    parts = Parts(captioner=Server(stub, "stub"), **SMALL)
-    async with await open_material(tmp_path / "talk.en.srt", parts, video) as material:
-        assert material.tree.video_id == "talk"
-        answer = await ask(material, make_navigator(parts), make_question(material, "What erupts?"), lambda event: None)
+    parts = AskSettings(captioner=Server(stub, "stub"), **SMALL)
+    async with await open_source(tmp_path / "talk.en.srt", parts, video) as source:
+        assert source.tree.video_id == "talk"
+        answer = await ask(source, choose_policy(parts), make_question(source, "What erupts?"), lambda event: None)
     (reply,) = [reply for each in answer.evidence for _, reply in each.asked]
     assert "16 frames" in reply
     assert answer.cost.captions_made == 0
@@ -129,9 +130,9 @@ async def test_subtitles_of_another_name_look_at_the_video_that_is_given(clip, s
 
 async def test_a_rule_that_needs_options_says_so(tree_file):
     with pytest.raises(InputError, match="give some"):
-        await asked(tree_file, "Who?", parts=Parts("best_first"))
+        await asked(tree_file, "Who?", parts=AskSettings("best_first"))
     answer, _ = await asked(tree_file, "Which object is there while someone boils water?", ("number3", "number9"),
-                            parts=Parts("best_first"))  # fmt: skip
+                            parts=AskSettings("best_first"))  # fmt: skip
     assert answer.status == "answered"
 
 
@@ -144,10 +145,10 @@ async def test_subtitles_answer_without_any_model(tmp_path):
 
 async def test_a_video_is_captioned_only_where_it_is_opened_and_only_once(clip, stub, tmp_path):
     video = shutil.copy(clip, tmp_path / "clip.mp4")
-    parts = Parts(captioner=Server(stub, "stub"), **SMALL)
-    async with await open_material(Path(video), parts) as material:
-        question = make_question(material, "What is shown?")
-        first = await ask(material, make_navigator(parts), question, lambda event: None)
+    parts = AskSettings(captioner=Server(stub, "stub"), **SMALL)
+    async with await open_source(Path(video), parts) as source:
+        question = make_question(source, "What is shown?")
+        first = await ask(source, choose_policy(parts), question, lambda event: None)
     opened = {tuple(visit["path"]) for visit in first.visits if visit["tool"] == "get_caption"}
     assert first.cost.captions_made == len(opened) + 4
     assert first.cost.vision["images"] > 0
@@ -162,24 +163,24 @@ async def test_frames_of_a_segment_are_the_segments_own(clip, stub, tmp_path):
     from data_gen.frames.numbered_clip import read_number
 
     video = shutil.copy(clip, tmp_path / "clip.mp4")
-    async with await open_material(Path(video), Parts(captioner=Server(stub, "stub"), **SMALL)) as material:
-        start, end = material.tree.grid.interval((3, 2))
-        found = await material.thumbnails((3, 2))
+    async with await open_source(Path(video), AskSettings(captioner=Server(stub, "stub"), **SMALL)) as source:
+        start, end = source.tree.grid.interval((3, 2))
+        found = await source.thumbnails((3, 2))
         shown = [read_number(jpeg) / 5 for jpeg in found.jpegs]
         assert shown == pytest.approx(found.shown)
         assert all(start - 0.2 <= time < end for time in shown)
         with pytest.raises(InputError):
-            await material.thumbnails((9,))
+            await source.thumbnails((9,))
 
 
 async def test_a_tree_finds_its_video_beside_it(clip, stub, tmp_path):
     shutil.copy(clip, tmp_path / "clip.mp4")
     store = TreeStore(tmp_path)
     store.save(house_tree("clip"))
-    async with await open_material(store.path("clip"), Parts(clips=Server(stub, "stub"))) as material:
-        question = make_question(material, "Who works in the kitchen?")
-        answer = await ask(material, make_navigator(Parts()), question, lambda event: None)
-        assert len((await material.thumbnails((1, 1))).jpegs) == 4
+    async with await open_source(store.path("clip"), AskSettings(clips=Server(stub, "stub"))) as source:
+        question = make_question(source, "Who works in the kitchen?")
+        answer = await ask(source, choose_policy(AskSettings()), question, lambda event: None)
+        assert len((await source.thumbnails((1, 1))).jpegs) == 4
     (reply,) = [reply for each in answer.evidence for _, reply in each.asked]
     assert "16 frames" in reply
 
@@ -187,13 +188,13 @@ async def test_a_tree_finds_its_video_beside_it(clip, stub, tmp_path):
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        (Parts(), "--caption-url"),
-        (Parts(captioner=Server("http://127.0.0.1:9/v1", "stub", 2.0), **SMALL), "start the model"),
-        (Parts(captioner=Server("http://127.0.0.1:9/v1", "")), "together"),
-        (Parts("endpoint"), "vllm serve"),
-        (Parts("local"), "--model"),
-        (Parts("telepathy"), "give one of"),
-        (Parts("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "m", 2.0)), "--url"),
+        (AskSettings(), "--caption-url"),
+        (AskSettings(captioner=Server("http://127.0.0.1:9/v1", "stub", 2.0), **SMALL), "start the model"),
+        (AskSettings(captioner=Server("http://127.0.0.1:9/v1", "")), "together"),
+        (AskSettings("endpoint"), "vllm serve"),
+        (AskSettings("local"), "--model"),
+        (AskSettings("telepathy"), "give one of"),
+        (AskSettings("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "m", 2.0)), "--url"),
     ],
     ids=range(7),
 )
@@ -294,23 +295,25 @@ async def test_a_limit_on_money_stops_before_it_is_passed(clip, stub, tmp_path):
     video = Path(shutil.copy(clip, tmp_path / "clip.mp4"))
     prices = tmp_path / "prices.yaml"
     prices.write_text("models: {seer: {prompt: 10.0, completion: 0.0}}")
-    free = Parts(captioner=Server(stub, "seer"), prices=prices, **SMALL)
+    free = AskSettings(captioner=Server(stub, "seer"), prices=prices, **SMALL)
     await asked(video, "What is shown?", parts=free)
     cost = free.budget.spent
     assert cost > 0
     shutil.rmtree(tmp_path / ".clipscout")
-    parts = Parts(captioner=Server(stub, "seer"), prices=prices, budget=Budget(0.75 * cost), **SMALL)
+    parts = AskSettings(captioner=Server(stub, "seer"), prices=prices, budget=Budget(0.75 * cost), **SMALL)
     with pytest.raises(LimitReached, match=r"--max-usd.*limit on money"):
         await asked(video, "What is shown?", parts=parts)
     assert 0 < parts.budget.spent <= 0.75 * cost
     kept = len(list((tmp_path / ".clipscout").rglob("[0-9]*.json")))
     assert kept > 0
     with pytest.raises(InputError, match="add a price"):
-        await asked(video, "What?", parts=Parts(captioner=Server(stub, "unheard-of"), budget=Budget(1.0), **SMALL))
+        await asked(
+            video, "What?", parts=AskSettings(captioner=Server(stub, "unheard-of"), budget=Budget(1.0), **SMALL)
+        )
 
 
 async def test_a_model_that_episodes_stops_at_the_limit_too(tree_file):
-    parts = Parts("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "gpt-4o", 2.0), budget=Budget(1e-9))
+    parts = AskSettings("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "gpt-4o", 2.0), budget=Budget(1e-9))
     with pytest.raises(LimitReached, match="limit on money"):
         await asked(tree_file, "What?", parts=parts)
 

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from clipscout.ask.descent import DescentPolicy
-from clipscout.ask.models import Parts
-from clipscout.web.pages import shown
+from clipscout.ask.policies import DescentPolicy
+from clipscout.ask.settings import AskSettings
+from clipscout.web.pages import sanitize
 from navigation import CaptionTree, TimeGrid, TreeStore
 from tests.clipscout.hostile import EVERY
 from tests.clipscout.test_hostile_view import write_world
@@ -20,7 +20,7 @@ QUESTION = house_questions()[2]
 @pytest.fixture
 def house_page(asking, tmp_path):
     TreeStore(tmp_path / "trees").save(house_tree())
-    return asking([tmp_path / "trees"], Parts()).url
+    return asking([tmp_path / "trees"], AskSettings()).url
 
 
 async def fill(page, question):
@@ -65,7 +65,7 @@ async def test_events_are_shown_while_the_episode_goes_on(page, asking, tmp_path
 
     release = tmp_path / "release"
     TreeStore(tmp_path / "trees").save(house_tree())
-    await page.goto(asking([tmp_path / "trees"], Parts(), policy=Waiting()).url)
+    await page.goto(asking([tmp_path / "trees"], AskSettings(), policy=Waiting()).url)
     await page.get_by_text("Ask a question, or click a segment").wait_for()
     await fill(page, QUESTION)
     await page.click("#ask")
@@ -199,7 +199,7 @@ async def test_hostile_texts_do_nothing_on_the_ask_page(page, asking, tmp_path):
                 return Reply(assistant_message(text, text, calls))
             return Reply({"role": "assistant", "content": f"<answer>{''.join(EVERY[:20])}</answer>"})
 
-    parts = Parts(turns=len(paths) + 1)
+    parts = AskSettings(turns=len(paths) + 1)
     await page.goto(asking([tmp_path], parts, policy=Everything()).url)
     await page.locator("#tree-title", has_text=name).wait_for()
     await page.fill("#question", "".join(EVERY[:30]).replace("\ud83d", ""))
@@ -209,8 +209,8 @@ async def test_hostile_texts_do_nothing_on_the_ask_page(page, asking, tmp_path):
     seen = await page.evaluate("document.body.textContent")
     for text in EVERY:
         # Captions and replies lose chat markup on their way into a transcript; evidence shows them as they are.
-        assert shown(text) in seen or shown(text).strip() in seen, text
-    assert shown(seen) == seen
+        assert sanitize(text) in seen or sanitize(text).strip() in seen, text
+    assert sanitize(seen) == seen
     assert await page.evaluate("window.pwned === undefined")
     foreign = ("img", "iframe", "script", "style", "base", "meta", "a[href]")
     assert await page.locator(", ".join(f"main {each}" for each in foreign)).count() == 0

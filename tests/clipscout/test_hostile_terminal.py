@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from clipscout.ask.answer import Answer, Cost, Evidence
-from clipscout.ask.terminal import LiveEpisode, tell_answer
+from clipscout.ask.terminal import LiveEpisode, print_answer
 from clipscout.tree import plain
 from tests.clipscout.hostile import DIRECTIONS, EVERY, TERMINAL
 
@@ -66,7 +66,7 @@ async def test_nothing_steers_the_terminal(terminal):
             episode.tell(event)
         screen.print(episode._render())
         for status in ("answered", "failed"):
-            await tell_answer(screen, NoVideo(), answer(text, status), None)
+            await print_answer(screen, NoVideo(), answer(text, status), None)
         left = check(screen.file.getvalue(), terminal)
         squeezed = "".join(left.split())
         start = "".join(plain(text).split())[:20]

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from clipscout.view.app import export, view_app
 from clipscout.view.filters import Filter
 from clipscout.view.trajectory_set import find_sets
-from clipscout.web.pages import shown
+from clipscout.web.pages import sanitize
 from navigation import (
     TOOLS,
     CaptionTree,
@@ -111,9 +111,9 @@ def check(shape, expected, *texts):
     assert shape.tags == expected.tags
     seen = " ".join(" ".join(shape.text).split())
     for text in texts:
-        assert " ".join(shown(text).split()) in seen
+        assert " ".join(sanitize(text).split()) in seen
     page = "".join(shape.text) + "".join(value or "" for value in shape.values)
-    assert shown(page) == page
+    assert sanitize(page) == page
     assert not any(str(value).lower().startswith(("javascript:", "http:", "file:", "//")) for value in shape.values)
 
 

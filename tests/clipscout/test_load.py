@@ -6,8 +6,8 @@ import json
 import httpx
 import pytest
 
-from clipscout.ask.descent import DescentPolicy
-from clipscout.ask.models import Parts
+from clipscout.ask.policies import DescentPolicy
+from clipscout.ask.settings import AskSettings
 from navigation import TreeStore
 from tests.clipscout.world import house_questions, house_tree
 
@@ -40,7 +40,7 @@ def gated(asking, tmp_path):
     for name in ("house", "barn", "shed"):
         TreeStore(tmp_path).save(house_tree(name))
     policy = Gated()
-    return policy, asking([tmp_path], Parts(), sessions=SESSIONS, policy=policy)
+    return policy, asking([tmp_path], AskSettings(), sessions=SESSIONS, policy=policy)
 
 
 def body(number):

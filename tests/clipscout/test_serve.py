@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clipscout.ask.models import Parts, Server
+from clipscout.ask.settings import AskSettings, Server
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import question_of
 from navigation import InputError, TreeStore, write_json
@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def running(asking, folder):
-    return asking([folder], Parts())
+    return asking([folder], AskSettings())
 
 
 def sse(text):
@@ -108,7 +108,7 @@ def test_frames_are_those_of_the_segment(asking, client, clip, tmp_path):
 
     (tmp_path / "clip.srt").write_text("1\n00:00:00,000 --> 00:00:20,000\nhello\n")
     shutil.copy(clip, tmp_path / "clip.mp4")
-    running = asking([tmp_path], Parts())
+    running = asking([tmp_path], AskSettings())
     (video,) = client.get(f"{running.url}/api/videos").json()["videos"]
     assert video["kind"] == "video"
     base = f"{running.url}/api/videos/{video['key']}/segments/4-2"
@@ -218,7 +218,7 @@ def test_methods_and_sizes_are_kept_to(running, client):
 
 def test_a_model_that_is_away_is_told_and_found_again(asking, client, clip, tmp_path):
     shutil.copy(clip, tmp_path / "clip.mp4")
-    parts = Parts(captioner=Server("http://127.0.0.1:9/v1", "stub", 2.0), frames=(2, 3, 4), sides=(64, 48, 32))
+    parts = AskSettings(captioner=Server("http://127.0.0.1:9/v1", "stub", 2.0), frames=(2, 3, 4), sides=(64, 48, 32))
     running = asking([tmp_path], parts)
     for _ in range(2):
         asked = client.post(f"{running.url}/api/ask", json={"video": "clip", "question": "q"})
@@ -232,7 +232,7 @@ def test_a_model_that_is_away_is_told_and_found_again(asking, client, clip, tmp_
 
 
 def test_a_server_whose_money_is_spent_refuses_what_costs(asking, client, folder):
-    parts = Parts("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "gpt-4o", 2.0), budget=Budget(1e-9))
+    parts = AskSettings("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "gpt-4o", 2.0), budget=Budget(1e-9))
     running = asking([folder], parts)
     body = {"model": "clipscout/trees/house", "messages": [{"role": "user", "content": "q"}]}
     first = client.post(f"{running.url}/v1/chat/completions", json=body)

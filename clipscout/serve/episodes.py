@@ -1,16 +1,16 @@
-"""Where questions are taken: opened subjects, one policy for all, and a limit on episodes at once."""
+"""Runs the episodes of all clients: sources opened once, one policy, a limit on episodes at once."""
 
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from clipscout.ask.answer import Answer
-from clipscout.ask.material import Material, open_material
-from clipscout.ask.models import LimitReached, Parts
 from clipscout.ask.session import ask, make_question
+from clipscout.ask.settings import AskSettings, LimitReached
+from clipscout.ask.video_source import VideoSource, open_source
 from clipscout.serve.library import Entry
 from data_gen.clips import SharedCache
 from data_gen.frames import SegmentFrames
@@ -27,21 +27,21 @@ class Busy(Exception):
 
 @dataclass
 class _Opened:
-    material: asyncio.Task[Material]
+    source: asyncio.Task[VideoSource]
     users: int = 0
 
 
 @dataclass
-class Sources:
+class EpisodeRunner:
     """Runs episodes. Belongs to one event loop.
 
     Args:
-        parts: Who does the work.
-        policy: Who episodes; shared by all episodes.
+        settings: Which models do the work.
+        policy: Shared by all episodes.
         sessions: Episodes at once; more are refused.
     """
 
-    parts: Parts
+    settings: AskSettings
     policy: Policy
     sessions: int = 64
     playing: int = 0
@@ -53,8 +53,8 @@ class Sources:
     )
 
     @contextlib.asynccontextmanager
-    async def open(self, entry: Entry) -> AsyncIterator[Material]:
-        """The subject of an entry, opened once for all who want it at the time.
+    async def open(self, entry: Entry) -> AsyncIterator[VideoSource]:
+        """The source of an entry, opened once for all who want it at the time.
 
         Raises:
             InputError: it cannot be opened.
@@ -62,21 +62,21 @@ class Sources:
         opened = self._opened.get(entry.key)
         if opened is None:
             # A task of its own: who came first may leave, the others still get it.
-            opened = _Opened(asyncio.ensure_future(open_material(entry.checked(), self.parts)))
+            opened = _Opened(asyncio.ensure_future(open_source(entry.checked(), self.settings)))
             self._opened[entry.key] = opened
         self._opened.move_to_end(entry.key)
         opened.users += 1
         try:
-            yield await asyncio.shield(opened.material)
+            yield await asyncio.shield(opened.source)
         finally:
             opened.users -= 1
-            if opened.material.done() and (opened.material.cancelled() or opened.material.exception() is not None):
+            if opened.source.done() and (opened.source.cancelled() or opened.source.exception() is not None):
                 self._opened.pop(entry.key, None)
             await self._close_oldest()
 
     async def episode(
         self, entry: Entry, text: str, options: tuple[str, ...]
-    ) -> AsyncIterator[dict[str, Any] | Answer]:
+    ) -> AsyncGenerator[dict[str, Any] | Answer]:
         """Events of one episode in order, and at last its `Answer`. Leaving the iteration cancels the episode.
 
         Raises:
@@ -90,8 +90,8 @@ class Sources:
             raise self.limit_reached
         self.playing += 1
         try:
-            async with self.open(entry) as material:
-                question = make_question(material, text, options)
+            async with self.open(entry) as source:
+                question = make_question(source, text, options)
                 loop, queue = asyncio.get_running_loop(), asyncio.Queue[dict[str, Any] | None]()
 
                 def tell(event: dict[str, Any] | None) -> None:
@@ -99,7 +99,7 @@ class Sources:
                     with contextlib.suppress(RuntimeError):
                         loop.call_soon_threadsafe(queue.put_nowait, event)
 
-                task = asyncio.ensure_future(ask(material, self.policy, question, tell, Limits(self.parts.turns)))
+                task = asyncio.ensure_future(ask(source, self.policy, question, tell, Limits(self.settings.turns)))
                 task.add_done_callback(lambda _: tell(None))
                 try:
                     while (event := await queue.get()) is not None:
@@ -119,12 +119,12 @@ class Sources:
 
     async def frames(self, entry: Entry, path: SegmentPath) -> SegmentFrames | None:
         """Thumbnails of a segment, decoded once while they are kept; None without a video."""
-        async with self.open(entry) as material:
-            if material.video is None:
+        async with self.open(entry) as source:
+            if source.video is None:
                 return None
 
             async def decode() -> SegmentFrames:
-                found = await material.thumbnails(path)
+                found = await source.thumbnails(path)
                 if found is None:
                     raise InputError(entry.name, "frames", None, "there is no video")
                 return found
@@ -133,13 +133,13 @@ class Sources:
 
     async def close(self) -> None:
         for opened in self._opened.values():
-            if opened.material.done() and not opened.material.cancelled() and opened.material.exception() is None:
-                await opened.material.result().close()
+            if opened.source.done() and not opened.source.cancelled() and opened.source.exception() is None:
+                await opened.source.result().close()
             else:
-                opened.material.cancel()
+                opened.source.cancel()
         self._opened.clear()
 
     async def _close_oldest(self) -> None:
-        idle = [key for key, opened in self._opened.items() if not opened.users and opened.material.done()]
+        idle = [key for key, opened in self._opened.items() if not opened.users and opened.source.done()]
         for key in idle[: max(0, len(self._opened) - _KEPT)]:
-            await self._opened.pop(key).material.result().close()
+            await self._opened.pop(key).source.result().close()

@@ -1,14 +1,20 @@
-"""The rule that navigates when no model is at hand: from the top-level captions down to the best leaf."""
+"""Who navigates: a model, a rule of the literature, or `descent`, the rule where no model is at hand."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.policies import reader
+from clipscout.ask.settings import POLICY_START, AskSettings
+from evaluation.policies import make_policy, reader
 from evaluation.policies.notes import Note, WordWeights, notes_read, statements_by_level, words_of
-from navigation import GET_CAPTION, VIDEO_QA, Policy, Reply, SegmentPath, Task, assistant_message
+from navigation import GET_CAPTION, VIDEO_QA, InputError, Policy, Reply, SegmentPath, Task, TreeStore, assistant_message
 from navigation.grid import clock, format_path
+from runtime import Completion, Endpoint, Unacceptable
 
+PLANNED, SEARCHING = ("uniform", "random", "exhaustive"), ("best_first", "coarse_to_fine", "spotlight")
+POLICIES = ("descent", *PLANNED, *SEARCHING, "local", "endpoint")
+_THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 _OF_OPTIONS = 0.25
 """Weight of the options' words: the question says where to look, the options what may be there."""
 
@@ -60,7 +66,6 @@ class DescentPolicy(Policy):
         return quote(task, notes)
 
 
-@dataclass(frozen=True)
 class Quoting:
     """Lets a rule that only knows options answer a question without any: by the caption that fits best.
 
@@ -68,11 +73,8 @@ class Quoting:
         policy: Opens segments in its first turn and answers in its second.
     """
 
-    policy: Any
-
-    @property
-    def name(self) -> str:
-        return self.policy.name
+    def __init__(self, policy: Policy) -> None:
+        self.policy, self.name = policy, policy.name
 
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         if task.question.options or not any(message["role"] == "assistant" for message in messages):
@@ -109,3 +111,78 @@ def quote(task: Task, notes: Sequence[Note]) -> Reply:
     why = f"{format_path(best.path)} fits the question best ({scores[best.path]:.2f}); I quote it."
     text = " ".join(best.text.split())[:600]
     return Reply(assistant_message(why, f"<answer>{clock(best.start)}-{clock(best.end)} {text}</answer>"))
+
+
+class LiveCalls:
+    """Stands where an evaluation has its journal of paid calls.
+
+    Args:
+        endpoint: Who is asked.
+        temperature: Of a reply.
+        max_tokens: Of a reply.
+    """
+
+    stopped = ""
+
+    def __init__(self, endpoint: Endpoint, temperature: float = 0.0, max_tokens: int = 2048) -> None:
+        self.temperature, self.max_tokens = temperature, max_tokens
+        self.endpoint = endpoint
+        self._spent: dict[str, tuple[int, int]] = {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        model = self.endpoint.settings.model
+        return {"model": model, "max_tokens": self.max_tokens, "temperature": self.temperature}
+
+    async def chat(self, task: Task, messages: list[dict[str, Any]], **parameters: Any) -> dict[str, Any]:
+        """The reply as `{message, finish_reason}`. Raises EndpointFailed, EndpointDown or BudgetExceeded."""
+        completion = await self.endpoint.chat(
+            messages, self.max_tokens, _accept, temperature=self.temperature, **parameters
+        )
+        self._spent[task.question.id] = completion.usage.prompt_tokens, completion.usage.completion_tokens
+        return {"message": with_reasoning(completion.message), "finish_reason": completion.finish_reason}
+
+    def spent(self, task: Task) -> tuple[int, int]:
+        """Prompt and completion tokens of the last reply."""
+        return self._spent.pop(task.question.id, (0, 0))
+
+
+def with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with reasoning apart, where a server without a reasoning parser left it in the content."""
+    match = _THINK.match(message.get("content") or "")
+    if match is None or message.get("reasoning_content"):
+        return message
+    return {**message, "reasoning_content": match.group(1).strip(), "content": message["content"][match.end() :]}
+
+
+def _accept(completion: Completion) -> None:
+    if not completion.text and not completion.message.get("tool_calls"):
+        raise Unacceptable("an empty reply")
+
+
+def choose_policy(settings: AskSettings) -> Policy:
+    """The policy that `settings` name. `descent` is the rule where nothing else is said.
+
+    Raises:
+        InputError: an unknown name, or a part that the policy needs and that is not given.
+    """
+    if settings.policy not in POLICIES:
+        raise InputError("ask", "--policy", settings.policy, f"give one of {', '.join(POLICIES)}")
+    if settings.policy == "endpoint":
+        server = settings.policy_server.endpoint_settings("policy")
+        if server is None:
+            hint = f"start the model, for example `{POLICY_START}`, and pass --url and --model"
+            raise InputError("ask", "--url", "", hint)
+        calls = LiveCalls(settings.endpoint(server), settings.temperature)
+        return make_policy("endpoint", TreeStore("."), (), settings.seed, calls=calls)
+    if settings.policy == "local":
+        if not settings.checkpoint:
+            hint = "give the folder or Hub name of a trained model, as `make sft` or `make rl` left it"
+            raise InputError("ask", "--model", "", hint)
+        return make_policy(
+            "local", TreeStore("."), (), settings.seed, checkpoint=settings.checkpoint, temperature=settings.temperature
+        )
+    if settings.policy == "descent":
+        return DescentPolicy(seed=settings.seed)
+    rule = make_policy(settings.policy, TreeStore("."), (), settings.seed)
+    return Quoting(rule) if settings.policy in PLANNED else rule

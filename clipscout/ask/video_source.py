@@ -1,4 +1,4 @@
-"""What is asked about: a video, a subtitle file or a caption tree, with whatever can be known of it."""
+"""What is asked about: a video, a subtitle file or a caption tree, with what captions and answers its clips."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clipscout.ask.models import CAPTION_START, STUB_START, Parts
-from data_gen.captions import EndpointCaptioner, LinesCaptioner
-from data_gen.captions.on_demand import OnDemandCaptions
+from clipscout.ask.settings import CAPTION_START, STUB_START, AskSettings
+from data_gen.captions import EndpointCaptioner, LinesCaptioner, OnDemandCaptions
+from data_gen.captions.captioner import Captioner
 from data_gen.captions.subtitles import SUFFIXES, find_subtitles
 from data_gen.clips import ClipEndpointAnswerer, accept_text
 from data_gen.frames import VIDEO_SUFFIXES, FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
@@ -22,17 +22,17 @@ THUMBNAIL = FrameRecipe((4,), (256,), 70)
 
 
 @dataclass
-class Material:
-    """One opened source. Make it with `open_subject`, in the event loop that it is used on.
+class VideoSource:
+    """One opened source. Open it with `open_source`, in the event loop that it is used on.
 
     Attributes:
-        source: The file it came from.
+        file: Where it came from.
         tree: Its tree; captions may appear while it is read.
         answerer: Who answers `video_qa`.
         notes: What is missing and how to get it, in words.
     """
 
-    source: Path
+    file: Path
     tree: CaptionTree
     answerer: ClipAnswerer
     notes: list[str] = field(default_factory=list)
@@ -88,77 +88,75 @@ class Material:
     async def close(self) -> None:
         await self._closers.aclose()
 
-    async def __aenter__(self) -> "Material":
+    async def __aenter__(self) -> "VideoSource":
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 
-class OneTree(Mapping[str, CaptionTree]):
-    """A subject's tree where a folder of trees is expected."""
+class SourceTree(Mapping[str, CaptionTree]):
+    """A source's tree where a folder of trees is expected."""
 
-    def __init__(self, material: Material) -> None:
-        self._material = material
+    def __init__(self, source: VideoSource) -> None:
+        self._source = source
 
     def __getitem__(self, video_id: str) -> CaptionTree:
-        if video_id != self._material.tree.video_id:
+        if video_id != self._source.tree.video_id:
             raise KeyError(video_id)
-        return self._material.tree
+        return self._source.tree
 
     def __iter__(self) -> Iterator[str]:
-        return iter([self._material.tree.video_id])
+        return iter([self._source.tree.video_id])
 
     def __len__(self) -> int:
         return 1
 
 
-async def open_material(source: Path, parts: Parts, video: Path | None = None) -> Material:
+async def open_source(file: Path, settings: AskSettings, video: Path | None = None) -> VideoSource:
     """Opens a video, an SRT or VTT file, a caption tree or a released caption file.
 
     Args:
-        source: The file.
-        parts: Who captions and who looks at clips.
+        file: The file.
+        settings: Who captions and who looks at clips.
         video: The video of a caption tree, for frames and clips; default: one of the same name beside it.
 
     Raises:
         InputError: what is missing and how to start it, or what is wrong with the file.
     """
-    source = Path(source)
-    if not source.is_file():
-        raise InputError("ask", "video", str(source), "give a video, an SRT or VTT file, or a caption tree that exists")
-    suffix = source.suffix.lower()
+    file = Path(file)
+    if not file.is_file():
+        raise InputError("ask", "video", str(file), "give a video, an SRT or VTT file, or a caption tree that exists")
+    suffix = file.suffix.lower()
     if suffix == ".json":
-        material = await _of_tree(source, video)
+        source = await _of_tree(file, video)
     elif suffix in SUFFIXES:
-        material = await _on_demand(source, replace(parts, captioner=type(parts.captioner)()))
+        source = await _on_demand(file, replace(settings, captioner=type(settings.captioner)()))
         if video is not None:
-            material.video, material.tree = video, _named_after(material.tree, video)
+            source.video, source.tree = video, _named_after(source.tree, video)
     elif suffix in VIDEO_SUFFIXES:
-        material = await _on_demand(source, parts)
+        source = await _on_demand(file, settings)
     else:
         hint = "give a video, an .srt or .vtt file, or a .json caption tree"
-        raise InputError("ask", "video", str(source), hint)
-    _look_at_clips(material, parts)
-    return material
+        raise InputError("ask", "video", str(file), hint)
+    _look_at_clips(source, settings)
+    return source
 
 
-async def _of_tree(source: Path, video: Path | None) -> Material:
-    tree = await asyncio.to_thread(_load, source)
+async def _of_tree(file: Path, video: Path | None) -> VideoSource:
+    tree = await asyncio.to_thread(_load, file)
     if video is None:
-        beside = (source.with_suffix(suffix) for suffix in sorted(VIDEO_SUFFIXES))
+        beside = (file.with_suffix(suffix) for suffix in sorted(VIDEO_SUFFIXES))
         video = next((path for path in beside if path.is_file()), None)
     if video is not None:
         tree = _named_after(tree, video)
-    material = Material(source, tree, LineAnswerer(), video=video)
+    source = VideoSource(file, tree, LineAnswerer(), video=video)
     missing = len(tree.missing())
     if missing:
-        material.notes.append(
-            f"{missing} of {tree.grid.segment_count} segments have no caption: they cannot be opened."
-        )
+        source.notes.append(f"{missing} of {tree.grid.segment_count} segments have no caption: they cannot be opened.")
     if video is None:
-        material.notes.append("No video beside the tree: no frames are shown. --video gives it.")
-    return material
+        source.notes.append("No video beside the tree: no frames are shown. --video gives it.")
+    return source
 
 
 def _named_after(tree: CaptionTree, video: Path) -> CaptionTree:
@@ -166,62 +164,68 @@ def _named_after(tree: CaptionTree, video: Path) -> CaptionTree:
     return replace(tree, video_id=video.stem)
 
 
-def _load(source: Path) -> CaptionTree:
+def _load(file: Path) -> CaptionTree:
     try:
-        return CaptionTree.load(source)
+        return CaptionTree.load(file)
     except InputError as error:
         if error.field != "video_id":
             raise
-    return import_released(source)
+    return import_released(file)
 
 
-async def _on_demand(source: Path, parts: Parts) -> Material:
-    settings = parts.caption_settings()
+async def _on_demand(file: Path, settings: AskSettings) -> VideoSource:
+    captioning = settings.caption_settings()
     closers = contextlib.AsyncExitStack()
-    if settings.captioner == "endpoint":
-        server = parts.captioner.settings("caption")
-        captioner: Any = EndpointCaptioner(await closers.enter_async_context(parts.endpoint(server)), settings)
+    server = settings.captioner.endpoint_settings("caption")
+    captioner: Captioner
+    if server is not None:
+        captioner = EndpointCaptioner(await closers.enter_async_context(settings.endpoint(server)), captioning)
     else:
-        if source.suffix.lower() not in SUFFIXES and find_subtitles(source) is None:
-            raise InputError(
-                source, "captions", "nobody to write them",
+        if file.suffix.lower() not in SUFFIXES and find_subtitles(file) is None:
+            hint = (
                 "this video has no subtitles beside it, so a vision model must caption what is opened. Start one, for "
                 f"example `{CAPTION_START}`, and pass --caption-url http://localhost:8001/v1 --caption-model "
                 f"Qwen/Qwen2.5-VL-7B-Instruct (to try without a model: `{STUB_START}`, --caption-model stub). Or put "
-                f"{source.stem}.srt beside the video",
-            )  # fmt: skip
-        captioner = LinesCaptioner(settings)
+                f"{file.stem}.srt beside the video"
+            )
+            raise InputError(file, "captions", "nobody to write them", hint)
+        captioner = LinesCaptioner(captioning)
     try:
-        on_demand = await OnDemandCaptions.open(source, captioner, settings, cache=parts.cache)
+        on_demand = await OnDemandCaptions.open(file, captioner, captioning, cache=settings.cache)
     except BaseException:
         await closers.aclose()
         raise
-    is_video = source.suffix.lower() not in SUFFIXES
-    material = Material(
-        source, on_demand.tree, LineAnswerer(), on_demand=on_demand, video=source if is_video else None,
-        captions_cost=settings.captioner == "endpoint", _closers=closers, _index=on_demand.index,
-    )  # fmt: skip
-    material.notes += on_demand.warnings
-    if settings.captioner != "endpoint":
-        material.notes.append("Captions are the subtitles: what is only seen is not in them. --caption-url adds sight.")
-    return material
+    source = VideoSource(
+        file,
+        on_demand.tree,
+        LineAnswerer(),
+        on_demand=on_demand,
+        video=None if file.suffix.lower() in SUFFIXES else file,
+        captions_cost=server is not None,
+        _index=on_demand.index,
+        _closers=closers,
+    )
+    source.notes += on_demand.warnings
+    if server is None:
+        source.notes.append("Captions are the subtitles: what is only seen is not in them. --caption-url adds sight.")
+    return source
 
 
-def _look_at_clips(material: Material, parts: Parts) -> None:
+def _look_at_clips(source: VideoSource, settings: AskSettings) -> None:
     """Lets a vision model answer `video_qa` where there is a video and a model."""
-    server = parts.clip_server.settings("clip" if parts.clips.url or parts.clips.model else "caption")
-    if material.video is None or server is None:
-        if material.video is not None:
-            material.notes.append("No vision model: video_qa answers from timed texts. --clip-url gives one.")
+    server = settings.clip_server.endpoint_settings("clip" if settings.clips.url or settings.clips.model else "caption")
+    if source.video is None or server is None:
+        if source.video is not None:
+            source.notes.append("No vision model: video_qa answers from timed texts. --clip-url gives one.")
         return
-    endpoint = parts.endpoint(server)
-    material._closers.push_async_exit(endpoint.__aexit__)
+    endpoint = settings.endpoint(server)
+    source._closers.push_async_exit(endpoint.__aexit__)
 
     async def ask(key: str, make_messages: Callable[[], Awaitable[list[dict[str, Any]]]]) -> str:
         completion = await endpoint.chat(await make_messages(), 256, accept_text, temperature=0.0)
-        material.clip_usage += completion.usage
+        source.clip_usage += completion.usage
         return completion.text
 
-    answerer = ClipEndpointAnswerer(material.video, ask, asyncio.get_running_loop())
-    material._closers.enter_context(answerer)
-    material.answerer = answerer
+    answerer = ClipEndpointAnswerer(source.video, ask, asyncio.get_running_loop())
+    source._closers.enter_context(answerer)
+    source.answerer = answerer

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clipscout.ask.descent import DescentPolicy
+from clipscout.ask.policies import DescentPolicy
 from navigation import CaptionTree, EnvironmentFactory, Limits, Question, Status, TimeGrid, TreeStore, run
 from tests.clipscout.world import house_questions, house_tree
 

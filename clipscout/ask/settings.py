@@ -1,5 +1,4 @@
-"""Which models do the work: who captions, who looks at clips, who navigates. Each may be missing, and then it is
-said."""
+"""Which models do the work: who captions, who answers about clips, who navigates. Each may be missing."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +30,7 @@ class Server:
     model: str = ""
     timeout: float = 120.0
 
-    def settings(self, what: str) -> EndpointSettings | None:
+    def endpoint_settings(self, what: str) -> EndpointSettings | None:
         """Settings for an endpoint client; None without an address.
 
         Raises:
@@ -55,8 +54,8 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """Everything `ask` and `serve` need to be told besides what is asked about.
+class AskSettings:
+    """Everything `ask` and `serve` need to know besides what is asked about.
 
     Args:
         policy: `descent` (a rule), another rule's name, `local` or `endpoint`.
@@ -97,7 +96,7 @@ class Parts:
 
     def caption_settings(self) -> CaptionSettings:
         """Of captions by the endpoint, or by subtitles where there is none."""
-        if self.captioner.settings("caption") is None:
+        if self.captioner.endpoint_settings("caption") is None:
             return CaptionSettings("subtitles")
         return CaptionSettings(model=self.captioner.model, recipe=FrameRecipe(self.frames, self.sides))
 
