@@ -92,8 +92,8 @@ class CaptionOptions(RequestOptions, ExecutorOptions, StageOptions):
 
 def check_captions(options: CaptionOptions) -> list[str]:
     """Reads the settings, the prompts, and which videos there are."""
-    from data_gen.captions import find_videos
     from data_gen.captions.stage import lines_by_video
+    from data_gen.frames.video_files import find_videos
 
     job = options.job()
     settings = job.settings.to_dict()

@@ -15,7 +15,6 @@ import typer
 
 from clipscout.tree import plain
 from navigation import InputError
-from runtime.config_file import RESOLVED, dump, read_config, without_secrets, write_resolved
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -45,6 +44,8 @@ class StageOptions:
 
     def resolved(self) -> dict[str, Any]:
         """Every option of the run as it took effect, as YAML holds it."""
+        from runtime.config_file import without_secrets  # not before it is needed: `runtime` loads its HTTP client
+
         kept = [each.name for each in dataclasses.fields(self) if not each.metadata["once"]]
         return without_secrets({name: _plain(getattr(self, name)) for name in kept})
 
@@ -125,6 +126,8 @@ def read_options(kind: type[S], config: Path | None = None, flags: Mapping[str, 
     Raises:
         InputError: an unknown key, a value of another type, or an option without a default that nothing gives.
     """
+    from runtime.config_file import read_config
+
     fields, hints = dataclasses.fields(kind), get_type_hints(kind)
     values = {} if config is None else read_config(config, [each.name for each in fields])
     sources = dict.fromkeys(values, str(config)) | dict.fromkeys(flags or {}, "command line")
@@ -153,6 +156,8 @@ def stage_command(kind: type[S], check: Callable[[S], Sequence[str]], run: Calla
             if options.dry_run:
                 for line in check(options):
                     typer.echo(plain(line), err=True)
+                from runtime.config_file import dump
+
                 typer.echo(dump(options.resolved()), nl=False)
                 return
             with _resolved_beside(options):
@@ -197,6 +202,8 @@ def told_errors() -> Iterator[None]:
 @contextmanager
 def _resolved_beside(options: StageOptions) -> Iterator[None]:
     """Keeps the resolved copy: written before a first run, and again by a run that the folder did not refuse."""
+    from runtime.config_file import RESOLVED, write_resolved
+
     if getattr(options, "check", False):
         yield
         return
@@ -227,10 +234,11 @@ def _flag(name: str) -> str:
 
 def _parameter(each: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     """A field as the command line has it: `tuple[int, ...]` as numbers with commas, other tuples repeated."""
-    default = None if each.default is MISSING else each.default
-    if get_origin(hint) is tuple:
-        item = get_args(hint)[0]
-        hint, default = (str, ",".join(map(str, each.default))) if item is int else (list[item], list(each.default))
+    default: Any = None if each.default is MISSING else each.default
+    if get_origin(hint) is tuple and get_args(hint)[0] is int:
+        hint, default = str, ",".join(map(str, default))
+    elif get_origin(hint) is tuple:
+        hint, default = list[get_args(hint)[0]], list(default)  # type: ignore[misc]
     elif get_origin(hint) is UnionType and str in get_args(hint):
         hint, default = str, str(default)
     elif each.default is MISSING:

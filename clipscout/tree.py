@@ -4,7 +4,7 @@ import json
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -111,7 +111,7 @@ def _load(file: Path) -> CaptionTree:
         _fail(error)
 
 
-def _fail(error: Exception) -> None:
+def _fail(error: Exception) -> NoReturn:
     typer.echo(f"error: {plain(str(error))}", err=True)
     raise typer.Exit(2)
 
