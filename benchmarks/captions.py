@@ -36,6 +36,7 @@ from data_gen.frames import FrameRecipe, index_video, segment_frames
 from data_gen.frames.jpeg import JpegMaker
 from navigation import TimeGrid
 from navigation.grid import sample_times
+from runtime.ranked_run import run_ranks
 
 CACHE = Path(tempfile.gettempdir()) / "clipscout-benchmarks"
 WIDTH, HEIGHT, RATE, GROUP = 640, 360, 25, 250
@@ -167,12 +168,12 @@ def encode(path: Path) -> dict:
 
 
 def run(videos: Path, url: str, out: str) -> dict:
-    from data_gen.captions import CaptionJob, CaptionSettings, caption_videos
+    from data_gen.captions import CaptionJob, CaptionSettings
     from runtime import EndpointSettings
 
     settings = CaptionSettings(model="stub")
     job = CaptionJob(videos, Path(out), settings, EndpointSettings(url, "stub", in_flight=64))
-    report = caption_videos(job, quiet=True)
+    report = run_ranks(job, quiet=True)
     return {"complete": report.complete, "seconds": round(report.seconds, 2), "usage": report.usage.to_dict()}
 
 
@@ -207,7 +208,15 @@ class Stub:
         self.latency = latency
 
     def __enter__(self) -> "Stub":
-        command = [sys.executable, "-m", "data_gen.captions.stub", "--latency", str(self.latency), "--look", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "runtime.testing.caption_server",
+            "--latency",
+            str(self.latency),
+            "--look",
+            "0",
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.url = self.process.stdout.readline().split()[2].rstrip(":")
         return self

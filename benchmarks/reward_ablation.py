@@ -18,9 +18,8 @@ from typing import Any
 import yaml
 
 from benchmarks.training_runs import evaluate, panels, spread, table, train, training_rows
-from evaluation.journal import read_trajectories
 from evaluation.style import INK, MUTED, SERIES, replace_block
-from navigation import Status, repeats, write_atomic, write_json
+from navigation import Status, read_trajectories, repeats, write_atomic, write_json
 
 CONFIG = Path("configs/grpo/tiny_cpu.yaml")
 MEASURES = ("navigation_f1", "interval_f1", "official")

@@ -43,6 +43,7 @@ from navigation import (
     assistant_message,
     write_jsonl,
 )
+from runtime.ranked_run import run_ranks
 
 TURNS = 7
 WORDS = (
@@ -105,19 +106,19 @@ def make_corpus(folder: Path, trajectories: int, videos: dict[str, float]) -> li
 
 
 async def serve(folder: Path, latency: float, clips: bool) -> None:
-    from data_gen.teacher.stub import TeacherStub
+    from benchmarks.teacher_server import TeacherServer
     from navigation import read_questions
 
     questions = list(read_questions(folder / "questions.jsonl"))
     policy = SevenTurns({question.id: question.answer for question in questions}, clips)
-    server = TeacherStub(questions, TreeStore(folder / "trees", 2000), policy, latency=latency)
+    server = TeacherServer(questions, TreeStore(folder / "trees", 2000), policy, latency=latency)
     print(await server.start(), flush=True)
     await asyncio.Event().wait()
 
 
 def measure(folder: Path, url: str, in_flight: int, tasks: int, videos: Path | None) -> dict[str, Any]:
     """One run in this process; the folder's earlier run is removed."""
-    from data_gen.teacher import Pace, TeacherJob, TeacherSettings, teach_questions
+    from data_gen.teacher import Pace, TeacherJob, TeacherSettings
     from runtime import EndpointSettings
 
     shutil.rmtree(folder / ".run", ignore_errors=True)
@@ -127,8 +128,8 @@ def measure(folder: Path, url: str, in_flight: int, tasks: int, videos: Path | N
     clip_endpoint = endpoint if videos else None
     job = TeacherJob(folder, settings, endpoint, tasks, videos, clip_endpoint, pace=pace)
     before = _cpu_seconds()
-    report = teach_questions(job, quiet=True)
-    if not report.complete or set(report.ends) != {"right"}:
+    report = run_ranks(job, quiet=True)
+    if not report.complete or set(report.terminations) != {"right"}:
         raise RuntimeError(f"the run is not what it should be: {report.to_dict()}")
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {

@@ -110,16 +110,15 @@ def run_captions(options: CaptionOptions) -> int:
 
     Exit code 0 if every video has its tree, 1 if anything is missing, 2 if the command itself is wrong.
     """
-    from data_gen.captions.stage import caption_share, caption_videos
-    from data_gen.captions.stage import check as look
+    from runtime.ranked_run import collect_run, run_ranks, run_share
 
     job = options.job()
     if options.check:
-        return tell_report(look(job))
+        return tell_report(collect_run(job))
     if options.rank is not None:
-        return tell_report(caption_share(job, options.rank, options.tasks, options.quiet))
+        return tell_report(run_share(job, options.rank, options.quiet))
     more = options.executor_options("captions", cpus_per_task=options.decoding)
-    report = caption_videos(job, options.executor, options.tasks, options.quiet, **more)
+    report = run_ranks(job, options.executor, options.quiet, **more)
     if options.executor == "slurm":
         typer.echo("submitted; the same command with --check says what is there")
         return 0

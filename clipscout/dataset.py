@@ -139,7 +139,7 @@ def run_difficulty(options: DifficultyOptions) -> int:
     """
     from data_gen.filters import pass_rates
     from evaluation.run import evaluate_corpus
-    from navigation import Limits, Trajectory, write_json
+    from navigation import Limits, Trajectory, read_trajectories, write_json
 
     given: dict[str, Any] = {"temperature": options.temperature, "visits": options.visits}
     if options.model is not None:
@@ -161,8 +161,6 @@ def run_difficulty(options: DifficultyOptions) -> int:
     asked: set[str] = set()
 
     def counted() -> Iterator[Trajectory]:
-        from runtime.jsonl import read_trajectories
-
         nonlocal trajectories, failed
         for trajectory in read_trajectories(options.out / "trajectories.jsonl"):
             trajectories += 1

@@ -12,7 +12,16 @@ import yaml
 from clipscout.demo_stages import CONSOLE, Stages, stage_seconds
 from clipscout.evaluate import policy_table
 from clipscout.training import training_command
-from navigation import InputError, Question, Trajectory, TreeStore, read_questions, write_json, write_jsonl
+from navigation import (
+    InputError,
+    Question,
+    Trajectory,
+    TreeStore,
+    read_questions,
+    read_trajectories,
+    write_json,
+    write_jsonl,
+)
 from navigation.question import held_out
 
 CONFIGS = Path("configs")
@@ -83,7 +92,6 @@ def run_demo(out: Path, seed: int) -> None:
 
 def write_demo_report(out: Path) -> Path:
     """Writes `report.html` from a finished run's files."""
-    from evaluation.journal import read_trajectories
     from evaluation.report import write_report
     from trainer.recorder import read_metrics
 

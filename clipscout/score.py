@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.journal import read_trajectories
-from navigation import InputError, Question, TimeGrid, Trajectory, TreeStore, read_questions
+from navigation import InputError, Question, TimeGrid, Trajectory, TreeStore, read_questions, read_trajectories
 from rewards import Breakdown, RewardMix, explain
 
 
@@ -52,7 +51,7 @@ def _all(paths: Sequence[Path]) -> Iterator[tuple[Path, Trajectory]]:
     for path in paths:
         if not path.is_file():
             raise InputError("command line", "trajectories", str(path), "give a JSONL file that exists")
-        for trajectory in read_trajectories(path):
+        for trajectory in read_trajectories(path, cut_end=True):
             yield path, trajectory
 
 

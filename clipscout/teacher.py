@@ -108,15 +108,14 @@ def run_teacher(options: TeacherOptions) -> int:
 
     Exit code 0 if every trajectory has ended, 1 if anything is missing, 2 if the command itself is wrong.
     """
-    from data_gen.teacher import collect, teach_questions
-    from data_gen.teacher.stage import teach_share
+    from runtime.ranked_run import collect_run, run_ranks, run_share
 
     job = options.job()
     if options.check:
-        return tell_report(collect(job))
+        return tell_report(collect_run(job))
     if options.rank is not None:
-        return tell_report(teach_share(job, options.rank, options.quiet))
-    report = teach_questions(job, options.executor, options.quiet, **options.executor_options("teacher"))
+        return tell_report(run_share(job, options.rank, options.quiet))
+    report = run_ranks(job, options.executor, options.quiet, **options.executor_options("teacher"))
     if options.executor == "slurm":
         typer.echo("submitted; the same command with --check writes out what is there")
         return 0

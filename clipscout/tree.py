@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from navigation import CaptionTree, InputError, write_json
+from navigation import CaptionTree, InputError, read_jsonl, write_json
 from navigation.grid import clock, format_path
 
 tree = typer.Typer(no_args_is_help=True, help="Look at caption trees; import and export the released format.")
@@ -129,8 +129,7 @@ def import_released(
     Which of the two a file holds is seen from its rows. Rows that cannot be used are in OUT/skipped.jsonl with their
     reason. Exit code 2 if the file cannot be read or no row of it can be used.
     """
-    from navigation import SkippedRow
-    from runtime.jsonl import write_lines
+    from navigation import SkippedRow, write_jsonl
 
     try:
         rows = list(_rows(file))
@@ -139,7 +138,7 @@ def import_released(
         write = _write_rl if "right_answer" in rows[0] else _write_sft
         made, told = write(rows, out)
         skipped = [row for row in made if isinstance(row, SkippedRow)]
-        write_lines(out / "skipped.jsonl", (row.to_dict() for row in skipped))
+        write_jsonl(out / "skipped.jsonl", (row.to_dict() for row in skipped))
         if len(skipped) == len(made):
             raise InputError(file, "rows", f"none of {len(rows)} can be used", f"see {out / 'skipped.jsonl'}")
     except InputError as error:
@@ -173,8 +172,6 @@ def _write_sft(rows: list[dict[str, Any]], out: Path) -> tuple[list[Any], str]:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    from runtime.jsonl import read_rows
-
     if path.suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -193,7 +190,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             raise InputError(path, "rows", type(rows).__name__, "give a JSON list of objects")
         yield from rows
     else:
-        yield from read_rows(path)
+        yield from (row for _, row in read_jsonl(path))
 
 
 if __name__ == "__main__":

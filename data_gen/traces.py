@@ -1,13 +1,12 @@
 """The scripted stage of data generation: a corpus's questions and trees, and the expert's trajectories over them."""
 
 import asyncio
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
-
-from rich.progress import track
 
 from data_gen.corpora import Corpus, load_corpus, write_corpus
 from data_gen.expert import Expert
@@ -25,6 +24,7 @@ from navigation import (
     write_json,
     write_jsonl,
 )
+from runtime import Progress
 
 
 def write_questions(
@@ -147,12 +147,14 @@ async def _navigate(
     expert = Expert(questions, seed, wander)
     environment = EnvironmentFactory(trees)()
     trajectories = []
-    for question in track(questions, description="Navigating"):
-        for sample in range(samples):
+    with Progress("trajectories") as progress:
+        progress.expect(len(questions) * samples)
+        for question, sample in itertools.product(questions, range(samples)):
             trajectory = await run(expert, environment, question, Limits(turns=30), sample)
             trajectory.seconds = 0.0  # the clock is no part of the record: the same seed writes the same file
             trajectory.teacher = {"model": "expert", "hints": 0, "prompt_tokens": 0, "completion_tokens": 0, "usd": 0.0}
             trajectories.append(trajectory)
+            progress.advance()
     return trajectories
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from evaluation.cost_model import CostModel
 from evaluation.journal import Journal
 from evaluation.meter import Measures, Meter, evidence
-from evaluation.progress import EvaluationProgress
 from navigation import EnvironmentFactory, InputError, Limits, Policy, Question, Trajectory, run
 from rewards import RewardMix
+from runtime import Progress
 
 
 async def evaluate(
@@ -66,8 +66,12 @@ async def evaluate(
             for sample in range(samples)
             if f"{question.id}#{sample}" not in journal.finished
         )
-        with EvaluationProgress(policy.name, len(order), list(journal.finished.values())) as progress:
-            worker = _Worker(policy, environment_factory, limits, mix, journal, progress, Meter(costs or CostModel()))
+        progress = Progress(policy.name, journal.accuracy, every=5.0)
+        progress.expect(len(order))
+        progress.resume(len(journal.finished))
+        with progress:
+            meter = Meter(costs or CostModel())
+            worker = _Worker(policy, environment_factory, limits, mix, journal, progress, meter)
             await _all_or_none([worker.play(jobs) for _ in range(min(concurrency, len(order)))])
         return journal.close_in_order(order)
 
@@ -101,7 +105,7 @@ class _Worker:
     limits: Limits
     mix: RewardMix
     journal: Journal
-    progress: EvaluationProgress
+    progress: Progress
     meter: Meter
 
     async def play(self, jobs: Iterator[tuple[Question, int]]) -> None:
@@ -113,7 +117,7 @@ class _Worker:
                 raise EvaluationStopped(stopped)
             self.score(trajectory, question)
             self.journal.append(trajectory)
-            self.progress.advance(trajectory)
+            self.progress.advance()
 
     def score(self, trajectory: Trajectory, question: Question) -> None:
         tree = self.factory.trees[question.video_id]

@@ -9,19 +9,14 @@ from typing import Any
 from navigation import InputError, Task
 from runtime import (
     Budget,
-    BudgetExceeded,
     Completion,
     Endpoint,
-    EndpointDown,
     EndpointSettings,
     Journal,
     PriceTable,
     Usage,
 )
-
-
-class Stopped(Exception):
-    """No request will be answered any more: the endpoint is down or the money is used up. Run again to go on."""
+from runtime.paid_calls import CallCache, message_of
 
 
 class PaidCalls:
@@ -37,19 +32,20 @@ class PaidCalls:
     """
 
     def __init__(
-        self, settings: EndpointSettings, folder: str | Path, max_tokens: int = 2048, temperature: float = 0.0,
-        max_usd: float | None = None, prices: str | Path | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        settings: EndpointSettings,
+        folder: str | Path,
+        max_tokens: int = 2048,
+        temperature: float = 0.0,
+        max_usd: float | None = None,
+        prices: str | Path | None = None,
+    ) -> None:
         if max_tokens < 1:
             raise InputError("endpoint", "max_tokens", max_tokens, "give a whole number of at least 1")
         self.model, self.max_tokens, self.temperature = settings.model, max_tokens, temperature
-        self.stopped = ""
-        self._budget = Budget(max_usd)
-        table = PriceTable(prices) if prices else PriceTable()
-        self._endpoint = Endpoint(settings, table, self._budget)
+        self._endpoint = Endpoint(settings, PriceTable(prices) if prices else PriceTable(), Budget(max_usd))
         self._journal = Journal(Path(folder) / "calls.jsonl", self.settings)
-        for key in self._journal:
-            self._budget.spent += Usage.from_dict(self._journal[key]["usage"]).usd
+        self._calls = CallCache(self._endpoint, self._journal, message_of)
         self._fresh: dict[str, Usage] = {}
         self._episode: dict[str, Usage] = {}
         self._counted: dict[str, set[str]] = {}
@@ -58,6 +54,11 @@ class PaidCalls:
     def settings(self) -> dict[str, Any]:
         """What decides the replies."""
         return {"model": self.model, "max_tokens": self.max_tokens, "temperature": self.temperature}
+
+    @property
+    def stopped(self) -> str:
+        """Why no request is sent any more; empty while they are."""
+        return self._calls.stopped
 
     async def close(self) -> None:
         self._journal.close()
@@ -68,9 +69,12 @@ class PaidCalls:
         return self
 
     async def chat(
-        self, task: Task, messages: list[dict[str, Any]], accept: Callable[[Completion], None] | None = None,
+        self,
+        task: Task,
+        messages: list[dict[str, Any]],
+        accept: Callable[[Completion], None] | None = None,
         **parameters: Any,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         """The reply `{message, finish_reason, usage}`; equal requests of one episode are asked and counted once.
 
         Raises:
@@ -81,13 +85,11 @@ class PaidCalls:
         request = {"messages": messages, **parameters}
         digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode("utf-8", "backslashreplace")).hexdigest()
         key = f"{episode}/{digest[:24]}"
-        record = self._journal.get(key)
-        if record is None:
-            record = await self._ask(messages, accept, task.sample, parameters)
-            self._journal.append(key, record)
+        record, usage = await self._calls.chat(
+            key, messages, self.max_tokens, accept, temperature=self.temperature, seed=task.sample, **parameters
+        )
         if key not in self._counted.setdefault(episode, set()):
             self._counted[episode].add(key)
-            usage = Usage.from_dict(record["usage"])
             self._fresh[episode] = self._fresh.get(episode, Usage()) + usage
             self._episode[episode] = self._episode.get(episode, Usage()) + usage
         return record
@@ -102,20 +104,3 @@ class PaidCalls:
         calls = len(self._counted.pop(trajectory_id, ()))
         self._fresh.pop(trajectory_id, None)
         return {"model_calls": calls, "usd": self._episode.pop(trajectory_id, Usage()).usd}
-
-    async def _ask(
-        self, messages: list[dict[str, Any]], accept: Callable[[Completion], None] | None, sample: int,
-        parameters: dict[str, Any],
-    ) -> dict[str, Any]:  # fmt: skip
-        if self.stopped:
-            raise Stopped(self.stopped)
-        try:
-            completion = await self._endpoint.chat(
-                messages, self.max_tokens, accept, temperature=self.temperature, seed=sample, **parameters
-            )
-        except (EndpointDown, BudgetExceeded) as error:
-            self.stopped = self.stopped or str(error)
-            raise Stopped(self.stopped) from None
-        kept = ("content", "reasoning_content", "reasoning", "tool_calls")
-        message = {name: value for name in kept if (value := completion.message.get(name))}
-        return {"message": message, "finish_reason": completion.finish_reason, "usage": completion.usage.to_dict()}

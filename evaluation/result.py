@@ -27,6 +27,7 @@ from navigation import (
     TreeStore,
     Visit,
     read_answer,
+    read_jsonl,
     write_atomic,
 )
 from navigation.prompt import SYSTEM, chat_template, template_hash
@@ -193,15 +194,12 @@ def read_result(path: str | Path) -> Result:
     """
     path = Path(path)
     path = path / NAME if path.is_dir() else path
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(path, "result", str(error), "give a folder that `clipscout eval` finished") from None
-    records = [_parsed(path, number, line) for number, line in enumerate(lines, 1)]
+    hint = "give a folder that `clipscout eval` finished, or evaluate again"
+    records = [record for _, record in read_jsonl(path, hint)]
     head = records[0] if records else {}
     card, mark = head.get("card"), head.get("card_sha256")
     if not isinstance(card, dict) or not isinstance(head.get("name"), str) or not isinstance(head.get("build"), dict):
-        raise InputError(path, "first line", lines[:1], "give a result file: its first line holds the card")
+        raise InputError(path, "first line", head, "give a result file: its first line holds the card")
     if card_hash(card) != mark:
         raise InputError(path, "card", mark, "this card was changed after the run: evaluate again")
     rows = []
@@ -233,16 +231,6 @@ def _steps(visits: Sequence[Visit], question: Question, grid: TimeGrid) -> tuple
 def _record(row: Row, mark: str) -> dict[str, Any]:
     record = {name: getattr(row, name) for name in Row.__slots__}
     return record | {"card": mark}
-
-
-def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{path}:{number}", "line", line[:60], f"evaluate again ({error})") from None
-    if not isinstance(record, dict):
-        raise InputError(f"{path}:{number}", "line", line[:60], "a line of a result is an object")
-    return record
 
 
 def _row(source: str, record: Mapping[str, Any]) -> Row:

@@ -4,14 +4,14 @@ from navigation.caption_tree import CaptionTree, Line, TreeStore
 from navigation.environment import EnvironmentFactory, NavigationEnvironment
 from navigation.episode import Limits, run
 from navigation.errors import InputError
-from navigation.files import write_atomic, write_json, write_jsonl
+from navigation.files import read_jsonl, write_atomic, write_json, write_jsonl
 from navigation.grid import SegmentPath, TimeGrid, default_width
 from navigation.policy import Policy, Reply, Task, answer_message, assistant_message
 from navigation.prompt import initial_messages, without_markup
 from navigation.question import LETTERS, PublicQuestion, Question, SkippedRow, read_questions
 from navigation.status import Status, read_answer, read_outcome
 from navigation.tools import GET_CAPTION, TOOLS, VIDEO_QA, ClipAnswerer, LineAnswerer
-from navigation.trajectory import Trajectory, Visit, repeats
+from navigation.trajectory import Trajectory, Visit, read_trajectories, repeats
 
 __all__ = [
     "GET_CAPTION",
@@ -43,8 +43,10 @@ __all__ = [
     "default_width",
     "initial_messages",
     "read_answer",
+    "read_jsonl",
     "read_outcome",
     "read_questions",
+    "read_trajectories",
     "repeats",
     "run",
     "without_markup",

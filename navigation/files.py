@@ -5,9 +5,10 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from navigation.errors import InputError
 
@@ -33,8 +34,9 @@ def child_path(folder: str | Path, identifier: str, suffix: str) -> Path:
     return Path(folder) / (id_to_name(identifier) + suffix)
 
 
-def write_atomic(path: str | Path, text: str) -> None:
-    """Writes a whole file or leaves what was there: a reader never sees half of it."""
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[TextIO]:
+    """A text file to write that appears when it is complete, or leaves what was there: nobody sees half of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
@@ -42,7 +44,7 @@ def write_atomic(path: str | Path, text: str) -> None:
         # Not tempfile: its files are for their owner alone, and folders of trees are shared. Half of a surrogate pair,
         # legal in a JSON escape, is written as that escape.
         with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -51,9 +53,55 @@ def write_atomic(path: str | Path, text: str) -> None:
         raise
 
 
+def write_atomic(path: str | Path, text: str) -> None:
+    """Writes a whole file or leaves what was there."""
+    with whole_file(path) as file:
+        file.write(text)
+
+
 def write_json(path: str | Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
-def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Writes rows one by one, so that memory does not grow with them; returns how many."""
+    count = 0
+    with whole_file(path) as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(
+    path: str | Path, hint: str = "give one JSON object a line", cut_end: bool = False
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`(file:line, row)` of a JSONL file, one at a time; blank lines are passed over.
+
+    Args:
+        path: The file.
+        hint: What to do about a file or a line that cannot be used.
+        cut_end: Whether a last line without its end, which a process was killed while writing, is left out.
+
+    Raises:
+        InputError: no such file, or a line that is no JSON object.
+    """
+    try:
+        with open(path, "rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip() and (line.endswith(b"\n") or not cut_end):
+                    yield f"{path}:{number}", read_line(line, f"{path}:{number}", hint)
+    except OSError as error:
+        raise InputError(path, "file", error.strerror, hint) from None
+
+
+def read_line(line: bytes, source: str, hint: str = "give one JSON object a line") -> dict[str, Any]:
+    """One line of a JSONL file as an object; InputError with `source` if it is none."""
+    try:
+        row = json.loads(line.decode("utf-8-sig", "surrogatepass"))
+        if not isinstance(row, dict):
+            raise ValueError("no JSON object")
+    # Not UTF-8, not JSON, an integer of thousands of digits, or brackets nested too deep to read.
+    except (ValueError, RecursionError) as error:
+        raise InputError(source, "line", line.decode(errors="replace").strip(), f"{hint} ({error})") from None
+    return row

@@ -1,13 +1,13 @@
 """A multiple-choice question about one video, with its ground truth, and which videos are kept from training."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from navigation.errors import InputError, is_number
+from navigation.files import read_jsonl
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -127,16 +127,8 @@ def read_questions(path: str | Path) -> Iterator[Question]:
     Raises:
         InputError: with the file and line number.
     """
-    with open(path, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    row = json.loads(line.decode("utf-8-sig"))
-                # Not UTF-8, not JSON, an integer of thousands of digits, or brackets nested too deep to read.
-                except (ValueError, RecursionError) as error:
-                    found = line.decode(errors="replace").strip()
-                    raise InputError(f"{path}:{number}", "line", found, f"give one JSON object ({error})") from None
-                yield Question.from_dict(row, f"{path}:{number}")
+    for source, row in read_jsonl(path):
+        yield Question.from_dict(row, source)
 
 
 def held_out(video_id: str, share: float) -> bool:

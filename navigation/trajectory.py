@@ -1,11 +1,12 @@
 """A recorded episode: what was said, what was opened, how it ended and what it cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from navigation.errors import InputError
+from navigation.files import read_jsonl
 from navigation.grid import SegmentPath
 from navigation.status import Status
 
@@ -97,6 +98,20 @@ class Trajectory:
         values["status"] = Status(record["status"])
         values["visits"] = [Visit.from_dict(visit, source) for visit in record["visits"]]
         return cls(**values)
+
+
+def read_trajectories(path: str | Path, cut_end: bool = False) -> Iterator[Trajectory]:
+    """Trajectories of a JSONL file, one at a time.
+
+    Args:
+        path: The file.
+        cut_end: See `read_jsonl`.
+
+    Raises:
+        InputError: with the file and line number.
+    """
+    for source, row in read_jsonl(path, "give a file of trajectories, one a line", cut_end):
+        yield Trajectory.from_dict(row, source)
 
 
 def repeats(visits: Sequence[Visit]) -> int:

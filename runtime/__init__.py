@@ -16,7 +16,7 @@ A record is in the journal when `append` returns: a killed process loses none, a
 from runtime.budget import Budget, BudgetExceeded, PriceTable, Usage
 from runtime.endpoint import Completion, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
 from runtime.executors import executor_logs, make_executor, run_step, stop_when_orphaned
-from runtime.fingerprint import differences, file_identity, settings_hash
+from runtime.fingerprint import differences, file_identity, keep_settings, refuse_other, settings_hash
 from runtime.journal import Journal
 from runtime.lock import RunLock
 from runtime.progress import Progress
@@ -38,8 +38,10 @@ __all__ = [
     "differences",
     "executor_logs",
     "file_identity",
+    "keep_settings",
     "make_executor",
+    "refuse_other",
     "run_step",
     "settings_hash",
     "stop_when_orphaned",
-]  # fmt: skip
+]

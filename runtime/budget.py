@@ -42,7 +42,7 @@ class Usage:
 
     @classmethod
     def from_dict(cls, record: dict[str, float]) -> "Usage":
-        return cls(**{field.name: record[field.name] for field in fields(Usage) if field.name in record})
+        return cls(**{field.name: record[field.name] for field in fields(Usage) if field.name in record})  # type: ignore[arg-type]
 
 
 PRICES = Path(__file__).parent / "prices.yaml"
@@ -90,7 +90,7 @@ class PriceTable:
         return self._prices[max(matches, key=len)] if matches else None
 
     def _price(self, name: object, record: Any) -> Price:
-        values = {}
+        values: dict[str, float] = {}
         for field in ("prompt", "completion", "cached"):
             value = record.get(field) if isinstance(record, dict) else None
             if value is None and field == "cached" and values:

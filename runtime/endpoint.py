@@ -210,6 +210,7 @@ class Endpoint:
         """
         body = RequestBody({"model": self.settings.model, "messages": messages, "max_tokens": max_tokens, **parameters})
         total = Usage()
+        reason = ""
         for attempt in range(1, self.settings.attempts + 1):
             if self._down:
                 raise EndpointDown(self._down, total)
@@ -226,6 +227,7 @@ class Endpoint:
             if isinstance(outcome, Completion):
                 self._failed_in_row = 0
                 return Completion(outcome.message, outcome.finish_reason, total, attempt)
+            reason = outcome.reason
             if outcome.down:
                 self._down = outcome.reason
                 raise EndpointDown(outcome.reason, total)
@@ -239,8 +241,8 @@ class Endpoint:
         self._failed_in_row += 1
         # What was in flight when it went down fails later, and does not change what is said of it.
         if self._failed_in_row >= self.settings.down_after and not self._down:
-            self._down = f"{self._failed_in_row} answers in a row failed, the last one by: {outcome.reason}"
-        raise EndpointFailed(outcome.reason, self.settings.attempts, total)
+            self._down = f"{self._failed_in_row} answers in a row failed, the last one by: {reason}"
+        raise EndpointFailed(reason, self.settings.attempts, total)
 
     async def _wait_for_opening(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -292,13 +294,17 @@ class Endpoint:
             # Made here, since it belongs to the running event loop. Slots limit the connections. aiohttp's own look at
             # the environment would read .netrc for every request.
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), proxy=self._proxy,
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0),
-            )  # fmt: skip
+            )
         headers = {
-            "Authorization": f"Bearer {self._key}", "Content-Type": "application/json", "Accept": "application/json",
+            "Authorization": f"Bearer {self._key}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
             "Content-Length": str(len(body)),
-        }  # fmt: skip
+        }
         return self._session.post(self._url, data=body.content, headers=headers)
 
     def _read(self, record: object, images: int) -> Completion | _Wasted:
@@ -306,7 +312,11 @@ class Endpoint:
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = choice.get("message") if isinstance(choice, dict) else None
         usage = self._usage(record.get("usage") if isinstance(record, dict) else None, images)
-        if not isinstance(message, dict) or not isinstance(message.get("content"), str | None):
+        if (
+            not isinstance(choice, dict)
+            or not isinstance(message, dict)
+            or not isinstance(message.get("content"), str | None)
+        ):
             return _Wasted("the reply holds no message", usage=usage)
         return Completion(message, choice.get("finish_reason"), usage)
 
@@ -316,10 +326,13 @@ class Endpoint:
         details = record.get("prompt_tokens_details")
         details = details if isinstance(details, Mapping) else {}
         usage = Usage(
-            requests=1, images=images, prompt_tokens=_count(record.get("prompt_tokens")),
+            requests=1,
+            images=images,
+            prompt_tokens=_count(record.get("prompt_tokens")),
             completion_tokens=_count(record.get("completion_tokens")),
-            cached_tokens=_count(details.get("cached_tokens")), image_tokens=_count(details.get("image_tokens")),
-        )  # fmt: skip
+            cached_tokens=_count(details.get("cached_tokens")),
+            image_tokens=_count(details.get("image_tokens")),
+        )
         usage.usd = self.price.usd(usage) if self.price else 0.0
         return usage
 

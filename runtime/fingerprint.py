@@ -1,10 +1,12 @@
-"""What a run is about, in comparable form: hashes of settings and files, and the difference between two settings."""
+"""What a run is about, in comparable form, and the guard that lets nothing go on as something else."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from navigation import InputError, write_json
 
 _ABSENT = object()
 _SAMPLE = 1 << 20
@@ -29,6 +31,44 @@ def file_identity(path: str | Path) -> dict[str, Any]:
             file.seek(start)
             digest.update(file.read(_SAMPLE))
     return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def refuse_other(
+    source: str | Path,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    field: str = "settings",
+    hint: str = "go on with the settings it was begun with, or write to another folder",
+) -> None:
+    """Refuses to go on with what another run made.
+
+    Raises:
+        InputError: the settings differ; the message lists how.
+    """
+    changed = differences(old, json.loads(json.dumps(new)))
+    if changed:
+        raise InputError(source, field, f"{len(changed)} changed", f"{hint}. {'; '.join(changed)}")
+
+
+def keep_settings(path: Path, settings: Mapping[str, Any], source: str | Path | None = None) -> None:
+    """Writes a run's settings, or compares them with those that the file holds.
+
+    Args:
+        path: The file.
+        settings: JSON values.
+        source: What the message names; the file's folder if None.
+
+    Raises:
+        InputError: it holds other settings; it cannot be read.
+    """
+    if not path.exists():
+        write_json(path, settings)
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(path, "file", str(error), "write to another folder, or remove this one") from None
+    refuse_other(source or path.parent, found, settings)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

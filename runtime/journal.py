@@ -5,16 +5,87 @@ import os
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from navigation import InputError
-from runtime.fingerprint import differences
+from runtime.fingerprint import refuse_other
 from runtime.lock import close_locked, lock_file
 
 _KEY = '{"key": "'
 _SEAL = b', "crc32": '
+
+
+class LineFile:
+    """Lines on disk that are only ever appended, held by one process at a time.
+
+    Args:
+        path: The file; its folder is made.
+        what: What it is, for the message.
+
+    Raises:
+        InputError: another process has it open.
+    """
+
+    def __init__(self, path: str | Path, what: str = "journal") -> None:
+        self.path = Path(path)
+        self.end = 0
+        """Bytes of all whole lines."""
+        self.cut = False
+        """Whether the last line had no end, since a process died while writing it; it is dropped."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            lock_file(self._handle, self.path, what, "open in another process already")
+        except BaseException:
+            self.close()
+            raise
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Place and bytes of each line. Read all of them once, before the first append."""
+        with os.fdopen(os.dup(self._handle), "rb") as file:
+            for line in file:
+                self.cut = not line.endswith(b"\n")
+                if not self.cut:
+                    yield self.end, line
+                    self.end += len(line)
+        if self.cut:
+            os.ftruncate(self._handle, self.end)
+
+    def append(self, line: bytes) -> int:
+        """Adds a line and returns its place.
+
+        Raises:
+            OSError: the disk is full or failing. The file is left as it was before this call.
+        """
+        place, written = self.end, 0
+        try:
+            while written < len(line):
+                written += os.pwrite(self._handle, line[written:], place + written)
+        except OSError:
+            os.ftruncate(self._handle, place)
+            raise
+        self.end += len(line)
+        return place
+
+    def read(self, place: int, length: int) -> bytes:
+        return os.pread(self._handle, length, place)
+
+    def sync(self) -> None:
+        """Returns when all that was appended is on the disk."""
+        os.fsync(self._handle)
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            close_locked(self._handle)
+            self._handle = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Journal:
@@ -47,13 +118,11 @@ class Journal:
         self._syncer: threading.Thread | None = None
         self._dirty, self._closing = threading.Event(), threading.Event()
         self._sync_error: OSError | None = None
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = LineFile(self.path)
         try:
-            lock_file(self._handle, self.path, "journal", "open in another process already")
-            self._end = self._read()
+            self._read()
         except BaseException:
-            close_locked(self._handle)
+            self._file.close()
             raise
 
     def __contains__(self, key: str) -> bool:
@@ -69,7 +138,7 @@ class Journal:
     def __getitem__(self, key: str) -> Any:
         """The last value of a key, read from the file. KeyError if there is none."""
         offset, length = self._places[key]
-        return json.loads(os.pread(self._handle, length, offset))["value"]
+        return json.loads(self._file.read(offset, length))["value"]
 
     def get(self, key: str, default: Any = None) -> Any:
         return self[key] if key in self._places else default
@@ -90,10 +159,10 @@ class Journal:
 
     def sync(self) -> None:
         """Returns when all that was appended is on the disk."""
-        os.fsync(self._handle)
+        self._file.sync()
 
     def close(self) -> None:
-        if self._handle < 0:
+        if self._closing.is_set():
             return
         self._closing.set()
         self._dirty.set()
@@ -102,10 +171,9 @@ class Journal:
         try:
             self.sync()
         finally:
-            close_locked(self._handle)
-            self._handle = -1
+            self._file.close()
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,56 +182,34 @@ class Journal:
     def _write(self, key: str | None, value: Any) -> None:
         head = json.dumps({"key": key, "value": value}, ensure_ascii=False)[:-1].encode("utf-8", "backslashreplace")
         line = head + _SEAL + str(zlib.crc32(head)).encode() + b"}\n"
-        written = 0
-        try:
-            while written < len(line):
-                written += os.pwrite(self._handle, line[written:], self._end + written)
-        except OSError:
-            os.ftruncate(self._handle, self._end)
-            raise
+        place = self._file.append(line)
         if key is not None:
-            self._places[key] = (self._end, len(line))
-        self._end += len(line)
+            self._places[key] = (place, len(line))
 
-    def _read(self) -> int:
-        """Fills the index; returns where the next line goes."""
-        end = good_end = 0
-        with os.fdopen(os.dup(self._handle), "rb") as file:
-            for number, line in enumerate(file):
-                head, seal, checksum = line.rpartition(_SEAL)
-                sound = line.endswith(b"}\n") and bool(seal) and checksum[:-2] == str(zlib.crc32(head)).encode()
-                if number == 0 and sound:
-                    self._check_settings(json.loads(line)["value"])
-                elif number == 0 and line.endswith(b"\n"):
-                    hint = "move this file away to start again: what it was made with cannot be read"
-                    raise InputError(self.path, "first line", line[:60], hint)
-                elif sound:
-                    text = head.decode()
-                    self._places[scanstring(text, len(_KEY))[0]] = (end, len(line))
-                else:
-                    self.damaged += 1
-                end += len(line)
-                if sound or line.endswith(b"\n"):
-                    good_end = end
-        if good_end < end:
-            os.ftruncate(self._handle, good_end)
-        self._end = good_end
-        if good_end == 0:
+    def _read(self) -> None:
+        """Fills the index and checks the settings."""
+        for place, line in self._file.lines():
+            head, seal, checksum = line.rpartition(_SEAL)
+            sound = line.endswith(b"}\n") and bool(seal) and checksum[:-2] == str(zlib.crc32(head)).encode()
+            if place == 0 and sound:
+                refuse_other(self.path, json.loads(line)["value"]["settings"], self.settings)
+            elif place == 0:
+                hint = "move this file away to start again: what it was made with cannot be read"
+                raise InputError(self.path, "first line", line[:60], hint)
+            elif sound:
+                self._places[scanstring(head.decode(), len(_KEY))[0]] = (place, len(line))
+            else:
+                self.damaged += 1
+        self.damaged += self._file.cut
+        if self._file.end == 0:
             self._write(None, {"settings": self.settings})
-        return self._end
-
-    def _check_settings(self, value: Any) -> None:
-        changed = differences(value["settings"], self.settings)
-        if changed:
-            hint = "go on with the settings it was begun with, or write to another folder. " + "; ".join(changed)
-            raise InputError(self.path, "settings", f"{len(changed)} changed", hint)
 
     def _sync_often(self) -> None:
         while not self._closing.is_set():
             self._dirty.wait()
             self._dirty.clear()
             try:
-                os.fsync(self._handle)
+                self._file.sync()
             except OSError as error:
                 self._sync_error = error
                 return

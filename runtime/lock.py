@@ -103,7 +103,9 @@ def holder(handle: int) -> str:
 
 def _self() -> dict[str, object]:
     return {
-        "pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
         # Program name only: arguments may carry a key that someone typed.
         "command": Path(sys.argv[0]).name if sys.argv else "python",
-    }  # fmt: skip
+    }

@@ -18,10 +18,13 @@ class CallCache:
     Args:
         endpoint: Who is asked.
         journal: Where finished replies and the cost of failed ones are kept.
+        keep: What of a reply is kept; `text_of` or `message_of`.
     """
 
-    def __init__(self, endpoint: Endpoint, journal: Journal) -> None:
-        self.endpoint, self.journal = endpoint, journal
+    def __init__(
+        self, endpoint: Endpoint, journal: Journal, keep: Callable[[Completion], dict[str, Any]] | None = None
+    ) -> None:
+        self.endpoint, self.journal, self.keep = endpoint, journal, keep or text_of
         self.stopped = ""
         self.usage = Usage()
         """Of this run's requests."""
@@ -40,7 +43,7 @@ class CallCache:
         accept: Callable[[Completion], None] | None = None,
         **parameters: Any,
     ) -> tuple[dict[str, Any], Usage]:
-        """The reply, from the journal or the endpoint: `{content, reasoning, finish_reason}`, and what it took.
+        """The reply, from the journal or the endpoint: as `keep` made it with its `finish_reason`, and what it took.
 
         What it took includes failed attempts of earlier runs.
 
@@ -64,7 +67,7 @@ class CallCache:
     ) -> tuple[dict[str, Any], Usage]:
         """As `chat`, for messages that are dear to make: they are made only if the journal has no reply."""
         found = self.journal.get(key)
-        if found is not None and "content" in found:
+        if found is not None and "finish_reason" in found:
             self.reused += 1
             return found, Usage.from_dict(found["usage"])
         if self.stopped:
@@ -81,15 +84,10 @@ class CallCache:
             self.stopped = self.stopped or str(error)
             raise Stopped(self.stopped) from None
         self.usage += completion.usage
-        message = completion.message
-        record = {
-            "content": _text(message.get("content")) + _written_calls(message.get("tool_calls")),
-            "reasoning": _text(message.get("reasoning_content") or message.get("reasoning")),
-            "finish_reason": completion.finish_reason,
-            "usage": (before + completion.usage).to_dict(),
-        }
+        usage = before + completion.usage
+        record = self.keep(completion) | {"finish_reason": completion.finish_reason, "usage": usage.to_dict()}
         self._keep(key, record)
-        return record, before + completion.usage
+        return record, usage
 
     def _keep(self, key: str, record: dict[str, Any]) -> None:
         try:
@@ -112,6 +110,21 @@ class Fingerprint:
             self._digest.update(json.dumps(message, sort_keys=True).encode())
         self._count = len(messages)
         return self._digest.hexdigest()[:16]
+
+
+def text_of(completion: Completion) -> dict[str, Any]:
+    """`{content, reasoning}`, calls written into the text."""
+    message = completion.message
+    return {
+        "content": _text(message.get("content")) + _written_calls(message.get("tool_calls")),
+        "reasoning": _text(message.get("reasoning_content") or message.get("reasoning")),
+    }
+
+
+def message_of(completion: Completion) -> dict[str, Any]:
+    """`{message}` as the server sent it, without what nobody reads."""
+    kept = ("content", "reasoning_content", "reasoning", "tool_calls")
+    return {"message": {name: value for name in kept if (value := completion.message.get(name))}}
 
 
 def _written_calls(calls: object) -> str:

@@ -1,9 +1,12 @@
-"""How far a long run is, on standard error: one line that renews itself, or one line now and then in a log."""
+"""How far a long run is, on standard error: a bar on a terminal, one line now and then in a log."""
 
 import sys
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, Self, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 
 class Progress:
@@ -13,7 +16,7 @@ class Progress:
         what: Name of the pieces.
         detail: Gives the rest of the line (failures, money).
         stream: Where to; nothing is written if None.
-        every: Seconds between lines of a log; a terminal's line renews ten times a second at most.
+        every: Seconds between lines of a log.
     """
 
     def __init__(
@@ -23,8 +26,8 @@ class Progress:
         self.later = 0
         self.finished = 0
         self._what, self._detail, self._stream = what, detail, stream
-        self._terminal = stream is not None and stream.isatty()
-        self._every = 0.1 if self._terminal else every
+        self._bar = _bar(stream) if stream is not None and stream.isatty() else None
+        self._every = every if self._bar is None else 0.1
         self._begun: float | None = None
         self._at_begin = 0
         self._last = time.monotonic()
@@ -47,10 +50,19 @@ class Progress:
         if self._begun is None:
             self._begun = time.monotonic()
         if time.monotonic() - self._last >= self._every:
-            self._write("\r\x1b[K" + self.line() if self._terminal else self.line() + "\n")
+            self._show()
 
     def close(self) -> None:
-        self._write(("\r\x1b[K" if self._terminal else "") + self.line() + "\n")
+        """Says the last line."""
+        self._show()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def line(self) -> str:
         seconds = time.monotonic() - self._begun if self._begun else 0.0
@@ -62,11 +74,26 @@ class Progress:
         detail = self._detail()
         return f"{self._what} {self.finished}/{total}{speed}{eta}" + (f" · {detail}" if detail else "")
 
-    def _write(self, text: str) -> None:
+    def _show(self) -> None:
         self._last = time.monotonic()
-        if self._stream is not None:
-            self._stream.write(text)
+        if self._bar is not None:
+            self._bar.start()
+            total = self.total + self.later
+            self._bar.update(self._bar.task_ids[0], completed=self.finished, total=total, line=self.line())
+        elif self._stream is not None:
+            self._stream.write(self.line() + "\n")
             self._stream.flush()
+
+
+def _bar(stream: TextIO) -> "Bar":
+    # Rich is slow to import, and a run that writes to a log does without it.
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(BarColumn(), TextColumn("{task.fields[line]}", markup=False), console=Console(file=stream))
+    bar.add_task("", line="")
+    return bar
 
 
 def _duration(seconds: float) -> str:

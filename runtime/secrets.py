@@ -29,7 +29,7 @@ def secret_in(text: str, environment: Iterable[tuple[str, str]] | None = None) -
     Besides the usual shapes it knows the values of this process's own variables whose names speak of a secret.
     """
     found = _PATTERN.search(text)
-    if found is not None:
+    if found is not None and found.lastindex is not None:
         return list(_PATTERNS)[found.lastindex - 1]
     for name, value in os.environ.items() if environment is None else environment:
         if len(value) >= _SHORTEST and any(word in name.upper().split("_") for word in _NAMES) and value in text:

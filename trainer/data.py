@@ -1,13 +1,21 @@
 """From a traces folder, or the sets made of it, to what the trainers read, split by video."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets import Dataset
 
-from navigation import InputError, Question, Status, Trajectory, TreeStore, initial_messages, read_questions
+from navigation import (
+    InputError,
+    Question,
+    Status,
+    Trajectory,
+    TreeStore,
+    initial_messages,
+    read_questions,
+    read_trajectories,
+)
 from navigation.question import held_out
 from navigation.tools import TOOLS
 
@@ -51,12 +59,10 @@ class TracesFolder:
         path = self.folder / "trajectories.jsonl"
         if not path.is_file():
             raise InputError(self.folder, "data", path.name, "not there: make this folder with `make traces` first")
-        with open(path, encoding="utf-8") as lines:
-            for line in lines:
-                trajectory = Trajectory.from_dict(json.loads(line))
-                right = trajectory.correct and trajectory.status is Status.ANSWERED
-                if right and held_out(trajectory.video_id, self.held_out_share) == held:
-                    yield trajectory
+        for trajectory in read_trajectories(path):
+            right = trajectory.correct and trajectory.status is Status.ANSWERED
+            if right and held_out(trajectory.video_id, self.held_out_share) == held:
+                yield trajectory
 
     def sft_dataset(self, held: bool) -> Dataset:
         """Rows of `messages` and `tools`, as `trl sft` takes them.

@@ -14,6 +14,7 @@ from navigation import (
     NavigationEnvironment,
     Status,
     Trajectory,
+    read_jsonl,
     read_outcome,
     write_atomic,
     write_jsonl,
@@ -130,11 +131,8 @@ class RolloutRecorder(TrainerCallback):
 
 def read_rollouts(folder: str | Path) -> list[dict[str, Any]]:
     """All recorded episodes of a run, step by step."""
-    return [
-        json.loads(line)
-        for path in sorted((Path(folder) / "rollouts").glob("step-*.jsonl"))
-        for line in path.read_text(encoding="utf-8").splitlines()
-    ]
+    files = sorted((Path(folder) / "rollouts").glob("step-*.jsonl"))
+    return [row for path in files for _, row in read_jsonl(path)]
 
 
 class MetricsLog(TrainerCallback):
@@ -164,10 +162,4 @@ def read_metrics(path: str | Path) -> list[dict]:
     path = Path(path)
     if not path.is_file():
         return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    return [row for _, row in read_jsonl(path, cut_end=True)]

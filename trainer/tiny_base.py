@@ -18,7 +18,7 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from navigation import InputError, TreeStore, initial_messages, read_questions, write_json
+from navigation import InputError, TreeStore, initial_messages, read_questions, read_trajectories, write_json
 from navigation.prompt import SYSTEM, chat_template, describe, response_template
 from navigation.tools import TOOLS
 from trainer.arguments import parse
@@ -127,10 +127,9 @@ def corpus_texts(folder: Path) -> list[str]:
     path = folder / "trajectories.jsonl"
     if not path.is_file():
         raise InputError(folder, "data", path.name, "not there: make this folder with `make traces` first")
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            said = [message for message in json.loads(line)["messages"] if message["role"] in ("assistant", "tool")]
-            texts.append("\n".join(f"{message.get('reasoning_content', '')}\n{message['content']}" for message in said))
+    for trajectory in read_trajectories(path):
+        said = [message for message in trajectory.messages if message["role"] in ("assistant", "tool")]
+        texts.append("\n".join(f"{message.get('reasoning_content', '')}\n{message['content']}" for message in said))
     return texts
 
 

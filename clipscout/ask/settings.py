@@ -11,7 +11,7 @@ from runtime.budget import PRICES, PriceTable
 
 CAPTION_START = "vllm serve Qwen/Qwen2.5-VL-7B-Instruct --port 8001"
 POLICY_START = "vllm serve CHECKPOINT --port 8000 --enable-auto-tool-choice --tool-call-parser hermes"
-STUB_START = "python -m data_gen.captions.stub --port 8099"
+STUB_START = "python -m runtime.testing.caption_server --port 8099"
 ATTEMPTS, FIRST_WAIT = 3, 0.3
 """Few and short: somebody is waiting for the answer."""
 NEVER_DOWN = 1_000_000

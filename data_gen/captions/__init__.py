@@ -4,7 +4,7 @@ from data_gen.captions.captioner import LinesCaptioner, Segment
 from data_gen.captions.endpoint_captioner import EndpointCaptioner
 from data_gen.captions.on_demand import OnDemandCaptions
 from data_gen.captions.settings import CaptionSettings
-from data_gen.captions.stage import CaptionJob, caption_videos
+from data_gen.captions.stage import CaptionJob
 
 __all__ = [
     "CaptionJob",
@@ -13,5 +13,4 @@ __all__ = [
     "LinesCaptioner",
     "OnDemandCaptions",
     "Segment",
-    "caption_videos",
 ]

@@ -85,15 +85,16 @@ class OnDemandCaptions:
         """
         source = Path(source)
         loop = asyncio.get_running_loop()
+        folder = Path(cache) if cache else None
 
         def make() -> OnDemandCaptions:
             if source.suffix.lower() in SUFFIXES:
                 timed = read_subtitles(source) if lines is None else TimedLines(tuple(lines))
-                return cls(source, captioner, settings, timed, None, cache and Path(cache), loop)
+                return cls(source, captioner, settings, timed, None, folder, loop)
             found = find_subtitles(source) if lines is None and source.is_file() else None
             timed = TimedLines(tuple(lines or ())) if found is None else read_subtitles(found)
             index = index_video(source, settings.accept_damaged)
-            return cls(source, captioner, settings, timed, index, cache and Path(cache), loop)
+            return cls(source, captioner, settings, timed, index, folder, loop)
 
         return await asyncio.to_thread(make)
 
@@ -121,10 +122,11 @@ class OnDemandCaptions:
             InputError, EndpointFailed, EndpointDown, BudgetExceeded: the first of `paths` that failed, when all have
                 ended: none goes on being asked for, and paid for, behind the caller's back.
         """
-        captions = await asyncio.gather(*map(self.caption, paths), return_exceptions=True)
-        for caption in captions:
+        captions = []
+        for caption in await asyncio.gather(*map(self.caption, paths), return_exceptions=True):
             if isinstance(caption, BaseException):
                 raise caption
+            captions.append(caption)
         return captions
 
     async def frames(self, path: SegmentPath, recipe: FrameRecipe | None = None) -> SegmentFrames:
@@ -138,6 +140,7 @@ class OnDemandCaptions:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _decode(self, path: SegmentPath, recipe: FrameRecipe) -> SegmentFrames:
+        assert self.index is not None  # `frames` has looked
         (found,) = segment_frames(self.index, self.tree.grid, recipe, {path}, self.settings.accept_damaged)
         return found
 

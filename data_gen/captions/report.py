@@ -32,10 +32,17 @@ class VideoReport:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "video_id": self.video_id, "state": self.state, "reason": self.reason, "segments": self.segments,
-            "captioned": self.captioned, "resumed": self.resumed, "unasked": self.unasked, "failed": self.failed,
-            "warnings": self.warnings, "usage": self.usage.to_dict(),
-        }  # fmt: skip
+            "video_id": self.video_id,
+            "state": self.state,
+            "reason": self.reason,
+            "segments": self.segments,
+            "captioned": self.captioned,
+            "resumed": self.resumed,
+            "unasked": self.unasked,
+            "failed": self.failed,
+            "warnings": self.warnings,
+            "usage": self.usage.to_dict(),
+        }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "VideoReport":
@@ -66,9 +73,12 @@ class RunReport:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "complete": self.complete, "stopped": self.stopped, "seconds": round(self.seconds, 3),
-            "usage": self.usage.to_dict(), "videos": [video.to_dict() for video in self.videos],
-        }  # fmt: skip
+            "complete": self.complete,
+            "stopped": self.stopped,
+            "seconds": round(self.seconds, 3),
+            "usage": self.usage.to_dict(),
+            "videos": [video.to_dict() for video in self.videos],
+        }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "RunReport":

@@ -212,7 +212,7 @@ class CaptionRun:
             return
         try:
             for frames in segment_frames(
-                job.index, job.grid, self.settings.recipe, wanted, self.settings.accept_damaged
+                job.work.index, job.work.grid, self.settings.recipe, wanted, self.settings.accept_damaged
             ):
                 self.gate.acquire(frames.byte_count)
                 self._loop.call_soon_threadsafe(self._enqueue, each, frames.path, frames)

@@ -105,13 +105,19 @@ class CaptionSettings:
     def to_dict(self) -> dict[str, Any]:
         """What goes into `made_by` and is compared on resuming; nothing that has no effect on the captions."""
         record: dict[str, Any] = {
-            "captioner": self.captioner, "words": list(self.words), "minimum_width": self.minimum_width,
+            "captioner": self.captioner,
+            "words": list(self.words),
+            "minimum_width": self.minimum_width,
             "depth": self.depth,
-        }  # fmt: skip
+        }
         if self.captioner == "endpoint":
             record |= {
-                "model": self.model, "strategy": self.strategy, "frames": self.recipe.to_dict(),
-                "use_subtitles": self.use_subtitles, "max_tokens": self.max_tokens, "temperature": self.temperature,
+                "model": self.model,
+                "strategy": self.strategy,
+                "frames": self.recipe.to_dict(),
+                "use_subtitles": self.use_subtitles,
+                "max_tokens": self.max_tokens,
+                "temperature": self.temperature,
                 "prompt_sha256": Prompts.load(self.prompts).sha256,
-            }  # fmt: skip
+            }
         return record

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from data_gen.frames.video_files import VideoFile
 from navigation import CaptionTree, InputError, Line, SegmentPath, TimeGrid, TreeStore
 from navigation.files import child_path
 from navigation.grid import format_path
-from runtime import Journal, Usage, differences, file_identity, settings_hash
+from runtime import Journal, Usage, file_identity, refuse_other, settings_hash
 
 
 def journal_path(out: Path, video_id: str) -> Path:
@@ -50,6 +50,16 @@ def spent_before(out: Path, videos: Sequence[VideoFile]) -> float:
 _TOTAL, _REFUSED = "total", "refused"
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An open video: its frames' index, its grid, the tree being filled, and the journal of its captions."""
+
+    index: VideoIndex
+    grid: TimeGrid
+    tree: CaptionTree
+    journal: Journal
+
+
 class VideoJob:
     """State of one video. `open` and `finish` read and write files and may run in a thread; the rest is quick.
 
@@ -63,15 +73,19 @@ class VideoJob:
         """Timed texts of the video; set before `open`."""
         self.trees = TreeStore(out)
         self.report = VideoReport(video.id, "incomplete")
-        self.index: VideoIndex | None = None
-        self.grid: TimeGrid | None = None
         self.captions: dict[SegmentPath, str] = {}
         self.failed: dict[SegmentPath, str] = {}
         self.abandoned = False
         self._journal_path = journal_path(out, video.id)
-        self._journal: Journal | None = None
         self._made_by: dict[str, Any] = {}
-        self._tree: CaptionTree | None = None
+        self._work: Work | None = None
+
+    @property
+    def work(self) -> "Work":
+        """What `open` found to do; there is none if the tree is finished."""
+        if self._work is None:
+            raise RuntimeError(f"{self.video.id} is not open")
+        return self._work
 
     def open(self) -> None:
         """Recognises a finished tree, or indexes the video and reads its journal.
@@ -83,21 +97,21 @@ class VideoJob:
         if self.video.id in self.trees:
             self._recognise(self.trees[self.video.id])
             return
-        self.index = index_video(self.video.path, self.settings.accept_damaged)
-        lines = self.lines.within(self.index.duration)
-        self.report.warnings = [*self.index.warnings, *lines.warnings()]
-        self.grid = self.settings.grid(self.index.duration)
-        self._journal = Journal(self._journal_path, self._made_by)
-        self._tree = CaptionTree(self.video.id, self.grid, self.captions, self._made_by, lines.lines)
-        for path in self.grid.paths():
+        index = index_video(self.video.path, self.settings.accept_damaged)
+        lines = self.lines.within(index.duration)
+        self.report.warnings = [*index.warnings, *lines.warnings()]
+        grid = self.settings.grid(index.duration)
+        tree = CaptionTree(self.video.id, grid, self.captions, self._made_by, lines.lines)
+        self._work = Work(index, grid, tree, Journal(self._journal_path, self._made_by))
+        for path in grid.paths():
             value = self._recorded(path)
             if value is not None:
                 self.report.usage += Usage.from_dict(value["usage"])
                 if "caption" in value:
                     self.captions[path] = value["caption"]
-        self.report.segments = self.grid.segment_count
+        self.report.segments = grid.segment_count
         self.report.resumed = self.report.captioned = len(self.captions)
-        if self._journal.get(_REFUSED) and not self.settings.accept_damaged:
+        if self.work.journal.get(_REFUSED) and not self.settings.accept_damaged:
             self._look_again()
 
     def _look_again(self) -> None:
@@ -105,15 +119,13 @@ class VideoJob:
 
         It may be sound by now: what could not be read may have been a share that was away.
         """
-        for _ in segment_frames(self.index, self.grid, self.settings.recipe):
+        for _ in segment_frames(self.work.index, self.work.grid, self.settings.recipe):
             pass
-        self._journal.append(_REFUSED, "")
+        self.work.journal.append(_REFUSED, "")
 
     def _recognise(self, tree: CaptionTree) -> None:
-        changed = differences(tree.made_by, self._made_by)
-        if changed:
-            hint = "remove it to make it again, or write to another folder. " + "; ".join(changed)
-            raise InputError(self.trees.path(self.video.id), "made_by", f"{len(changed)} changed", hint)
+        hint = "remove it to make it again, or write to another folder"
+        refuse_other(self.trees.path(self.video.id), tree.made_by, self._made_by, "made_by", hint)
         self.report.state, self.report.segments = "complete", tree.grid.segment_count
         self.report.captioned = self.report.resumed = len(tree.captions)
         if self._journal_path.is_file():
@@ -129,25 +141,27 @@ class VideoJob:
 
     def frames_wanted(self) -> set[SegmentPath]:
         """Segments without a caption that are captioned from frames."""
-        if self._tree is None:
+        if self._work is None:
             return set()
-        return {path for path in self._tree.missing() if self.captioner.needs_frames(len(path), self.grid.depth)}
+        return {
+            path for path in self.work.tree.missing() if self.captioner.needs_frames(len(path), self.work.grid.depth)
+        }
 
     def ready(self) -> list[SegmentPath]:
         """Segments without a caption that can be asked now, without frames."""
-        return [path for path in self._tree.missing() if self._is_ready(path)] if self._tree is not None else []
+        return [path for path in self.work.tree.missing() if self._is_ready(path)] if self._work is not None else []
 
     def segment(self, path: SegmentPath, frames: SegmentFrames | None = None) -> Segment:
         """What the captioner is given."""
         children = None
-        if self.captioner.needs_children(len(path), self.grid.depth):
-            children = [self.captions[(*path, child)] for child in range(1, self.grid.width + 1)]
-        return Segment(self.grid, path, self._tree.lines_in(path), frames, children)
+        if self.captioner.needs_children(len(path), self.work.grid.depth):
+            children = [self.captions[(*path, child)] for child in range(1, self.work.grid.width + 1)]
+        return Segment(self.work.grid, path, self.work.tree.lines_in(path), frames, children)
 
     def record(self, path: SegmentPath, caption: Caption) -> list[SegmentPath]:
         """Keeps a caption; returns the segments that can be asked now because of it."""
         usage = caption.usage + self._spent(path)
-        self._journal.append(_key(path), {"caption": caption.text, "usage": usage.to_dict()})
+        self.work.journal.append(_key(path), {"caption": caption.text, "usage": usage.to_dict()})
         self.captions[path] = caption.text
         self.report.captioned += 1
         self.report.usage += caption.usage
@@ -158,7 +172,7 @@ class VideoJob:
         self.record_cost(path, usage, reason)
         self.failed[path] = reason
         while (parent := path[:-1]) and parent not in self.failed:
-            if not self.captioner.needs_children(len(parent), self.grid.depth):
+            if not self.captioner.needs_children(len(parent), self.work.grid.depth):
                 return
             self.failed[parent] = f"the caption of {format_path(path)} is missing"
             path = parent
@@ -167,38 +181,38 @@ class VideoJob:
         """Keeps what a segment cost that has no caption yet. It is asked again by the next run."""
         if usage.requests:
             total = usage + self._spent(path)
-            self._journal.append(_key(path), {"failed": reason, "usage": total.to_dict()})
+            self.work.journal.append(_key(path), {"failed": reason, "usage": total.to_dict()})
             self.report.usage += usage
 
     def finish(self) -> None:
         """Writes the tree if it is whole, closes the journal and completes the report."""
         self.report.failed = {format_path(path): reason for path, reason in sorted(self.failed.items())}
-        if self._journal is None:
+        if self._work is None:
             return
         self.report.unasked = self.report.segments - len(self.captions) - len(self.failed)
         try:
-            if not self._tree.missing() and self.report.state != "refused":
-                self.trees.save(self._tree)
-                self._journal.append(_TOTAL, self.report.usage.to_dict())
+            if not self.work.tree.missing() and self.report.state != "refused":
+                self.trees.save(self.work.tree)
+                self.work.journal.append(_TOTAL, self.report.usage.to_dict())
                 self.report.state = "complete"
         finally:
-            self._journal.close()
+            self.work.journal.close()
 
     def refuse(self, error: InputError | OSError) -> None:
         """Gives the video up, and has the next run look at all of it first if something is wrong with the video."""
         self.report.state, self.report.reason, self.abandoned = "refused", str(error), True
-        if self._journal is not None and isinstance(error, InputError) and not self._journal.get(_REFUSED):
-            self._journal.append(_REFUSED, str(error))
+        if self._work is not None and isinstance(error, InputError) and not self.work.journal.get(_REFUSED):
+            self.work.journal.append(_REFUSED, str(error))
 
     def _is_ready(self, path: SegmentPath) -> bool:
-        if path in self.captions or path in self.failed or self.captioner.needs_frames(len(path), self.grid.depth):
+        if path in self.captions or path in self.failed or self.captioner.needs_frames(len(path), self.work.grid.depth):
             return False
-        if not self.captioner.needs_children(len(path), self.grid.depth):
+        if not self.captioner.needs_children(len(path), self.work.grid.depth):
             return True
-        return all((*path, child) in self.captions for child in range(1, self.grid.width + 1))
+        return all((*path, child) in self.captions for child in range(1, self.work.grid.width + 1))
 
     def _recorded(self, path: SegmentPath) -> Any:
-        return self._journal.get(_key(path))
+        return self.work.journal.get(_key(path))
 
     def _spent(self, path: SegmentPath) -> Usage:
         value = self._recorded(path)

@@ -1,11 +1,11 @@
 """Keeps benchmark questions and videos out of training data."""
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from navigation import InputError, Question
+from navigation.files import read_line
 
 _WORD = re.compile(r"\w+")
 SHINGLE = 8
@@ -59,10 +59,7 @@ class Blocklist:
                 if not line.lstrip().startswith("{"):
                     videos.append(line.strip())
                     continue
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise InputError(f"{path}:{number}", "line", line[:60], str(error)) from None
+                row = read_line(line.encode(), f"{path}:{number}")
                 video = row.get("video_id") or row.get("video")
                 if not video and not row.get("question"):
                     raise InputError(f"{path}:{number}", "row", line[:60], "give a video_id, a question, or both")

@@ -20,12 +20,12 @@ from navigation import (
     TreeStore,
     initial_messages,
     read_questions,
+    read_trajectories,
     repeats,
     write_atomic,
     write_json,
 )
 from navigation.question import held_out
-from runtime.jsonl import read_trajectories
 
 SFT_COLUMNS = {
     "messages": "json_list", "tools": "json_list", "id": "text", "question_id": "text", "video_id": "text",

@@ -1,4 +1,4 @@
-"""One trajectory of a teacher: a policy with a private transcript, in which malformed replies and hints stay."""
+"""One episode of a teacher: a policy with a private transcript, in which malformed replies and hints stay."""
 
 from enum import StrEnum
 from typing import Any
@@ -13,8 +13,8 @@ from runtime import EndpointFailed, Usage
 from runtime.paid_calls import CallCache, Fingerprint, Stopped
 
 
-class End(StrEnum):
-    """Ways for a trajectory to end. Each is counted apart."""
+class TerminationReason(StrEnum):
+    """Why an episode ended. Each is counted apart."""
 
     RIGHT = "right"
     """The right answer, perhaps after hints."""
@@ -25,16 +25,20 @@ class End(StrEnum):
     MALFORMED = "malformed"
     """Too many malformed replies in a row."""
     BUDGET_EXCEEDED = "out_of_money"
-    """The trajectory's own limit on money."""
+    """The episode's own limit on money."""
     FAILED = "failed"
     """A request failed for good."""
 
 
 STATUS_OF = {
-    End.RIGHT: Status.ANSWERED, End.WRONG: Status.ANSWERED, End.OUT_OF_ROUNDS: Status.OUT_OF_TURNS,
-    End.OUT_OF_TOKENS: Status.OUT_OF_TOKENS, End.MALFORMED: Status.UNPARSABLE, End.BUDGET_EXCEEDED: Status.FAILED,
-    End.FAILED: Status.FAILED,
-}  # fmt: skip
+    TerminationReason.RIGHT: Status.ANSWERED,
+    TerminationReason.WRONG: Status.ANSWERED,
+    TerminationReason.OUT_OF_ROUNDS: Status.OUT_OF_TURNS,
+    TerminationReason.OUT_OF_TOKENS: Status.OUT_OF_TOKENS,
+    TerminationReason.MALFORMED: Status.UNPARSABLE,
+    TerminationReason.BUDGET_EXCEEDED: Status.FAILED,
+    TerminationReason.FAILED: Status.FAILED,
+}
 
 
 def hints(question: Question, grid: TimeGrid, settings: HintSettings) -> list[str]:
@@ -75,11 +79,11 @@ def _listed(paths: list[tuple[int, ...]]) -> str:
 
 
 class _Ended(Exception):
-    """The trajectory is over before its answer."""
+    """The episode is over before its answer."""
 
 
 class TeacherEpisode:
-    """The policy of one trajectory. It knows the truth, as the one who gives hints, and shows none of it.
+    """The policy of one episode. It knows the truth, as the one who gives hints, and shows none of it.
 
     The episode loop sees readable calls and the last answer. A malformed reply is answered by a correction, a wrong
     answer by the next hint; both exchanges are in the private transcript only, so they never reach the saved messages.
@@ -88,14 +92,14 @@ class TeacherEpisode:
         question: With answer and clue intervals.
         settings: Of the run.
         calls: Who is asked.
-        sample: Which of several trajectories of the question this is.
+        sample: Which of several episodes of the question this is.
     """
 
     name = "teacher"
 
     def __init__(self, question: Question, settings: TeacherSettings, calls: CallCache, sample: int = 0) -> None:
         self.question, self.settings, self.calls, self.sample = question, settings, calls, sample
-        self.end: End | None = None
+        self.termination: TerminationReason | None = None
         self.reason = ""
         self.stopped = False
         self.usage = Usage()
@@ -120,7 +124,9 @@ class TeacherEpisode:
                 message = assistant_message(step.reasoning, calls=[(step.tool, dict(step.arguments or {}))])
                 break
             if step.letter == self.question.answer or self.hints_given == len(self._hints):
-                self.end = End.RIGHT if step.letter == self.question.answer else End.WRONG
+                self.termination = (
+                    TerminationReason.RIGHT if step.letter == self.question.answer else TerminationReason.WRONG
+                )
                 message = answer_message(step.reasoning, step.letter)
                 break
             self.wrong += 1
@@ -138,7 +144,7 @@ class TeacherEpisode:
             )
         except EndpointFailed as error:
             self.usage += error.usage
-            self._finish(End.FAILED, error.reason)
+            self._finish(TerminationReason.FAILED, error.reason)
         except Stopped as error:
             self.stopped = True
             raise _Ended(str(error)) from None
@@ -155,7 +161,9 @@ class TeacherEpisode:
         cut = record["finish_reason"] == "length"
         reason = f"it was cut after {self.settings.max_tokens} tokens" if cut else step.reason
         if self._in_row == self.settings.malformed:
-            self._finish(End.MALFORMED, f"{self._in_row} malformed replies in a row, the last one: {reason}")
+            self._finish(
+                TerminationReason.MALFORMED, f"{self._in_row} malformed replies in a row, the last one: {reason}"
+            )
         # An empty assistant turn is refused by some servers.
         self._say("assistant", record["content"][:4000] or "(empty)")
         self._say("user", CORRECTION.format(reason=reason))
@@ -164,14 +172,14 @@ class TeacherEpisode:
     def _check_limits(self) -> None:
         settings = self.settings
         if self.rounds >= settings.rounds:
-            self._finish(End.OUT_OF_ROUNDS, f"no answer within {settings.rounds} rounds")
+            self._finish(TerminationReason.OUT_OF_ROUNDS, f"no answer within {settings.rounds} rounds")
         if settings.tokens is not None and self.usage.completion_tokens >= settings.tokens:
-            self._finish(End.OUT_OF_TOKENS, f"no answer within {settings.tokens} completion tokens")
+            self._finish(TerminationReason.OUT_OF_TOKENS, f"no answer within {settings.tokens} completion tokens")
         if settings.usd is not None and self.usage.usd >= settings.usd:
-            self._finish(End.BUDGET_EXCEEDED, f"no answer for {settings.usd} USD")
+            self._finish(TerminationReason.BUDGET_EXCEEDED, f"no answer for {settings.usd} USD")
 
-    def _finish(self, end: End, reason: str) -> None:
-        self.end, self.reason = end, reason
+    def _finish(self, termination: TerminationReason, reason: str) -> None:
+        self.termination, self.reason = termination, reason
         raise _Ended(reason)
 
     def _take_in(self, messages: list[dict[str, Any]]) -> None:
@@ -190,16 +198,22 @@ class TeacherEpisode:
 
     def complete(self, trajectory: Trajectory) -> Trajectory:
         """Adds to the loop's record what only the teacher's side knows."""
-        end = self.end or End.FAILED
-        trajectory.status = STATUS_OF[end]
+        termination = self.termination or TerminationReason.FAILED
+        trajectory.status = STATUS_OF[termination]
         trajectory.error = self.reason or trajectory.error
         trajectory.prompt_tokens, trajectory.completion_tokens = self.usage.prompt_tokens, self.usage.completion_tokens
         # Time spent depends on the machine; without it a resumed run writes what an unbroken one writes.
         trajectory.seconds = 0.0
         trajectory.teacher = {
-            "model": self.settings.model, "end": end.value, "hints": self.hints_given, "rounds": self.rounds,
-            "malformed": self.malformed, "wrong_answers": self.wrong, "dropped_calls": self.dropped,
-            "prompt_tokens": self.usage.prompt_tokens, "completion_tokens": self.usage.completion_tokens,
+            "model": self.settings.model,
+            "termination": termination.value,
+            "hints": self.hints_given,
+            "rounds": self.rounds,
+            "malformed": self.malformed,
+            "wrong_answers": self.wrong,
+            "dropped_calls": self.dropped,
+            "prompt_tokens": self.usage.prompt_tokens,
+            "completion_tokens": self.usage.completion_tokens,
             "usd": self.usage.usd,
-        }  # fmt: skip
+        }
         return trajectory

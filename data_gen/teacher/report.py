@@ -16,9 +16,17 @@ from markupsafe import Markup
 
 from data_gen.filters import FilterReport, FilterSettings, faults, filter_trajectories, find_leaks
 from longvideo_r1.turns import call_text
-from navigation import VIDEO_QA, Question, Trajectory, TreeStore, read_questions, write_atomic
+from navigation import (
+    VIDEO_QA,
+    Question,
+    Trajectory,
+    TreeStore,
+    read_jsonl,
+    read_questions,
+    read_trajectories,
+    write_atomic,
+)
 from navigation.grid import clock
-from runtime.jsonl import read_rows, read_trajectories
 
 
 @dataclass(slots=True)
@@ -27,7 +35,7 @@ class SetFigures:
 
     trajectories: int = 0
     statuses: Counter = field(default_factory=Counter)
-    ends: Counter = field(default_factory=Counter)
+    terminations: Counter = field(default_factory=Counter)
     turns: Counter = field(default_factory=Counter)
     visits: Counter = field(default_factory=Counter)
     tools: Counter = field(default_factory=Counter)
@@ -58,8 +66,8 @@ def gather(
         figures.tools.update(visit.tool for visit in trajectory.visits)
         figures.depth.update(len(visit.path) for visit in trajectory.visits)
         figures.with_video_qa += any(visit.tool == VIDEO_QA for visit in trajectory.visits)
-        teacher = trajectory.teacher
-        figures.ends[str(teacher.get("end", "right" if trajectory.correct else "wrong"))] += 1
+        teacher, unnamed = trajectory.teacher, "right" if trajectory.correct else "wrong"
+        figures.terminations[str(teacher.get("termination") or teacher.get("end") or unnamed)] += 1
         figures.hints[int(teacher.get("hints", 0))] += 1
         figures.models[str(teacher.get("model", ""))] += 1
         figures.tokens.append(trajectory.completion_tokens)
@@ -77,11 +85,22 @@ def gather(
 
 _BAR, _INK, _LINE = "#0072b2", "#5d6875", "#dfe3e8"
 _NAMES = {_BAR: "var(--bar)", _INK: "var(--muted)", _LINE: "var(--line)"}
-_STYLE = {
-    "svg.fonttype": "none", "text.parse_math": False, "font.size": 10, "font.family": "DejaVu Sans", "text.color": _INK,
-    "axes.edgecolor": _LINE, "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK, "grid.color": _LINE,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.axisbelow": True,
-}  # fmt: skip
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 10,
+    "font.family": "DejaVu Sans",
+    "text.color": _INK,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": _LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.axisbelow": True,
+}
 _LONGEST = 22
 
 
@@ -96,8 +115,12 @@ def histogram(name: str, counts: Mapping[int, int], label: str) -> str:
         bins[(value - low) // width] += count
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(4.6, 2.5)
-        axes.bar([low + width * (place + (0.5 if width > 1 else 0)) for place in range(len(bins))], bins, 0.85 * width,
-                 color=_BAR)  # fmt: skip
+        axes.bar(
+            [low + width * (place + (0.5 if width > 1 else 0)) for place in range(len(bins))],
+            bins,
+            0.85 * width,
+            color=_BAR,
+        )
         axes.set_xlabel(label)
         axes.set_ylabel("trajectories")
         axes.grid(axis="y")
@@ -181,7 +204,7 @@ def write_report(
     trajectories = gather(read_trajectories(folder / "trajectories.jsonl"), figures, shown, seed)
     for _ in filter_trajectories(trajectories, questions, trees, settings, kept):
         pass
-    failed = list(read_rows(folder / "failed.jsonl")) if (folder / "failed.jsonl").is_file() else []
+    failed = [row for _, row in read_jsonl(folder / "failed.jsonl")] if (folder / "failed.jsonl").is_file() else []
     told = _told(figures, kept, len(failed))
     # Autoescape for every name: whatever stands in captions and reasoning is text.
     environment = Environment(
@@ -205,23 +228,32 @@ def _told(figures: SetFigures, kept: FilterReport, failed: int) -> dict[str, Any
     trajectories = max(1, figures.trajectories)
     visits = sum(figures.tools.values())
     return {
-        "trajectories": figures.trajectories, "failed": failed, "right": kept.right, "kept": kept.kept,
-        "closed_book_share": kept.closed_book_share, "closed_book": kept.closed_book,
+        "trajectories": figures.trajectories,
+        "failed": failed,
+        "right": kept.right,
+        "kept": kept.kept,
+        "closed_book_share": kept.closed_book_share,
+        "closed_book": kept.closed_book,
         "turns": sum(number * count for number, count in figures.turns.items()) / trajectories,
-        "visits": visits / trajectories, "video_qa_share": figures.with_video_qa / trajectories,
-        "hinted_share": 1 - figures.hints[0] / trajectories, "prompt_tokens": figures.prompt_tokens,
+        "visits": visits / trajectories,
+        "video_qa_share": figures.with_video_qa / trajectories,
+        "hinted_share": 1 - figures.hints[0] / trajectories,
+        "prompt_tokens": figures.prompt_tokens,
         "completion_tokens": figures.completion_tokens,
-        "median_tokens": median(figures.tokens) if figures.tokens else 0, "usd": figures.usd,
+        "median_tokens": median(figures.tokens) if figures.tokens else 0,
+        "usd": figures.usd,
         "usd_a_kept_trajectory": figures.usd / kept.kept if kept.kept else None,
-        "malformed": figures.malformed, "dropped_calls": figures.dropped_calls,
-        "dropped": kept.to_dict()["dropped"], "found": kept.to_dict()["found"],
-    }  # fmt: skip
+        "malformed": figures.malformed,
+        "dropped_calls": figures.dropped_calls,
+        "dropped": kept.to_dict()["dropped"],
+        "found": kept.to_dict()["found"],
+    }
 
 
 def _pictures(figures: SetFigures, kept: FilterReport) -> list[tuple[str, Markup]]:
     """Titles and drawings; the drawings are ours, so they are not escaped."""
     drawn = [
-        ("How trajectories ended", bars("ends", dict(figures.ends.most_common()), "trajectories")),
+        ("Why episodes ended", bars("terminations", dict(figures.terminations.most_common()), "trajectories")),
         (
             "Why trajectories were dropped",
             bars("dropped", kept.to_dict()["dropped"], "trajectories, by the first reason"),
@@ -268,12 +300,16 @@ def _shown(trajectory: Trajectory, question: Question, trees: TreeStore, setting
     grid = trees[trajectory.video_id].grid
     leaks = find_leaks(trajectory.messages) if trajectory.teacher.get("hints") else []
     return {
-        "id": trajectory.id, "question": trajectory.messages[1]["content"].partition("\n\nThe video lasts ")[0],
-        "outcome": _outcome(trajectory, question), "visits": len(trajectory.visits), "turns": turns,
+        "id": trajectory.id,
+        "question": trajectory.messages[1]["content"].partition("\n\nThe video lasts ")[0],
+        "outcome": _outcome(trajectory, question),
+        "visits": len(trajectory.visits),
+        "turns": turns,
         "clues": ", ".join(f"{clock(start)}-{clock(end)}" for start, end in question.clue_intervals) or "none known",
-        "hints": trajectory.teacher.get("hints", 0), "faults": faults(trajectory, question, grid, settings),
+        "hints": trajectory.teacher.get("hints", 0),
+        "faults": faults(trajectory, question, grid, settings),
         "leaks": [f"{leak.kind}: {leak.quote}" for leak in leaks],
-    }  # fmt: skip
+    }
 
 
 def _outcome(trajectory: Trajectory, question: Question) -> str:

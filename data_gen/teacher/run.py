@@ -1,4 +1,4 @@
-"""Many trajectories at once over one endpoint, each finished one in a journal."""
+"""Many episodes at once over one endpoint, each finished one in a journal."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from data_gen.teacher.episode import End, TeacherEpisode
+from data_gen.teacher.episode import TeacherEpisode, TerminationReason
 from data_gen.teacher.settings import TeacherSettings
 from navigation import ClipAnswerer, InputError, Limits, NavigationEnvironment, Question, TreeStore, run
 from runtime import EndpointFailed, Journal, Progress, Usage
@@ -22,7 +22,7 @@ class RunReport:
     Args:
         trajectories: Trajectories asked for: questions times samples.
         finished: Trajectories that ended, in this run or before.
-        ends: Finished trajectories of this run by how they ended.
+        terminations: Finished trajectories of this run by why they ended.
         failed: Trajectories that could not end, with the reason; the next run tries them again.
         left: Trajectories not begun or broken off, because the run stopped.
         stopped: Why the run stopped early, or "".
@@ -34,7 +34,7 @@ class RunReport:
 
     trajectories: int = 0
     finished: int = 0
-    ends: Counter = field(default_factory=Counter)
+    terminations: Counter = field(default_factory=Counter)
     failed: list[dict[str, str]] = field(default_factory=list)
     left: int = 0
     stopped: str = ""
@@ -50,17 +50,23 @@ class RunReport:
 
     def __add__(self, other: "RunReport") -> "RunReport":
         return RunReport(
-            self.trajectories + other.trajectories, self.finished + other.finished, self.ends + other.ends,
-            self.failed + other.failed, self.left + other.left, self.stopped or other.stopped,
-            self.usage + other.usage, self.earlier + other.earlier, self.reused + other.reused,
+            self.trajectories + other.trajectories,
+            self.finished + other.finished,
+            self.terminations + other.terminations,
+            self.failed + other.failed,
+            self.left + other.left,
+            self.stopped or other.stopped,
+            self.usage + other.usage,
+            self.earlier + other.earlier,
+            self.reused + other.reused,
             max(self.seconds, other.seconds),
-        )  # fmt: skip
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "trajectories": self.trajectories,
             "finished": self.finished,
-            "ends": dict(self.ends),
+            "terminations": dict(self.terminations),
             "failed": self.failed,
             "left": self.left,
             "stopped": self.stopped,
@@ -72,8 +78,11 @@ class RunReport:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "RunReport":
-        values = dict(record)
-        values["ends"] = Counter(values["ends"])
+        # The version before said walks and ends.
+        values = {
+            {"walks": "trajectories", "ends": "terminations"}.get(name, name): value for name, value in record.items()
+        }
+        values["terminations"] = Counter(values["terminations"])
         for name in ("usage", "earlier"):
             values[name] = Usage.from_dict(values[name])
         return cls(**values)
@@ -82,8 +91,8 @@ class RunReport:
         """The report in words."""
         total = self.usage + self.earlier
         told = [f"{self.finished} of {self.trajectories} trajectories finished"]
-        if self.ends:
-            told.append("this run: " + ", ".join(f"{count} {end}" for end, count in self.ends.most_common()))
+        if self.terminations:
+            told.append("this run: " + ", ".join(f"{count} {why}" for why, count in self.terminations.most_common()))
         if self.failed:
             reasons = Counter(each["reason"] for each in self.failed).most_common(3)
             told.append(f"{len(self.failed)} failed; most often: " + "; ".join(f"{why} ({n})" for why, n in reasons))
@@ -100,7 +109,7 @@ class Pace:
 
     Args:
         in_flight: Requests at once; the endpoint's own ceiling.
-        trajectories: Trajectories under way at once. More than requests, so that the last ones do not leave the
+        trajectories: Episodes under way at once. More than requests, so that the last ones do not leave the
             endpoint idle.
     """
 
@@ -109,7 +118,7 @@ class Pace:
 
 
 class TeacherRun:
-    """Trajectories all questions and goes on where an earlier run ended.
+    """Plays all questions and goes on where an earlier run ended.
 
     Args:
         trees: Caption trees.
@@ -139,7 +148,7 @@ class TeacherRun:
         self._limits = Limits(turns=settings.rounds + 1)
 
     async def run(self, questions: Iterable[Question]) -> RunReport:
-        """Trajectories every question `samples` times; returns when each trajectory has ended, failed or been left."""
+        """Plays every question `samples` times; returns when each episode has ended, failed or been left."""
         begun = time.monotonic()
         waiting = []
         for question in questions:
@@ -150,7 +159,7 @@ class TeacherRun:
         self.report.finished = self.report.trajectories - len(waiting)
         self.progress.expect(self.report.trajectories)
         self.progress.resume(self.report.finished)
-        # A trajectory waits in a thread while its video_qa is answered. The client resolves names in the same pool:
+        # An episode waits in a thread while its video_qa is answered. The client resolves names in the same pool:
         # were all its threads waiting, no answer could come. Threads are made when they are needed.
         pool = ThreadPoolExecutor(self.pace.trajectories + 8, "tool")
         asyncio.get_running_loop().set_default_executor(pool)
@@ -182,16 +191,16 @@ class TeacherRun:
         except (InputError, EndpointFailed, OSError) as error:
             self._fail(question, sample, str(error))
             return
-        except Exception as error:  # whoever answers video_qa failed in a way of its own: the other trajectories go on
+        except Exception as error:  # whoever answers video_qa failed in a way of its own: the other episodes go on
             self._fail(question, sample, f"{type(error).__name__}: {error}")
             return
         if episode.stopped:
             return
-        if episode.end is None:
+        if episode.termination is None:
             # The loop's own limits are wider than the teacher's: only an error in the policy leads here.
-            raise RuntimeError(f"{trajectory.id}: {trajectory.error or 'the trajectory ended without a reason'}")
+            raise RuntimeError(f"{trajectory.id}: {trajectory.error or 'the episode ended without a reason'}")
         trajectory = episode.complete(trajectory)
-        if episode.end is End.FAILED:
+        if episode.termination is TerminationReason.FAILED:
             self._fail(question, sample, episode.reason)
             return
         record = trajectory.to_dict()
@@ -201,7 +210,7 @@ class TeacherRun:
         except OSError as error:
             self.calls.stopped = self.calls.stopped or f"the journal cannot be written: {error}"
             return
-        self.report.ends[episode.end.value] += 1
+        self.report.terminations[episode.termination.value] += 1
         self.report.finished += 1
         self.progress.advance()
 

@@ -15,9 +15,9 @@ from clipscout.serve.library import Library
 from clipscout.view.app import view_app
 from clipscout.view.trajectory_set import find_sets
 from clipscout.web.server import bind
-from data_gen.captions.stub import StubServer
-from data_gen.frames.numbered_clip import write_numbered_clip
 from navigation import Status, TreeStore, write_jsonl
+from runtime.testing.caption_server import CaptionServer
+from runtime.testing.numbered_clip import write_numbered_clip
 from tests.clipscout.world import house_questions, house_tree, play
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -61,7 +61,7 @@ def clip(tmp_path_factory):
 @pytest.fixture
 async def stub():
     """A vision model's stand-in; yields its address."""
-    server = StubServer()
+    server = CaptionServer()
     yield await server.start()
     await server.close()
 

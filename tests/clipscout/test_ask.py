@@ -160,7 +160,7 @@ async def test_a_video_is_captioned_only_where_it_is_opened_and_only_once(clip, 
 
 
 async def test_frames_of_a_segment_are_the_segments_own(clip, stub, tmp_path):
-    from data_gen.frames.numbered_clip import read_number
+    from runtime.testing.numbered_clip import read_number
 
     video = shutil.copy(clip, tmp_path / "clip.mp4")
     async with await open_source(Path(video), AskSettings(captioner=Server(stub, "stub"), **SMALL)) as source:
@@ -257,7 +257,9 @@ def test_the_command_for_people_and_for_programs(tree_file):
 def test_ctrl_c_leaves_a_cache_that_is_used(clip, tmp_path):
     video = shutil.copy(clip, tmp_path / "clip.mp4")
     served = subprocess.Popen(
-        [sys.executable, "-u", "-m", "data_gen.captions.stub", "--latency", "0.3"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-u", "-m", "runtime.testing.caption_server", "--latency", "0.3"],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         address = served.stdout.readline().split()[2].rstrip(":")

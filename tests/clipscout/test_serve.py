@@ -104,7 +104,7 @@ def test_a_segment_and_what_it_holds(running, client):
 
 
 def test_frames_are_those_of_the_segment(asking, client, clip, tmp_path):
-    from data_gen.frames.numbered_clip import read_number
+    from runtime.testing.numbered_clip import read_number
 
     (tmp_path / "clip.srt").write_text("1\n00:00:00,000 --> 00:00:20,000\nhello\n")
     shutil.copy(clip, tmp_path / "clip.mp4")

@@ -10,9 +10,10 @@ from clipscout.main import app
 from data_gen import traces as stage
 from data_gen.corpora import Corpus, write_corpus
 from data_gen.corpora.small_world import load
-from data_gen.teacher import TeacherJob, TeacherSettings, teach_questions
+from data_gen.teacher import TeacherJob, TeacherSettings
 from navigation import InputError, TreeStore
 from runtime import EndpointSettings
+from runtime.ranked_run import run_ranks
 
 
 def contents(folder):
@@ -36,7 +37,7 @@ def taught(corpus, tmp_path):
     write_corpus(corpus, tmp_path)
     nobody = EndpointSettings("http://127.0.0.1:1/v1", "model", attempts=1, timeout=1, first_wait=0.01)
     job = TeacherJob(tmp_path, TeacherSettings("model"), nobody)
-    assert not teach_questions(job, quiet=True).complete
+    assert not run_ranks(job, quiet=True).complete
     (tmp_path / "trajectories.jsonl").write_text("paid\n")
     return tmp_path
 

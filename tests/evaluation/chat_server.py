@@ -1,17 +1,20 @@
 """A loopback endpoint that plays a scripted model, and remembers what it was asked."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from runtime.testing.chat_server import Answer, Refused
+from runtime.testing.chat_server import ChatServer as Server
 
 Model = Callable[[dict[str, Any]], dict[str, Any]]
 """A request's body to an assistant message."""
 
 
 class ChatServer:
-    """Serves `POST /v1/chat/completions` while it is open; `requests` holds the bodies in order of arrival.
+    """Serves `POST /v1/chat/completions` from a thread while it is open; `requests` holds the bodies as they came.
 
     Args:
         model: Makes the replies.
@@ -21,43 +24,23 @@ class ChatServer:
     def __init__(self, model: Model, status: int = 200) -> None:
         self.model, self.status = model, status
         self.requests: list[dict[str, Any]] = []
-        outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.requests.append(body)
-                reply: dict[str, Any] = {"error": {"message": "no"}}
-                if outer.status == 200:
-                    message = {"role": "assistant", "content": None, **outer.model(body)}
-                    usage = {"prompt_tokens": 100, "completion_tokens": 10}
-                    reply = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
-                data = json.dumps(reply).encode()
-                self.send_response(outer.status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+    async def _answer(self, request: dict[str, Any], body: bytes) -> Answer:
+        self.requests.append(request)
+        if self.status != 200:
+            raise Refused(self.status, "no")
+        usage = {"prompt_tokens": 100, "completion_tokens": 10}
+        return Answer(None, usage, message=await asyncio.to_thread(self.model, request))
 
     def __enter__(self) -> "ChatServer":
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        self._loop, self._server = asyncio.new_event_loop(), Server(self._answer)
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self.url = asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result().removesuffix("/v1")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 def call(name: str, arguments: Any) -> dict[str, Any]:

@@ -5,11 +5,10 @@ import json
 import pytest
 
 from evaluation.evaluate import EvaluationStopped
-from evaluation.journal import read_trajectories
 from evaluation.policies.endpoint import wire_messages
 from evaluation.policies.judge import read_table
 from evaluation.run import EndpointOptions, evaluate_corpus
-from navigation import InputError, Status, write_jsonl
+from navigation import InputError, Status, read_trajectories, write_jsonl
 from runtime import EndpointSettings
 from tests.evaluation.chat_server import ChatServer, call
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from data_gen.frames.numbered_clip import write_numbered_clip
 from data_gen.traces import write_traces
+from runtime.testing.numbered_clip import write_numbered_clip
 
 sys.path.append(str(Path(__file__).parent))
 COUNTS: dict[str, Counter] = {}

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import ClassVar
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,8 +101,10 @@ def until(condition, seconds: float = 900) -> None:
 class Stub:
     """A stub server in a process of its own, so that it can be cut off."""
 
+    MODULES: ClassVar = {"captions": "runtime.testing.caption_server", "teacher": "benchmarks.teacher_server"}
+
     def __init__(self, stage: str, *arguments: object) -> None:
-        command = [sys.executable, "-m", f"data_gen.{stage}.stub", *map(str, arguments)]
+        command = [sys.executable, "-m", self.MODULES[stage], *map(str, arguments)]
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         self.address = re.search(r"http://\S+/v1", self.child.stdout.readline())[0]
         self.port = int(self.address.split(":")[2].split("/")[0])

@@ -3,16 +3,16 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.teacher_server import TeacherServer
 from data_gen.captions import CaptionJob, CaptionSettings
 from data_gen.captions.run import Pace
-from data_gen.captions.stub import StubServer
 from data_gen.expert import Expert
 from data_gen.frames import FrameRecipe
-from data_gen.frames.numbered_clip import write_numbered_clip
-from data_gen.teacher.stub import TeacherStub
 from data_gen.traces import write_questions
 from navigation import TreeStore, read_questions
 from runtime import EndpointSettings
+from runtime.testing.caption_server import CaptionServer
+from runtime.testing.numbered_clip import write_numbered_clip
 
 ROOT = Path(__file__).parents[2]
 SMALL = CaptionSettings(model="stub", recipe=FrameRecipe((2, 3, 4), (64, 48, 32)), minimum_width=2)
@@ -41,10 +41,10 @@ async def stubs():
 
         async def start(corpus=None, **options):
             if corpus is None:
-                server = StubServer(**options)
+                server = CaptionServer(**options)
             else:
                 questions = list(read_questions(corpus / "questions.jsonl"))
-                server = TeacherStub(questions, TreeStore(corpus / "trees"), Expert(questions), **options)
+                server = TeacherServer(questions, TreeStore(corpus / "trees"), Expert(questions), **options)
             address = await server.start()
             stack.push_async_callback(server.close)
             return server, address

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from data_gen.captions import caption_videos
-from data_gen.teacher import TeacherJob, TeacherSettings, teach_questions
+from data_gen.teacher import TeacherJob, TeacherSettings
 from runtime import EndpointSettings
+from runtime.ranked_run import run_ranks
 
 pytest.importorskip("ray", reason="pip install -e '.[ray]'")
 pytestmark = pytest.mark.slow
@@ -87,7 +87,7 @@ async def calm(stubs, caption_job, tmp_path):
     """Trees of an undisturbed local run."""
     _, address = await stubs()
     job = caption_job(address, tmp_path / "calm")
-    await asyncio.to_thread(caption_videos, job, quiet=True)
+    await asyncio.to_thread(run_ranks, job, quiet=True)
     return trees(job.out)
 
 
@@ -114,7 +114,7 @@ async def test_episodes_on_ray_are_those_of_a_local_run(stubs, corpus, tmp_path)
     code, said, errors = await ended(child)
     assert code == 0, said + errors
     local = TeacherJob(alone, job.settings, job.endpoint)
-    assert (await asyncio.to_thread(teach_questions, local, quiet=True)).complete
+    assert (await asyncio.to_thread(run_ranks, local, quiet=True)).complete
     assert (corpus / "trajectories.jsonl").read_bytes() == (alone / "trajectories.jsonl").read_bytes()
 
 
@@ -156,12 +156,12 @@ async def test_more_than_any_machine_has_is_refused_at_once(stubs, clips, tmp_pa
     _, address = await stubs()
     command = start(clips, tmp_path / "out", address)
     command.kill()
-    from data_gen.captions.stage import CaptionStep
     from navigation import InputError
     from runtime import run_step
+    from runtime.ranked_run import RankStep
 
     def run():
-        run_step("ray", CaptionStep(None), 2, tmp_path / "logs", cpus_per_task=64)
+        run_step("ray", RankStep(None), 2, tmp_path / "logs", cpus_per_task=64)
 
     with pytest.raises(InputError, match="CPU 64"):
         await asyncio.to_thread(run)

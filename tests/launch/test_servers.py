@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from data_gen.captions.stub import StubServer
+from runtime.testing.caption_server import CaptionServer
 
 ROOT = Path(__file__).parents[2]
 BODY = {"model": "stub", "messages": [{"role": "user", "content": "What is seen?"}], "max_tokens": 8}
@@ -62,7 +62,7 @@ async def ask(client, address):
 
 @needs_nginx
 async def test_requests_are_divided_and_none_is_lost_when_a_server_dies(proxy):
-    servers = [StubServer(latency=0.05), StubServer(latency=0.05)]
+    servers = [CaptionServer(latency=0.05), CaptionServer(latency=0.05)]
     addresses = [await server.start() for server in servers]
     address = await proxy(*addresses)
     async with httpx.AsyncClient(limits=httpx.Limits(max_connections=16)) as client:
@@ -80,7 +80,7 @@ async def test_requests_are_divided_and_none_is_lost_when_a_server_dies(proxy):
 
 @needs_nginx
 async def test_pictures_of_a_long_request_pass(proxy):
-    server = StubServer()
+    server = CaptionServer()
     address = await proxy(await server.start())
     body = {**BODY, "messages": [{"role": "user", "content": "x" * 20_000_000}]}
     async with httpx.AsyncClient() as client:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from navigation import InputError, write_atomic, write_json, write_jsonl
+from navigation import InputError, read_jsonl, write_atomic, write_json, write_jsonl
 from navigation.files import child_path, id_to_name
 
 HOSTILE = [
@@ -95,3 +95,33 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path):
     (tmp_path / "plain").touch()
     write_atomic(tmp_path / "file", "text")
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_rows_are_written_whole_and_read_with_their_places(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    assert write_jsonl(path, ({"n": number} for number in range(3))) == 3
+    assert list(read_jsonl(path)) == [(f"{path}:{number}", {"n": number - 1}) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("line", ["half", "[1]", '{"n": ' + "1" * 5000 + "}", "[" * 100_000, "\udcff"])
+def test_a_line_that_is_no_object_is_named(line, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"n": 1}\n\n' + line.encode("utf-8", "surrogateescape") + b"\n")
+    with pytest.raises(InputError) as error:
+        list(read_jsonl(path))
+    assert (error.value.source, error.value.field) == (f"{path}:3", "line")
+
+
+def test_a_line_cut_by_a_kill_is_left_out_where_that_is_asked_for(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"n": 1}\n{"n": ')
+    assert [row for _, row in read_jsonl(path, cut_end=True)] == [{"n": 1}]
+    with pytest.raises(InputError) as error:
+        list(read_jsonl(path))
+    assert error.value.field == "line"
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError) as error:
+        list(read_jsonl(tmp_path / "none.jsonl"))
+    assert error.value.field == "file"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from data_gen.captions.stage import CaptionStep
 from navigation import InputError
 from runtime import RunLock, executor_logs, make_executor, run_step
+from runtime.ranked_run import RankStep
 
 
 class CountingStep:
@@ -37,13 +37,13 @@ def test_logs_are_kept_apart_by_settings(tmp_path):
 @pytest.mark.parametrize(("kind", "options"), [("cloud", {}), ("local", {"partition": "x"}), ("slurm", {})])
 def test_what_cannot_run_is_refused(tmp_path, kind, options):
     with pytest.raises(InputError, match="executor"):
-        make_executor(kind, CaptionStep(None), 2, tmp_path, **options)
+        make_executor(kind, RankStep(None), 2, tmp_path, **options)
 
 
 def test_slurm_writes_a_script_that_runs_every_rank(tmp_path):
     """As far as it goes without a Slurm: the script, and the pickled step that its tasks load."""
     executor = make_executor(
-        "slurm", CaptionStep(None), 7, tmp_path, partition="cpu", time="01:00:00", venv_path="/venv/bin/activate",
+        "slurm", RankStep(None), 7, tmp_path, partition="cpu", time="01:00:00", venv_path="/venv/bin/activate",
         workers=3, job_name="captions",
     )  # fmt: skip
     script = executor.get_launch_file_contents(executor.get_sbatch_args(7), "launch_pickled_pipeline x.pik")
@@ -53,20 +53,20 @@ def test_slurm_writes_a_script_that_runs_every_rank(tmp_path):
     import dill
 
     loaded = dill.loads(dill.dumps(executor))
-    assert type(loaded.pipeline[0]).__module__ == "data_gen.captions.stage"
+    assert type(loaded.pipeline[0]).__module__ == "runtime.ranked_run"
 
 
 def test_ray_is_built_without_a_cluster(tmp_path):
     """As far as it goes without Ray: the executor takes our options and pickles."""
     import dill
 
-    executor = make_executor("ray", CaptionStep(None), 4, tmp_path, cpus_per_task=2, workers=2)
+    executor = make_executor("ray", RankStep(None), 4, tmp_path, cpus_per_task=2, workers=2)
     assert (executor.world_size, executor.workers) == (4, 2)
     assert dill.loads(dill.dumps(executor)).tasks == 4
 
 
 def test_datatrove_markers_do_not_skip_work(tmp_path):
-    executor = make_executor("local", CaptionStep(None), 1, tmp_path / "logs")
+    executor = make_executor("local", RankStep(None), 1, tmp_path / "logs")
     executor.mark_rank_as_completed(0)
     assert not executor.is_rank_completed(0)
     json.dumps(str(executor.logging_dir.path))

@@ -22,6 +22,19 @@ def test_counts_speed_and_what_is_left(monkeypatch):
     assert progress.line().startswith("captions 31/about 1100, 1.1/s, 16 min")
 
 
+def test_a_terminal_gets_a_bar():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    stream = Terminal()
+    with Progress("captions", lambda: "2 [failed]", stream) as progress:
+        progress.expect(2)
+        progress.advance(2)
+    assert "captions 2/2" in stream.getvalue()
+    assert "2 [failed]" in stream.getvalue()
+
+
 def test_nothing_is_written_without_a_stream():
     progress = Progress("captions", stream=None)
     progress.expect(1)

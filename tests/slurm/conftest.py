@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from data_gen.frames.numbered_clip import write_numbered_clip
 from data_gen.traces import write_questions, write_traces
+from runtime.testing.numbered_clip import write_numbered_clip
 from trainer.tiny_base import TinyBaseArguments, build
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from data_gen.captions import CaptionJob, CaptionSettings, caption_videos
+from data_gen.captions import CaptionJob, CaptionSettings
 from data_gen.captions.run import Pace
 from data_gen.frames import FrameRecipe
-from data_gen.teacher import TeacherJob, TeacherSettings, teach_questions
+from data_gen.teacher import TeacherJob, TeacherSettings
 from runtime import EndpointSettings
+from runtime.ranked_run import run_ranks
 
 pytestmark = pytest.mark.slow
 SEGMENTS = 14
@@ -30,7 +31,7 @@ def trees(out):
 @pytest.fixture
 def local_trees(clips, stub, tmp_path):
     endpoint = EndpointSettings(stub("captions"), "stub", 4)
-    caption_videos(CaptionJob(clips, tmp_path / "local", SMALL, endpoint, Pace(4)), quiet=True)
+    run_ranks(CaptionJob(clips, tmp_path / "local", SMALL, endpoint, Pace(4)), quiet=True)
     return trees(tmp_path / "local")
 
 
@@ -94,7 +95,7 @@ def test_trace_array_writes_the_episodes_of_a_local_run(slurm, stub, corpus, tmp
     (alone / "questions.jsonl").write_bytes((corpus / "questions.jsonl").read_bytes())
     (alone / "trees").symlink_to(corpus / "trees")
     settings = TeacherSettings("stub", temperature=0.0)
-    assert teach_questions(TeacherJob(alone, settings, EndpointSettings(address, "stub", 4)), quiet=True).complete
+    assert run_ranks(TeacherJob(alone, settings, EndpointSettings(address, "stub", 4)), quiet=True).complete
     assert (alone / "trajectories.jsonl").read_bytes() == by_slurm
 
 

@@ -68,7 +68,7 @@ def test_every_rank_has_a_log(slurm, traces, base, tmp_path):
 def test_grpo_waits_for_its_vision_server_and_trains(slurm, traces, base, tmp_path):
     """One node trains, the other plays the vision server: the stub, since there is no GPU."""
     server = tmp_path / "server.sh"
-    server.write_text(f"cd {ROOT} && sleep 3 && exec python -m data_gen.captions.stub --port $PORT\n")
+    server.write_text(f"cd {ROOT} && sleep 3 && exec python -m runtime.testing.caption_server --port $PORT\n")
     options = flags(
         traces, base, tmp_path / "out", max_steps=1, num_generations=2, max_completion_length=128,
         per_device_train_batch_size=4, max_tool_calling_iterations=2,

@@ -4,10 +4,10 @@ import pytest
 
 from data_gen.captions import CaptionJob, CaptionSettings
 from data_gen.captions.run import Pace
-from data_gen.captions.stub import StubServer
 from data_gen.frames import FrameRecipe
-from data_gen.frames.numbered_clip import write_numbered_clip
 from runtime import EndpointSettings
+from runtime.testing.caption_server import CaptionServer
+from runtime.testing.numbered_clip import write_numbered_clip
 
 SMALL = CaptionSettings(model="stub", recipe=FrameRecipe((2, 3, 4), (64, 48, 32)), minimum_width=2)
 """14 segments a clip: 2 high (4 frames), 4 medium (3), 8 leaves (2)."""
@@ -28,7 +28,7 @@ async def stubs():
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(**options):
-            server = StubServer(**options)
+            server = CaptionServer(**options)
             address = await server.start()
             stack.push_async_callback(server.close)
             return server, address

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from data_gen.captions import caption_videos
+from runtime.ranked_run import run_ranks
 
 _NAMED = re.compile(r"[Ss]egment \[([\d, ]+)\] of a video.*? of (\d+:\d\d)", re.DOTALL)
 ARGUMENTS = ["--model", "stub", "--frames", "2,3,4", "--sides", "64,48,32", "--minimum-width", "2", "--in-flight", "4"]
@@ -59,7 +59,7 @@ async def survive(stubs, job_for, clips, tmp_path, kills, strategy, latency, wai
     _, calm = await stubs()
     settings = replace(job_for(calm).settings, strategy=strategy)
     undisturbed = job_for(calm, settings=settings, out=tmp_path / "calm")
-    await asyncio.to_thread(caption_videos, undisturbed, quiet=True)
+    await asyncio.to_thread(run_ranks, undisturbed, quiet=True)
 
     server, address = await stubs(latency=latency)
     out = tmp_path / "out"

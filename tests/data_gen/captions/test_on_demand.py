@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from data_gen.captions import EndpointCaptioner, LinesCaptioner, OnDemandCaptions, caption_videos
+from data_gen.captions import EndpointCaptioner, LinesCaptioner, OnDemandCaptions
 from data_gen.captions.on_demand import FOLDER
 from data_gen.frames import FrameRecipe
-from data_gen.frames.numbered_clip import read_number
 from navigation import (
     InputError,
     Line,
@@ -21,6 +20,8 @@ from navigation import (
 )
 from navigation.policy import Reply
 from runtime import Endpoint, EndpointFailed
+from runtime.ranked_run import run_ranks
+from runtime.testing.numbered_clip import read_number
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\nHello\n\n2\n00:00:12,000 --> 00:00:16,000\nBye\n"
 SEGMENTS = 14
@@ -38,7 +39,7 @@ def subtitles(job_for):
 
 
 async def whole_tree(job):
-    await asyncio.to_thread(caption_videos, job, quiet=True)
+    await asyncio.to_thread(run_ranks, job, quiet=True)
     return TreeStore(job.out)["one"]
 
 

@@ -6,12 +6,12 @@ from PIL import Image
 
 from data_gen.captions import CaptionSettings, EndpointCaptioner, Segment
 from data_gen.captions.run import ByteGate, Closed
-from data_gen.captions.stub import describe
 from data_gen.frames import SegmentFrames
-from data_gen.frames.numbered_clip import numbered_image
 from data_gen.frames.video_files import find_videos
 from navigation import InputError, Line, TimeGrid
 from runtime import Endpoint, EndpointSettings
+from runtime.testing.caption_server import describe
+from runtime.testing.numbered_clip import numbered_image
 
 
 def test_ids_follow_the_folders_and_are_unique(tmp_path):

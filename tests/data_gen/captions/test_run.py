@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from data_gen.captions import caption_videos
 from data_gen.captions import run as captions_run
-from data_gen.captions.stub import FAULTS
-from data_gen.frames.numbered_clip import write_numbered_clip
 from navigation import CaptionTree, InputError, TreeStore
+from runtime.ranked_run import run_ranks
+from runtime.testing.chat_server import FAULTS
+from runtime.testing.numbered_clip import write_numbered_clip
 
 SEGMENTS = 14
 
 
 async def run(job, **options):
-    return await asyncio.to_thread(caption_videos, job, quiet=True, **options)
+    return await asyncio.to_thread(run_ranks, job, quiet=True, **options)
 
 
 def files(out):
@@ -356,8 +356,9 @@ async def test_an_annotation_that_is_none_is_named_by_its_line(job_for, tmp_path
     (tmp_path / "rows.jsonl").write_text(f"{good}\n{row}\n")
     job = job_for("http://127.0.0.1:9", annotations=tmp_path / "rows.jsonl")
     job = replace(job, settings=replace(job.settings, captioner="annotations"), endpoint=None)
-    with pytest.raises(InputError, match=r"rows\.jsonl:2: row is"):
+    with pytest.raises(InputError) as error:
         await run(job)
+    assert error.value.source.endswith("rows.jsonl:2")
 
 
 async def test_several_processes_make_the_same_trees(stubs, job_for, tmp_path):
@@ -365,7 +366,7 @@ async def test_several_processes_make_the_same_trees(stubs, job_for, tmp_path):
     alone = job_for(address, out=tmp_path / "alone")
     await run(alone)
     job = job_for(address)
-    report = await run(job, tasks=2)
+    report = await run(replace(job, tasks=2))
     assert report.complete
     assert files(job.out) == files(alone.out)
     assert server.stats["requests"] == 4 * SEGMENTS

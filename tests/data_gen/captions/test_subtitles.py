@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from data_gen.captions import caption_videos
 from data_gen.captions.subtitles import TimedLines, find_subtitles, read_subtitles
 from navigation import InputError, Line, TreeStore
+from runtime.ranked_run import run_ranks
 
 SRT = (
     "1\r\n00:00:01,500 --> 00:00:02,000\r\n<i>Hi</i> &amp; {\\an8}bye\r\nsecond row\r\n\r\n"
@@ -248,7 +248,7 @@ def test_a_run_says_what_it_left_out_and_refuses_a_clock_that_starts_late(job_fo
     (videos / "two.srt").write_text("1\n01:00:01,000 --> 01:00:05,000\nOne hour late.\n")
     job = job_for("http://127.0.0.1:9", videos=videos)
     job = replace(job, settings=replace(job.settings, captioner="subtitles"), endpoint=None)
-    one, two = caption_videos(job, quiet=True).videos
+    one, two = run_ranks(job, quiet=True).videos
     assert (one.state, two.state) == ("complete", "refused")
     assert [line.text for line in TreeStore(job.out)["one"].lines] == ["in"]
     assert len(one.warnings) == 1

@@ -6,13 +6,13 @@ import av
 import numpy as np
 import pytest
 
+from benchmarks.teacher_server import TeacherServer
 from data_gen.clips import ClipEndpointAnswerer, ClipService, SharedCache, leaf_frames
 from data_gen.frames import FrameRecipe, index_video, passage, segment_frames
 from data_gen.frames.jpeg import JpegMaker
-from data_gen.frames.numbered_clip import read_number, write_numbered_clip
-from data_gen.teacher.stub import TeacherStub
 from navigation import CaptionTree, InputError, NavigationEnvironment, TimeGrid, TreeStore
 from runtime import EndpointSettings
+from runtime.testing.numbered_clip import read_number, write_numbered_clip
 from tests.data_gen.frames.odd_videos import CONTAINERS, Lying, write_late_sound
 
 
@@ -221,7 +221,7 @@ async def test_episodes_share_clips_and_answers(videos):
 
 
 async def test_the_service_answers_for_an_environment_over_http(videos, tmp_path):
-    stub = TeacherStub([], TreeStore(tmp_path))
+    stub = TeacherServer([], TreeStore(tmp_path))
     url = await stub.start()
     try:
         trees = TreeStore(tmp_path)

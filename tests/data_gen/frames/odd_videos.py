@@ -1,6 +1,6 @@
 """Videos that are hard to seek in or to read, for the tests of all who decode."""
 
-from data_gen.frames.numbered_clip import write_numbered_clip
+from runtime.testing.numbered_clip import write_numbered_clip
 
 CONTAINERS = [
     ("a.mkv", "libx264", {"bf": "2"}), ("a.ts", "libx264", {"bf": "2"}), ("a.flv", "libx264", {"bf": "2"}),

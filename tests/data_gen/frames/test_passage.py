@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from data_gen.frames import FrameRecipe, index_video, passage, segment_frames
-from data_gen.frames.numbered_clip import read_number, write_numbered_clip
 from navigation import InputError, TimeGrid
 from navigation.grid import sample_times
+from runtime.testing.numbered_clip import read_number, write_numbered_clip
 from tests.data_gen.frames.odd_videos import CONTAINERS, Lying, write_late_sound
 
 SMALL = FrameRecipe(frames=(4, 8, 16), sides=(160, 120, 80))

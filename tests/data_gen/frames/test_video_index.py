@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data_gen.frames import index_video, segment_frames
-from data_gen.frames.numbered_clip import write_numbered_clip
 from data_gen.frames.video_files import declared_size
 from navigation import InputError, TimeGrid
+from runtime.testing.numbered_clip import write_numbered_clip
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ from navigation import (
     NavigationEnvironment,
     Question,
     TreeStore,
+    read_jsonl,
     read_questions,
     run,
     write_jsonl,
 )
 from navigation.prompt import chat_template
 from navigation.question import held_out
-from runtime.jsonl import read_rows
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def loaded(traces, tmp_path):
 
 def test_load_dataset_gives_back_the_conversations(traces, loaded):
     report, read = loaded
-    trajectories = {row["id"]: row for row in read_rows(traces / "trajectories.jsonl")}
+    trajectories = {row["id"]: row for _, row in read_jsonl(traces / "trajectories.jsonl")}
     rows = [row for split in read["sft"].values() for row in split]
     assert len(rows) == len(trajectories) - 1 == report.filter.kept
     # Arguments of two shapes in one column: neither gains a null for the key that it lacks.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.teacher_server import Manners, TeacherServer
 from data_gen.corpora import write_corpus
 from data_gen.corpora.small_world import load
 from data_gen.teacher import Pace, TeacherJob, TeacherSettings
-from data_gen.teacher.stub import Manners, TeacherStub
 from navigation import Question, TreeStore, read_questions
 from runtime import EndpointSettings
 
@@ -30,7 +30,7 @@ class World:
 
     @asynccontextmanager
     async def served(self, manners: Manners | None = None, **options):
-        stub = TeacherStub(self.questions, self.trees, manners=manners, **options)
+        stub = TeacherServer(self.questions, self.trees, manners=manners, **options)
         try:
             yield stub, await stub.start()
         finally:

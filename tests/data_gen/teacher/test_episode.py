@@ -1,4 +1,4 @@
-from data_gen.teacher import End, HintSettings, TeacherSettings
+from data_gen.teacher import HintSettings, TeacherSettings, TerminationReason
 from data_gen.teacher.episode import TeacherEpisode
 from navigation import Limits, NavigationEnvironment, Status, run
 from runtime import EndpointFailed, Usage
@@ -45,7 +45,7 @@ async def test_a_wrong_answer_brings_a_hint_that_the_saved_messages_do_not_hold(
     question = world.questions[0]
     script = Script(OPEN, answer(wrong(question)), OPEN.replace("1, 1", "1, 2"), answer(question.answer))
     episode, trajectory = await play(world, script)
-    assert (episode.end, trajectory.correct, trajectory.teacher["hints"]) == (End.RIGHT, True, 1)
+    assert (episode.termination, trajectory.correct, trajectory.teacher["hints"]) == (TerminationReason.RIGHT, True, 1)
     assert "is wrong. Look at segment" in script.sent[2][-1]["content"]
     saved = str(trajectory.messages)
     assert "is wrong" not in saved
@@ -69,21 +69,25 @@ async def test_the_saved_prompt_is_the_one_all_policies_get(world):
 async def test_after_the_last_hint_a_wrong_answer_is_kept_as_wrong(world):
     letter = wrong(world.questions[0])
     episode, trajectory = await play(world, Script(*[answer(letter)] * 5))
-    assert (episode.end, trajectory.correct, trajectory.status) == (End.WRONG, False, Status.ANSWERED)
+    assert (episode.termination, trajectory.correct, trajectory.status) == (
+        TerminationReason.WRONG,
+        False,
+        Status.ANSWERED,
+    )
     assert trajectory.teacher["hints"] == 4
     episode, _ = await play(world, Script(answer(letter)), hints=HintSettings(0, False))
-    assert (episode.end, episode.hints_given) == (End.WRONG, 0)
+    assert (episode.termination, episode.hints_given) == (TerminationReason.WRONG, 0)
 
 
 async def test_malformed_replies_are_corrected_and_limited(world):
     question = world.questions[0]
     script = Script("hm", "<tool>fly()</tool>", OPEN, "hm", "hm", answer(question.answer))
     episode, trajectory = await play(world, script)
-    assert (episode.end, trajectory.teacher["malformed"]) == (End.RIGHT, 4)
+    assert (episode.termination, trajectory.teacher["malformed"]) == (TerminationReason.RIGHT, 4)
     assert "could not be read" in script.sent[1][-1]["content"]
     assert "could not be read" not in str(trajectory.messages)
     episode, trajectory = await play(world, Script(OPEN, "hm", "hm", "hm"))
-    assert (episode.end, trajectory.status) == (End.MALFORMED, Status.UNPARSABLE)
+    assert (episode.termination, trajectory.status) == (TerminationReason.MALFORMED, Status.UNPARSABLE)
 
 
 async def test_two_calls_in_one_reply_run_and_save_the_first(world):
@@ -105,24 +109,28 @@ async def test_an_id_out_of_range_is_told_and_the_episode_goes_on(world):
 
 async def test_every_limit_has_its_own_end(world):
     for settings, end, status in (
-        ({"rounds": 3}, End.OUT_OF_ROUNDS, Status.OUT_OF_TURNS),
-        ({"tokens": 20}, End.OUT_OF_TOKENS, Status.OUT_OF_TOKENS),
-        ({"usd": 0.02}, End.BUDGET_EXCEEDED, Status.FAILED),
+        ({"rounds": 3}, TerminationReason.OUT_OF_ROUNDS, Status.OUT_OF_TURNS),
+        ({"tokens": 20}, TerminationReason.OUT_OF_TOKENS, Status.OUT_OF_TOKENS),
+        ({"usd": 0.02}, TerminationReason.BUDGET_EXCEEDED, Status.FAILED),
     ):
         script = Script(*[OPEN] * 5)
         episode, trajectory = await play(world, script, **settings)
-        assert (episode.end, trajectory.status, trajectory.prediction) == (end, status, None)
+        assert (episode.termination, trajectory.status, trajectory.prediction) == (end, status, None)
         assert len(script.sent) == (3 if "rounds" in settings else 2)
 
 
 async def test_a_failed_request_ends_the_episode_with_its_reason(world):
     failure = EndpointFailed("HTTP 400: too long", 1, Usage(requests=1, usd=0.5))
     episode, trajectory = await play(world, Script(OPEN, failure))
-    assert (episode.end, trajectory.status, trajectory.error) == (End.FAILED, Status.FAILED, "HTTP 400: too long")
+    assert (episode.termination, trajectory.status, trajectory.error) == (
+        TerminationReason.FAILED,
+        Status.FAILED,
+        "HTTP 400: too long",
+    )
     assert trajectory.teacher["usd"] == 0.51
     episode, _ = await play(world, Script(OPEN, Stopped("no money")))
     assert episode.stopped
-    assert episode.end is None
+    assert episode.termination is None
 
 
 async def test_keys_differ_by_round_and_transcript_and_repeat_in_a_second_run(world):

@@ -3,14 +3,15 @@ ones."""
 
 import asyncio
 
+from benchmarks.teacher_server import Manners
 from data_gen.filters import FilterReport, FilterSettings, filter_trajectories
-from data_gen.teacher import read_trajectories, teach_questions
-from data_gen.teacher.stub import Manners
+from data_gen.teacher import read_trajectories
+from runtime.ranked_run import run_ranks
 
 
 async def test_episodes_that_tell_of_their_hint_are_dropped_and_the_others_kept(world):
     async with world.served(Manners(wrong=0.7, hints_needed=2, telling=0.5)) as (_, url):
-        await asyncio.to_thread(teach_questions, world.job(url, samples=2), quiet=True)
+        await asyncio.to_thread(run_ranks, world.job(url, samples=2), quiet=True)
     trajectories = list(read_trajectories(world.folder / "trajectories.jsonl"))
     told = {
         trajectory.id

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from data_gen.teacher.stub import Manners
+from benchmarks.teacher_server import Manners
 
 KILLS = 20
 IN_FLIGHT = 8
@@ -16,12 +16,13 @@ LAUNCH = """
 import sys
 from pathlib import Path
 from runtime import EndpointSettings
-from data_gen.teacher import Pace, TeacherJob, TeacherSettings, teach_questions
+from data_gen.teacher import Pace, TeacherJob, TeacherSettings
+from runtime.ranked_run import run_ranks
 folder, url = Path(sys.argv[1]), sys.argv[2]
 endpoint = EndpointSettings(url, "gpt-4o-mini", 8)
 print("begun", flush=True)
 job = TeacherJob(folder, TeacherSettings("gpt-4o-mini", samples=3), endpoint, pace=Pace(8, 16))
-report = teach_questions(job, quiet=True)
+report = run_ranks(job, quiet=True)
 sys.exit(0 if report.complete else 1)
 """
 

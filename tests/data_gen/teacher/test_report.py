@@ -4,10 +4,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from data_gen.teacher import read_trajectories, teach_questions
+from benchmarks.teacher_server import Manners
+from data_gen.teacher import read_trajectories
 from data_gen.teacher.report import write_report
-from data_gen.teacher.stub import Manners
-from runtime.jsonl import read_rows, write_lines
+from navigation import read_jsonl, write_jsonl
+from runtime.ranked_run import run_ranks
 
 
 class Page(HTMLParser):
@@ -29,12 +30,12 @@ class Page(HTMLParser):
 
 async def test_the_page_tells_the_run_and_shows_hostile_text_as_text(world):
     async with world.served(Manners(wrong=0.6, nonsense=0.1, telling=1.0)) as (_, url):
-        await asyncio.to_thread(teach_questions, world.job(url, malformed=9), quiet=True)
-    rows = list(read_rows(world.folder / "trajectories.jsonl"))
+        await asyncio.to_thread(run_ranks, world.job(url, malformed=9), quiet=True)
+    rows = [row for _, row in read_jsonl(world.folder / "trajectories.jsonl")]
     hostile = "<script>alert(1)</script>\x1b[31m"
     for row in rows:
         row["messages"][2]["reasoning_content"] = hostile
-    write_lines(world.folder / "trajectories.jsonl", rows)
+    write_jsonl(world.folder / "trajectories.jsonl", rows)
     told = write_report(world.folder, world.folder / "trajectories.html", shown=5)
     page = Page((world.folder / "trajectories.html").read_text())
     assert "script" not in page.tags
@@ -57,8 +58,8 @@ async def test_the_page_tells_the_run_and_shows_hostile_text_as_text(world):
 
 async def test_failed_episodes_are_told_with_their_reason(world):
     async with world.served() as (_, url):
-        await asyncio.to_thread(teach_questions, world.job(url), quiet=True)
-    write_lines(world.folder / "failed.jsonl", [{"id": "a#0", "reason": "HTTP 400: too <long>"}])
+        await asyncio.to_thread(run_ranks, world.job(url), quiet=True)
+    write_jsonl(world.folder / "failed.jsonl", [{"id": "a#0", "reason": "HTTP 400: too <long>"}])
     told = write_report(world.folder, world.folder / "trajectories.html")
     assert told["failed"] == 1
     assert "HTTP 400: too <long>" in Page((world.folder / "trajectories.html").read_text()).words

@@ -3,20 +3,20 @@ import json
 
 import pytest
 
+from benchmarks.teacher_server import Manners
 from data_gen.expert import Expert
 from data_gen.sets import SetSettings, export_sets
-from data_gen.teacher import read_trajectories, teach_questions
+from data_gen.teacher import read_trajectories
 from data_gen.teacher.run import TeacherRun
-from data_gen.teacher.stub import Manners
 from longvideo_r1.turns import read_turn
-from navigation import InputError, LineAnswerer, read_questions, write_jsonl
+from navigation import InputError, LineAnswerer, read_jsonl, read_questions, write_jsonl
 from runtime import Budget, Completion, Endpoint, Journal, Usage
-from runtime.jsonl import read_rows
 from runtime.paid_calls import CallCache
+from runtime.ranked_run import run_ranks
 
 
 async def teach(job):
-    return await asyncio.to_thread(teach_questions, job, quiet=True)
+    return await asyncio.to_thread(run_ranks, job, quiet=True)
 
 
 def ids(folder):
@@ -28,7 +28,7 @@ async def test_every_question_ends_once_in_order_despite_faults_and_bad_manners(
     async with world.served(manners, faults=0.1, hang=0.2) as (stub, url):
         report = await teach(world.job(url, samples=2))
     expected = [f"{question.id}#{sample}" for question in world.questions for sample in range(2)]
-    failed = [row["id"] for row in read_rows(world.folder / "failed.jsonl")]
+    failed = [row["id"] for _, row in read_jsonl(world.folder / "failed.jsonl")]
     assert sorted(ids(world.folder) + failed) == sorted(expected)
     assert ids(world.folder) == [name for name in expected if name not in failed]
     modes = {(world.folder / name).stat().st_mode for name in ("questions.jsonl", "trajectories.jsonl", "failed.jsonl")}
@@ -78,7 +78,7 @@ async def test_other_settings_are_refused_with_the_difference(world):
 
 async def test_changed_questions_and_captions_are_refused_and_added_ones_are_played(world):
     path = world.folder / "questions.jsonl"
-    rows = list(read_rows(path))
+    rows = [row for _, row in read_jsonl(path)]
     write_jsonl(path, rows[:-1])
     async with world.served() as (stub, url):
         await teach(world.job(url))
@@ -99,7 +99,7 @@ async def test_changed_questions_and_captions_are_refused_and_added_ones_are_pla
 
 async def test_half_of_a_surrogate_pair_breaks_nothing(world):
     path = world.folder / "questions.jsonl"
-    rows = list(read_rows(path))
+    rows = [row for _, row in read_jsonl(path)]
     rows[0]["question"] += " \ud83d?"
     write_jsonl(path, rows)
     world.questions = list(read_questions(path))
@@ -146,7 +146,7 @@ async def test_a_missing_tree_is_listed_and_the_others_go_on(world):
     async with world.served() as (_, url):
         report = await teach(world.job(url))
     assert report.finished == len(stub_questions)
-    failed = list(read_rows(world.folder / "failed.jsonl"))
+    failed = [row for _, row in read_jsonl(world.folder / "failed.jsonl")]
     assert {row["video_id"] for row in failed} == {gone}
     assert all("caption tree" in row["reason"] for row in failed)
 
@@ -182,7 +182,7 @@ async def test_episodes_that_ran_out_of_rounds_are_finished_not_an_error(world):
     async with world.served() as (_, url):
         report = await teach(world.job(url, rounds=2))
     assert report.complete
-    assert report.ends == {"out_of_rounds": report.trajectories}
+    assert report.terminations == {"out_of_rounds": report.trajectories}
 
 
 async def test_an_endpoint_that_is_gone_is_said_and_the_next_run_goes_on(world):
@@ -199,7 +199,7 @@ async def test_an_endpoint_that_is_gone_is_said_and_the_next_run_goes_on(world):
 def test_a_folder_without_questions_is_refused(tmp_path, world):
     world.folder = tmp_path
     with pytest.raises(InputError, match=r"questions\.jsonl"):
-        teach_questions(world.job("http://127.0.0.1:9/v1"), quiet=True)
+        run_ranks(world.job("http://127.0.0.1:9/v1"), quiet=True)
 
 
 async def test_calls_that_a_server_took_out_of_the_text_are_read(world, tmp_path):

@@ -1,27 +1,21 @@
-"""A rule policy served over HTTP as a teacher: an OpenAI-compatible server that plays trajectories in the text
-protocol.
+"""A rule policy served over HTTP as a teacher: an OpenAI-compatible server that plays episodes in the text protocol.
 
 It stands where a language model would stand, so that a run can be tried, tested and measured without one:
 
-    python -m data_gen.teacher.stub runs/goalstep --port 8098 --latency 0.3 --faults 0.1
+    python -m benchmarks.teacher_server runs/goalstep --port 8098 --latency 0.3 --faults 0.1
 
-The trajectories are the scripted expert's (data_gen/expert.py) over the questions and trees of the folder. Some replies
+The episodes are the scripted expert's (data_gen/expert.py) over the questions and trees of the folder. Some replies
 can be made wrong, malformed or doubled, and requests with images (`video_qa`) get a fixed sentence. `GET /stats` tells
 what it was asked.
 """
 
-import argparse
-import asyncio
 import hashlib
-import json
 import random
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.captions.stub import StubServer
 from data_gen.expert import Expert
 from longvideo_r1.turns import Turn, read_turn
 from navigation import (
@@ -35,6 +29,7 @@ from navigation import (
     initial_messages,
     read_questions,
 )
+from runtime.testing.chat_server import Answer, ChatServer, Refused, command_parser, serve
 
 FAULTS = ("500", "429", "timeout", "disconnect", "malformed")
 _NONSENSE = "I would rather talk about something else."
@@ -42,14 +37,14 @@ _NONSENSE = "I would rather talk about something else."
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """Shares of trajectories or replies that are bad, drawn by a hash of the request: equal requests get equal replies.
+    """Shares of episodes or replies that are bad, drawn by a hash of the request: equal requests get equal replies.
 
     Args:
         wrong: Share of questions that are answered wrongly until `hints_needed` hints have been given.
         hints_needed: After so many hints the answer is right.
         nonsense: Share of replies that are malformed.
         double: Share of calls that are followed by a second one in the same reply.
-        telling: Share of hinted trajectories whose reasoning names the hint.
+        telling: Share of hinted episodes whose reasoning names the hint.
     """
 
     wrong: float = 0.0
@@ -59,15 +54,15 @@ class Manners:
     telling: float = 0.0
 
 
-class TeacherStub(StubServer):
-    """Serves `POST …/chat/completions` by a rule policy.
+class TeacherServer(ChatServer):
+    """Plays episodes by a rule policy.
 
     Args:
         questions: What it may be asked about.
         trees: Their caption trees.
-        policy: Who trajectories; default: the expert.
+        policy: Who plays; default: the expert.
         manners: How badly.
-        options: See `StubServer`: latency, faults, hang, kinds, seed.
+        options: See `ChatServer`.
     """
 
     def __init__(
@@ -79,54 +74,24 @@ class TeacherStub(StubServer):
         **options: Any,
     ) -> None:
         options.setdefault("kinds", FAULTS)
-        super().__init__(**options)
+        super().__init__(self._answer, **options)
         self.policy = policy or Expert(questions, wander=0.35)
         self.manners = manners or Manners()
         self._trees = trees
         self._questions = {initial_messages(question)[1]["content"]: question for question in questions}
-        self._paid: dict[str, int] = {}
 
-    async def _get(self, path: str) -> tuple[int, list[str], bytes]:
-        if path.endswith("/stats"):
-            paid_twice = sum(count - 1 for count in self._paid.values())
-            return 200, [], json.dumps({**self.stats, "different": len(self._paid), "paid_twice": paid_twice}).encode()
-        return await super()._get(path)
-
-    async def _chat(self, body: bytes) -> tuple[int, list[str], bytes] | None:
-        self.stats["requests"] += 1
-        self.in_flight += 1
-        self.stats["most_in_flight"] = max(self.stats["most_in_flight"], self.in_flight)
-        begun = asyncio.get_running_loop().time()
+    async def _answer(self, request: dict[str, Any], body: bytes) -> Answer:
+        images = body.count(b'"image_url": {"url"')
         try:
-            fault = self._chance.choice(self.kinds) if self._chance.random() < self.faults else ""
-            try:
-                text = "" if fault else await self._reply(body)
-            except KeyError:
-                return 400, [], json.dumps({"error": {"message": "no question of this folder"}}).encode()
-            if fault:
-                self.stats["faults"][fault] += 1
-            # Time spent on thinking is part of the latency, as a model's is.
-            spent = asyncio.get_running_loop().time() - begun
-            await asyncio.sleep(self.hang if fault == "timeout" else max(0.0, self.latency - spent))
-            if fault in ("timeout", "disconnect"):
-                return None
-            if fault in ("500", "429"):
-                content = json.dumps({"error": {"message": f"injected {fault}"}}).encode()
-                return int(fault), ["Retry-After: 0.05"], content
-            if fault == "malformed":
-                return 200, [], b'{"choices": [{"message": {"content": "half a'
-            self.stats["answered"] += 1
-            mark = hashlib.sha256(body).hexdigest()[:24]
-            self._paid[mark] = self._paid.get(mark, 0) + 1
-            return 200, [], _completion(text, len(body))
-        finally:
-            self.in_flight -= 1
+            text = await self._reply(request, body)
+        except KeyError:
+            raise Refused(400, "no question of this folder") from None
+        usage = {"prompt_tokens": len(body) // 4, "completion_tokens": max(1, len(text) // 4)}
+        return Answer(text, usage, images)
 
-    async def _reply(self, body: bytes) -> str:
+    async def _reply(self, request: Mapping[str, Any], body: bytes) -> str:
         if b'"image_url"' in body:
-            self.stats["images"] += body.count(b'"image_url": {"url"')
             return f"Stub answer {hashlib.sha256(body).hexdigest()[:8]}: nothing was understood, only received."
-        request = json.loads(body)
         chance = random.Random(hashlib.sha256(body).digest())
         if chance.random() < self.manners.nonsense:
             return _NONSENSE
@@ -172,47 +137,31 @@ def _step_of(reply: Reply, question: Question) -> Turn:
     return step if isinstance(step, Turn) else Turn(reasoning, letter="A")
 
 
-def _completion(text: str, request_bytes: int) -> bytes:
-    usage = {"prompt_tokens": request_bytes // 4, "completion_tokens": max(1, len(text) // 4)}
-    usage["total_tokens"] = sum(usage.values())
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-    record = {"id": "stub", "object": "chat.completion", "model": "stub", "choices": [choice], "usage": usage}
-    return json.dumps(record).encode()
-
-
-async def _serve(options: argparse.Namespace) -> None:
-    questions = list(read_questions(options.folder / "questions.jsonl"))
-    playable = [question for question in questions if question.clue_intervals]
-    manners = Manners(options.wrong, options.hints_needed, options.nonsense, options.double, options.telling)
-    expert = Expert(playable, wander=options.wander, verify=options.verify)
-    server = TeacherStub(
-        playable, TreeStore(options.folder / "trees", capacity=2000), expert, manners,
-        latency=options.latency, faults=options.faults, hang=options.hang, seed=options.seed,
-    )  # fmt: skip
-    address = await server.start(options.port)
-    print(f"teacher stub at {address}: scripted trajectories, no model", flush=True)
-    await asyncio.Event().wait()
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser(__doc__ or "", hang=600.0)
     parser.add_argument("folder", type=Path, help="holds questions.jsonl and trees/")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one and prints it")
-    parser.add_argument("--latency", type=float, default=0.1, help="seconds a reply takes")
-    parser.add_argument("--faults", type=float, default=0.0, help="share of requests that fail")
-    parser.add_argument("--hang", type=float, default=600.0, help="seconds a timeout fault lasts")
     parser.add_argument("--wander", type=float, default=0.35, help="chance of each detour")
     parser.add_argument("--verify", type=float, default=None, help="chance of a video_qa call")
-    parser.add_argument("--wrong", type=float, default=0.0, help="share of trajectories that first answer wrongly")
+    parser.add_argument("--wrong", type=float, default=0.0, help="share of episodes that first answer wrongly")
     parser.add_argument("--hints-needed", type=int, default=1, help="hints after which they answer rightly")
     parser.add_argument("--nonsense", type=float, default=0.0, help="share of malformed replies")
     parser.add_argument("--double", type=float, default=0.0, help="share of calls with a second one behind")
-    parser.add_argument("--telling", type=float, default=0.0, help="share of hinted trajectories that name the hint")
-    parser.add_argument("--seed", type=int, default=0)
-    try:
-        asyncio.run(_serve(parser.parse_args(arguments)))
-    except KeyboardInterrupt:
-        sys.exit(0)
+    parser.add_argument("--telling", type=float, default=0.0, help="share of hinted episodes that name the hint")
+    options = parser.parse_args(arguments)
+    questions = [each for each in read_questions(options.folder / "questions.jsonl") if each.clue_intervals]
+    manners = Manners(options.wrong, options.hints_needed, options.nonsense, options.double, options.telling)
+    expert = Expert(questions, wander=options.wander, verify=options.verify)
+    server = TeacherServer(
+        questions,
+        TreeStore(options.folder / "trees", capacity=2000),
+        expert,
+        manners,
+        latency=options.latency,
+        faults=options.faults,
+        hang=options.hang,
+        seed=options.seed,
+    )
+    serve(server, options.port, "teacher stub at {address}: scripted episodes, no model")
 
 
 if __name__ == "__main__":
