@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ async def evaluate(
             for sample in range(samples)
             if f"{question.id}#{sample}" not in journal.finished
         )
-        progress = Progress(policy.name, journal.accuracy, every=5.0)
+        progress = Progress(policy.name, journal.accuracy, sys.stderr, every=5.0)
         progress.expect(len(order))
         progress.resume(len(journal.finished))
         with progress:
