@@ -32,6 +32,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from benchmarks.measure import in_process
 from data_gen.frames import FrameRecipe, index_video, segment_frames
 from data_gen.frames.jpeg import JpegMaker
 from navigation import TimeGrid
@@ -180,20 +181,9 @@ def run(videos: Path, url: str, out: str) -> dict:
 MEASURES = {"pass": one_pass, "reopen": reopen, "decode": decode, "encode": encode}
 
 
-def measured(arguments: list[str]) -> dict:
-    """Runs this module in a child process: what it printed, its CPU seconds, wall time and peak memory."""
-    begun = time.monotonic()
-    command = [sys.executable, "-m", "benchmarks.captions", *arguments]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    printed = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}")
-    return {
-        **json.loads(printed), "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
-        "wall_s": round(time.monotonic() - begun, 2), "peak_mb": round(usage.ru_maxrss / 1024, 1),
-    }  # fmt: skip
+def measured(*arguments: object) -> dict:
+    """One measure of this module in a child process."""
+    return in_process("benchmarks.captions", "--measure", *arguments)
 
 
 def least(tries: list[dict]) -> dict:
@@ -240,9 +230,9 @@ def compare(minutes: float, repeats: int, without: list[str]) -> dict:
         for name, made in tries.items():
             if name == "run":
                 with Stub(0.1) as stub, tempfile.TemporaryDirectory() as out:
-                    made.append(measured(["--measure", "run", str(video), "--url", stub.url, "--out", out]))
+                    made.append(measured("run", video, "--url", stub.url, "--out", out))
             else:
-                made.append(measured(["--measure", name, str(video)]))
+                made.append(measured(name, video))
             print(f"{name}: {made[-1]}", file=sys.stderr)
     results |= {name: least(made) for name, made in tries.items()}
     floor = results["decode"]["cpu_s"] + results["encode"]["encode_cpu_s"]
@@ -260,15 +250,19 @@ def overlap(videos: int, minutes: float, latency: float, width: int, height: int
         (Path(folder) / "videos").mkdir()
         for number in range(videos):
             os.symlink(video, Path(folder) / "videos" / f"{number:02d}.mp4")
-        arguments = [str(Path(folder) / "videos"), "--url", stub.url, "--out", str(Path(folder) / "out")]
-        result = measured(["--measure", "run", *arguments])
+        result = measured("run", Path(folder) / "videos", "--url", stub.url, "--out", Path(folder) / "out")
         stats = stub.stats()
     ideal = stats["requests"] * latency / 64
     share = round(ideal / result["seconds"], 3)
     return {
-        "videos": videos, "size": f"{width}x{height}", "latency_s": latency, "requests": stats["requests"],
-        "most_in_flight": stats["most_in_flight"], "ideal_s": round(ideal, 2), "share_of_ideal": share, **result,
-    }  # fmt: skip
+        "videos": videos,
+        "size": f"{width}x{height}",
+        "latency_s": latency,
+        **{name: stats[name] for name in ("requests", "most_in_flight")},
+        "ideal_s": round(ideal, 2),
+        "share_of_ideal": share,
+        **result,
+    }
 
 
 def journal(records: int = 3000) -> dict:

@@ -34,10 +34,8 @@ def main() -> None:
         corpus_folder(corpus, options.data / CORPORA[corpus], folder, options.seed, options.sample)
         for policy in options.policies:
             budget = {} if policy in _UNBOUNDED else {"visits": VISITS}
-            evaluate_corpus(
-                folder / "questions.jsonl", folder / "trees", policy, folder / "results" / policy, seed=options.seed,
-                concurrency=64, **budget,
-            )  # fmt: skip
+            where = (folder / "questions.jsonl", folder / "trees", policy, folder / "results" / policy)
+            evaluate_corpus(*where, seed=options.seed, concurrency=64, **budget)
     write(options.out, options.docs)
 
 

@@ -14,34 +14,11 @@ from collections.abc import Callable
 from itertools import cycle
 from statistics import median
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.measure import show
 from navigation import CaptionTree, NavigationEnvironment, TimeGrid, TreeStore
 
-WORDS = [
-    "a",
-    "man",
-    "trajectories",
-    "to",
-    "the",
-    "red",
-    "car",
-    "opens",
-    "its",
-    "door",
-    "and",
-    "looks",
-    "inside",
-    "while",
-    "two",
-    "children",
-    "play",
-    "with",
-    "a",
-    "small",
-    "dog",
-]
+_TEXT = "a man walks to the red car opens its door and looks inside while two children play with a small dog"
+WORDS = _TEXT.split()
 
 
 def make_tree(video_id: str, grid: TimeGrid, words: int, seed: int = 0) -> CaptionTree:
@@ -79,11 +56,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2000)
     parser.add_argument("--words", type=int, default=60)
     options = parser.parse_args()
-    table = Table("segments", "load a tree file, ms", "reset, ms", "get_caption, ms", "path_at, ms")
+    rows = []
     for grid in (TimeGrid(5400.0, 7), TimeGrid(9000.0, 8)):
         times = measure(grid, options.words, options.rounds)
-        table.add_row(str(grid.segment_count), *(f"{value:.4f}" for value in times))
-    Console().print(table)
+        rows.append([str(grid.segment_count), *(f"{value:.4f}" for value in times)])
+    columns = ("segments", "load a tree file, ms", "reset, ms", "get_caption, ms", "path_at, ms")
+    show(f"Captions of {options.words} words, medians of {options.rounds} calls", columns, rows)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.measure import show
 from navigation import GET_CAPTION, VIDEO_QA, Question, Status, TimeGrid, Visit
 from rewards import RewardMix, clue_time, official_score
 from rewards.visits import places_of
@@ -107,17 +105,13 @@ def main() -> None:
         for name, score in scorers.items():
             rates[name].append(rate(score, made))
     baseline = median(rates["official_score"])
-    table = Table(title=f"{len(made)} episodes, median of {options.rounds} rounds")
-    table.add_column("scorer")
-    for column in ("episodes/s a core", "least", "most", "microseconds", "times official"):
-        table.add_column(column, justify="right")
+    rows = []
     for name, values in rates.items():
         middle = median(values)
-        table.add_row(
-            name, f"{middle:,.0f}", f"{min(values):,.0f}", f"{max(values):,.0f}", f"{1e6 / middle:.1f}",
-            f"{middle / baseline:.1f}",
-        )  # fmt: skip
-    Console(width=120).print(table)
+        counts = [f"{rate:,.0f}" for rate in (middle, min(values), max(values))]
+        rows.append([name, *counts, f"{1e6 / middle:.1f}", f"{middle / baseline:.1f}"])
+    columns = ("scorer", "episodes/s a core", "least", "most", "microseconds", "times official")
+    show(f"{len(made)} episodes, median of {options.rounds} rounds", columns, rows, width=120)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import httpx
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.measure import show
 from benchmarks.navigation import make_tree
 from clipscout.ask.policies import DescentPolicy
 from clipscout.ask.session import ask, make_question
@@ -92,18 +91,14 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait()
-    table = Table(title=f"{options.episodes} episodes by {options.clients} clients at once")
-    for column in ("what", "value"):
-        table.add_column(column)
-    for what, value in (
+    rows = (
         ("episodes a second, without a server, one at a time", f"{options.episodes / alone:.0f}"),
         ("episodes a second, served", f"{options.episodes / seconds:.0f}"),
         ("seconds an episode, median and 95 %", f"{median(times):.2f}, {quantiles(times, n=20)[-1]:.2f}"),
         ("answered, left mid-stream, refused and asked again", f"{len(times)}, {left}, {refused}"),
         ("episodes under way in the end", "0"),
-    ):
-        table.add_row(what, value)
-    Console().print(table)
+    )
+    show(f"{options.episodes} episodes by {options.clients} clients at once", ("what", "value"), rows)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,12 @@ memory are given.
 import argparse
 import json
 import random
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.measure import WORDS, in_process, random_tree
 from navigation import (
-    CaptionTree,
     NavigationEnvironment,
     Question,
     Status,
@@ -31,7 +28,6 @@ from navigation import (
     initial_messages,
 )
 
-WORDS = ("the", "man", "woman", "dog", "car", "street", "episodes", "talks", "holds", "opens", "red", "blue", "kitchen")
 QUESTIONS_A_VIDEO = 33
 DURATION = 1800.0
 
@@ -48,15 +44,12 @@ def make_trajectories(folder: Path, episodes: int, turns: int, words: int) -> in
         for number in range(episodes):
             video = f"talk-{number // QUESTIONS_A_VIDEO}"
             if number % QUESTIONS_A_VIDEO == 0:
-                captions = {path: " ".join(chance.choices(WORDS, k=chance.randint(80, 120))) for path in paths}
-                tree = CaptionTree(video, grid, captions)
+                tree = random_tree(video, grid, chance)
                 trees.save(tree)
             visited = [path for path in chance.sample(paths, turns + 4) if len(path) > 1][: turns - 1]
             start, end = grid.interval(visited[-1])
-            question = Question(
-                f"bench/{number}", video, f"Number {number}: which colour has the door?", ("red", "blue", "green"), "B",
-                ((start, end),), DURATION,
-            )  # fmt: skip
+            text, options = f"Number {number}: which colour has the door?", ("red", "blue", "green")
+            question = Question(f"bench/{number}", video, text, options, "B", ((start, end),), DURATION)
             questions.write(json.dumps(question.to_dict()) + "\n")
             environment = NavigationEnvironment(trees)
             top = environment.reset(video_id=video)
@@ -65,7 +58,7 @@ def make_trajectories(folder: Path, episodes: int, turns: int, words: int) -> in
             for path in visited:
                 thought = " ".join(chance.choices(WORDS, k=words))
                 messages.append(assistant_message(thought, calls=[("get_caption", {"segment": list(path)})]))
-                messages.append({"role": "tool", "name": "get_caption", "content": captions[path]})
+                messages.append({"role": "tool", "name": "get_caption", "content": tree.captions[path]})
             messages.append(answer_message(" ".join(chance.choices(WORDS, k=words)), "B"))
             visits = [Visit("get_caption", path) for path in visited]
             episode = Trajectory(
@@ -82,12 +75,8 @@ def export(folder: Path) -> dict[str, float]:
     begun = time.monotonic()
     report = export_sets(folder, folder / "sets")
     seconds = time.monotonic() - begun
-    use = resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "seconds": seconds, "cpu": use.ru_utime + use.ru_stime, "mb": use.ru_maxrss / 1024,
-        "kept": report.filter.kept, "rl": sum(report.rl.values()),
-        "out": sum(path.stat().st_size for path in (folder / "sets").rglob("*.parquet")),
-    }  # fmt: skip
+    out = sum(path.stat().st_size for path in (folder / "sets").rglob("*.parquet"))
+    return {"seconds": seconds, "kept": report.filter.kept, "rl": sum(report.rl.values()), "out": out}
 
 
 def main() -> None:
@@ -102,13 +91,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         size = make_trajectories(Path(name), options.episodes, options.turns, options.words)
-        command = [sys.executable, "-m", "benchmarks.sets", "--export", name]
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        made = json.loads(output.splitlines()[-1])
+        made = in_process("benchmarks.sets", "--export", name)
     print(
         f"{options.episodes:,} episodes of {options.turns} turns, {size / 1e6:,.0f} MB -> {made['kept']:,} SFT rows, "
-        f"{made['rl']:,} RL rows, {made['out'] / 1e6:,.0f} MB: {made['seconds']:.1f} s, {made['cpu']:.1f} CPU-s, "
-        f"peak {made['mb']:,.0f} MB"
+        f"{made['rl']:,} RL rows, {made['out'] / 1e6:,.0f} MB: {made['seconds']:.1f} s, {made['cpu_s']:.1f} CPU-s, "
+        f"peak {made['peak_mb']:,.0f} MB"
     )
 
 

@@ -86,9 +86,16 @@ def grown_questions(tree: CaptionTree, count: int) -> Iterator[Question]:
         options = [*draw.sample(others, 3), right]
         draw.shuffle(options)
         yield Question(
-            f"{tree.video_id}/{number}", tree.video_id, f"Which colour is shown in {way}?", tuple(options),
-            LETTERS[options.index(right)], (grid.interval(leaf),), grid.duration, "scale", "colour",
-        )  # fmt: skip
+            id=f"{tree.video_id}/{number}",
+            video_id=tree.video_id,
+            question=f"Which colour is shown in {way}?",
+            options=tuple(options),
+            answer=LETTERS[options.index(right)],
+            clue_intervals=(grid.interval(leaf),),
+            duration=grid.duration,
+            source="scale",
+            kind="colour",
+        )
 
 
 async def measure(policy: str, tree: CaptionTree, store: TreeStore, questions: Sequence[Question]) -> Point:
@@ -107,11 +114,15 @@ async def measure(policy: str, tree: CaptionTree, store: TreeStore, questions: S
     seconds = time.monotonic() - begun
     mean = {name: sum(read[name] for read in reads) / len(reads) for name in Point.__slots__ if name in reads[0]}
     return Point(
-        policy, tree.grid.duration, tree.grid.depth, tree.grid.width**tree.grid.depth,
-        sum(read["get_caption"] + read["video_qa"] for read in reads) / len(reads), mean["captions"],
-        mean["tokens_read"], mean["seconds_computed"], mean["seconds_on_demand"], right / len(questions),
-        round(seconds / len(questions), 4),
-    )  # fmt: skip
+        policy=policy,
+        duration=tree.grid.duration,
+        depth=tree.grid.depth,
+        leaves=tree.grid.width**tree.grid.depth,
+        visits=sum(read["get_caption"] + read["video_qa"] for read in reads) / len(reads),
+        **mean,
+        accuracy=right / len(questions),
+        seconds_measured=round(seconds / len(questions), 4),
+    )
 
 
 def grow(minutes: Sequence[float], policies: Sequence[str], questions: int, seed: int = 0) -> list[Point]:
@@ -133,12 +144,15 @@ def draw(points: Sequence[Point], path: Path) -> None:
     """Visits, tokens and seconds against duration, both scales logarithmic."""
     from matplotlib.figure import Figure
 
-    shown = (("visits", "visits a question"), ("tokens_read", "tokens read a question"),
-             ("seconds_on_demand", "seconds a question, with its captions"))  # fmt: skip
+    shown = {
+        "visits": "visits a question",
+        "tokens_read": "tokens read a question",
+        "seconds_on_demand": "seconds a question, with its captions",
+    }
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(14, 5.2), layout="constrained")
         curves = []
-        for axes, (name, label) in zip(figure.subplots(1, 3), shown, strict=True):
+        for axes, (name, label) in zip(figure.subplots(1, 3), shown.items(), strict=True):
             labels = []
             for number, policy in enumerate(dict.fromkeys(point.policy for point in points)):
                 line = [

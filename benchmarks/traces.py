@@ -17,7 +17,6 @@ import asyncio
 import json
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -26,13 +25,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.measure import cpu_seconds, in_process, peak_mb, random_tree, show
 from navigation import (
     GET_CAPTION,
     VIDEO_QA,
-    CaptionTree,
     Policy,
     Question,
     Reply,
@@ -46,21 +42,6 @@ from navigation import (
 from runtime.ranked_run import run_ranks
 
 TURNS = 7
-WORDS = (
-    "the",
-    "man",
-    "woman",
-    "dog",
-    "car",
-    "street",
-    "trajectories",
-    "talks",
-    "holds",
-    "opens",
-    "red",
-    "blue",
-    "kitchen",
-)
 
 
 class SevenTurns(Policy):
@@ -90,17 +71,13 @@ def make_corpus(folder: Path, trajectories: int, videos: dict[str, float]) -> li
     """Questions over generated trees of 100-word captions."""
     trees = TreeStore(folder / "trees")
     for video_id, duration in videos.items():
-        grid, chance = TimeGrid.for_duration(duration), random.Random(video_id)
-        captions = {path: " ".join(chance.choices(WORDS, k=chance.randint(80, 120))) for path in grid.paths()}
-        trees.save(CaptionTree(video_id, grid, captions))
+        trees.save(random_tree(video_id, TimeGrid.for_duration(duration), random.Random(video_id)))
     names = list(videos)
-    questions = [
-        Question(
-            f"bench/{number}", names[number % len(names)], f"Number {number}: which colour has the door?",
-            ("red", "blue", "green", "white"), "B", ((1.0, 5.0),), videos[names[number % len(names)]],
-        )
-        for number in range(trajectories)
-    ]  # fmt: skip
+    questions = []
+    for number in range(trajectories):
+        video = names[number % len(names)]
+        text, options = f"Number {number}: which colour has the door?", ("red", "blue", "green", "white")
+        questions.append(Question(f"bench/{number}", video, text, options, "B", ((1.0, 5.0),), videos[video]))
     write_jsonl(folder / "questions.jsonl", (question.to_dict() for question in questions))
     return questions
 
@@ -127,21 +104,17 @@ def measure(folder: Path, url: str, in_flight: int, tasks: int, videos: Path | N
     pace = Pace(in_flight, 4 * in_flight)
     clip_endpoint = endpoint if videos else None
     job = TeacherJob(folder, settings, endpoint, tasks, videos, clip_endpoint, pace=pace)
-    before = _cpu_seconds()
+    before = cpu_seconds()
     report = run_ranks(job, quiet=True)
     if not report.complete or set(report.terminations) != {"right"}:
         raise RuntimeError(f"the run is not what it should be: {report.to_dict()}")
-    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
-        "seconds": report.seconds, "trajectories": report.trajectories, "requests": report.usage.requests,
-        "cpu": _cpu_seconds() - before, "mb": max(peaks) / 1024,
-    }  # fmt: skip
-
-
-def _cpu_seconds() -> float:
-    """Of this process and its ended children."""
-    use = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in use)
+        "seconds": report.seconds,
+        "trajectories": report.trajectories,
+        "requests": report.usage.requests,
+        "cpu": cpu_seconds() - before,
+        "mb": peak_mb(),
+    }
 
 
 def rounds(options: argparse.Namespace, in_flight: int, videos: dict[str, float], files: Path | None) -> list[dict]:
@@ -151,16 +124,22 @@ def rounds(options: argparse.Namespace, in_flight: int, videos: dict[str, float]
         folder = Path(name)
         make_corpus(folder, min(options.trajectories, 12 * in_flight), videos)
         clips = ["--clips"] if files else []
-        command = [sys.executable, "-m", "benchmarks.traces"]
-        serving = [*command, "--serve", str(folder), "--latency", str(options.latency), *clips]
+        serving = [
+            sys.executable,
+            "-m",
+            "benchmarks.traces",
+            "--serve",
+            str(folder),
+            "--latency",
+            str(options.latency),
+            *clips,
+        ]
         with subprocess.Popen(serving, stdout=subprocess.PIPE, text=True) as stub:
             try:
                 url = stub.stdout.readline().strip()
                 for _ in range(options.rounds):
-                    one = [*command, "--measure", str(folder), "--url", url, "--in-flight", str(in_flight)]
-                    one += ["--tasks", str(options.tasks), *(["--videos", str(files)] if files else [])]
-                    output = subprocess.run(one, check=True, stdout=subprocess.PIPE, text=True).stdout
-                    made.append(json.loads(output.splitlines()[-1]))
+                    one = ["--measure", folder, "--url", url, "--in-flight", in_flight, "--tasks", options.tasks]
+                    made.append(in_process("benchmarks.traces", *one, *(["--videos", files] if files else [])))
             finally:
                 stub.terminate()
     return made
@@ -196,39 +175,24 @@ def main() -> None:
                 clip = make_video(minutes)
                 os.symlink(clip, files / clip.name)
                 videos[clip.stem] = minutes * 60.0
-        show(options, videos, files)
+        report(options, videos, files)
 
 
-def show(options: argparse.Namespace, videos: dict[str, float], files: Path | None) -> None:
+def report(options: argparse.Namespace, videos: dict[str, float], files: Path | None) -> None:
     what = "one video_qa each" if files else "captions only"
-    table = Table(title=f"Trajectories of {TURNS} turns, {options.latency} s a reply, {what}, {options.rounds} rounds")
-    for column in (
-        "in flight",
-        "trajectories",
-        "trajectories/min best",
-        "median",
-        "ideal",
-        "best/ideal",
-        "CPU-s a trajectory",
-        "peak MB",
-    ):
-        table.add_column(column, justify="right")
+    title = f"Trajectories of {TURNS} turns, {options.latency} s a reply, {what}, {options.rounds} rounds"
+    columns = ["in flight", "trajectories", "trajectories/min best", "median", "ideal", "best/ideal"]
+    rows = []
     for in_flight in options.in_flight:
         made = rounds(options, in_flight, videos, files)
         rates = [60 * each["trajectories"] / each["seconds"] for each in made]
         ideal = 60 * in_flight / ((TURNS + bool(files)) * options.latency)
         cpu = median(each["cpu"] / each["trajectories"] for each in made)
-        table.add_row(
-            str(in_flight),
-            str(made[0]["trajectories"]),
-            f"{max(rates):,.0f}",
-            f"{median(rates):,.0f}",
-            f"{ideal:,.0f}",
-            f"{max(rates) / ideal:.2f}",
-            f"{cpu:.4f}",
-            f"{max(each['mb'] for each in made):.0f}",
-        )
-    Console(width=120).print(table)
+        speeds = [f"{rate:,.0f}" for rate in (max(rates), median(rates), ideal)]
+        peak = max(each["mb"] for each in made)
+        rows.append([str(in_flight), str(made[0]["trajectories"]), *speeds, f"{max(rates) / ideal:.2f}"])
+        rows[-1] += [f"{cpu:.4f}", f"{peak:.0f}"]
+    show(title, [*columns, "CPU-s a trajectory", "peak MB"], rows, width=120)
 
 
 if __name__ == "__main__":

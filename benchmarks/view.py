@@ -8,14 +8,11 @@ process, imports of the pages included, and the wall time of the same.
 
 import argparse
 import json
-import resource
 import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.measure import peak_mb, show
 from benchmarks.navigation import make_tree
 from navigation import TOOLS, Question, Status, TimeGrid, Trajectory, TreeStore, Visit, assistant_message, write_jsonl
 
@@ -37,13 +34,12 @@ def write_run(folder: Path, trajectories: int) -> None:
     for number in range(trajectories):
         text, options = f"What is at {number}?", ("one", "two")
         questions.append(Question(f"q{number}", "video", text, options, "A", ((0.0, 9.0),), 1800.0, "b", "k"))
-        rows.append(
-            Trajectory(
-                f"q{number}#0", f"q{number}", "video", messages, TOOLS, "AB"[number % 2], number % 2 == 0,
-                Status.ANSWERED,
-                visits, turns=TURNS + 1, reward={"answer": 1.0, "total": number / trajectories},
-            ).to_dict()
-        )  # fmt: skip
+        letter, reward = "AB"[number % 2], {"answer": 1.0, "total": number / trajectories}
+        played = Trajectory(
+            f"q{number}#0", f"q{number}", "video", messages, TOOLS, letter, letter == "A", Status.ANSWERED, visits
+        )
+        played.turns, played.reward = TURNS + 1, reward
+        rows.append(played.to_dict())
     write_jsonl(folder / "questions.jsonl", (question.to_dict() for question in questions))
     write_jsonl(folder / "trajectories.jsonl", rows)
 
@@ -52,9 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trajectories", type=int, default=33_000)
     options = parser.parse_args()
-    table = Table(title=f"{options.trajectories} trajectories")
-    for column in ("what", "CPU s", "wall s"):
-        table.add_column(column, justify="left" if column == "what" else "right")
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         write_run(Path(folder), options.trajectories)
         size = (Path(folder) / "trajectories.jsonl").stat().st_size / 1e6
@@ -62,7 +56,7 @@ def main() -> None:
         def timed(what, call):
             cpu, wall = time.process_time(), time.perf_counter()
             result = call()
-            table.add_row(what, f"{time.process_time() - cpu:.2f}", f"{time.perf_counter() - wall:.2f}")
+            rows.append([what, f"{time.process_time() - cpu:.2f}", f"{time.perf_counter() - wall:.2f}"])
             return result
 
         def open_and_list():
@@ -80,7 +74,7 @@ def main() -> None:
         client = timed("imports, index, first list", open_and_list)
         timed("a filtered, ordered list", lambda: client.get("/?visits_from=5&order=reward-&text=77"))
         timed("a trajectory", lambda: client.get("/trajectory/0/7"))
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        memory = peak_mb()
 
         def parse():
             with open(Path(folder) / "trajectories.jsonl", encoding="utf-8") as lines:
@@ -88,7 +82,8 @@ def main() -> None:
                     json.loads(line)
 
         timed("parsing every line (baseline)", parse)
-    Console().print(table, f"{size:.0f} MB on disk; peak memory with writing the file {memory:.0f} MB", sep="\n")
+    show(f"{options.trajectories} trajectories", ("what", "CPU s", "wall s"), rows)
+    print(f"{size:.0f} MB on disk; peak memory with writing the file {memory:.0f} MB")
 
 
 if __name__ == "__main__":
