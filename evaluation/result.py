@@ -8,6 +8,7 @@ Every line names its card: lines of two cards in one file are refused.
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,8 +37,8 @@ from rewards.visits import clue_time
 
 NAME = "result.jsonl"
 
-EXTRACTOR = "lenient-1"
-"""Name of the rule of `navigation.read_answer`; its code's hash stands beside it."""
+EXTRACTOR = "lenient-2"
+"""Name of the rule of `navigation.read_answer`; its module's hash stands beside it."""
 
 COMPARED = ("benchmark", "questions", "trees", "prompt_sha256", "extractor", "limits", "samples", "costs")
 """Parts that must be equal for two results to stand side by side on equal terms."""
@@ -68,7 +69,7 @@ def make_card(
         "questions": {"count": len(questions), "videos": len(videos), "sha256": _sha(rows)},
         "trees": {"sha256": trees_sha256, "recipes": _recipes(trees, videos)},
         "prompt_sha256": _sha(SYSTEM + json.dumps(TOOLS, sort_keys=True)),
-        "extractor": {"name": EXTRACTOR, "sha256": _sha(inspect.getsource(read_answer))},
+        "extractor": {"name": EXTRACTOR, "sha256": _sha(inspect.getsource(sys.modules[read_answer.__module__]))},
         "template": template_hash(chat_template()),
         "policy": dict(policy),
         "limits": asdict(limits),

@@ -1,5 +1,6 @@
 """The world every stage shares: time grid, caption trees, tools, environment, episode loop, chat protocol."""
 
+from navigation.answer import read_answer
 from navigation.caption_tree import CaptionTree, Line, TreeStore
 from navigation.environment import EnvironmentFactory, NavigationEnvironment
 from navigation.episode import Limits, run
@@ -9,7 +10,7 @@ from navigation.grid import SegmentPath, TimeGrid, default_width
 from navigation.policy import Policy, Reply, Task, answer_message, assistant_message
 from navigation.prompt import initial_messages, without_markup
 from navigation.question import LETTERS, PublicQuestion, Question, SkippedRow, read_questions
-from navigation.status import Status, read_answer, read_outcome
+from navigation.status import Status, read_outcome
 from navigation.tools import GET_CAPTION, TOOLS, VIDEO_QA, ClipAnswerer, LineAnswerer
 from navigation.trajectory import Trajectory, Visit, read_trajectories, repeats
 
