@@ -13,11 +13,12 @@ from navigation import (
     Trajectory,
     TreeStore,
     initial_messages,
+    read_jsonl,
     read_questions,
-    read_trajectories,
 )
 from navigation.question import held_out
 from navigation.tools import TOOLS
+from trainer.conversation import conversation
 
 
 @dataclass(frozen=True)
@@ -54,24 +55,36 @@ class TracesFolder:
         every = read_questions(self.folder / "questions.jsonl")
         return [question for question in every if held_out(question.video_id, self.held_out_share) == held]
 
+    def sft_source(self, held: bool) -> str:
+        """The file that the SFT rows come from."""
+        return str(self.folder / "trajectories.jsonl")
+
     def trajectories(self, held: bool) -> Iterable[Trajectory]:
         """Trajectories that answer rightly, of the held-out videos or of the others."""
-        path = self.folder / "trajectories.jsonl"
+        return (trajectory for _, trajectory in self._placed(held))
+
+    def _placed(self, held: bool) -> Iterable[tuple[str, Trajectory]]:
+        """The same, each after its file and line."""
+        path = Path(self.sft_source(held))
         if not path.is_file():
             raise InputError(self.folder, "data", path.name, "not there: make this folder with `make traces` first")
-        for trajectory in read_trajectories(path):
+        for place, row in read_jsonl(path, "give a file of trajectories, one a line"):
+            trajectory = Trajectory.from_dict(row, place)
             right = trajectory.correct and trajectory.status is Status.ANSWERED
             if right and held_out(trajectory.video_id, self.held_out_share) == held:
-                yield trajectory
+                yield place, trajectory
 
     def sft_dataset(self, held: bool) -> Dataset:
         """Rows of `messages` and `tools`, as `trl sft` takes them.
 
         Raises:
-            InputError: no trajectory is left.
+            InputError: no trajectory is left, or one holds what would not be trained on.
         """
         # JSON columns, because tool arguments differ in shape from call to call and Arrow has one type a column.
-        rows = [{"messages": trajectory.messages, "tools": TOOLS} for trajectory in self.trajectories(held)]
+        rows = [
+            conversation({"messages": trajectory.messages, "tools": TOOLS}, place)
+            for place, trajectory in self._placed(held)
+        ]
         if not rows and not held:
             raise InputError(self.folder, "trajectories.jsonl", 0, "no right trajectory of a training video is in it")
         return Dataset.from_list(rows, on_mixed_types="use_json") if rows else Dataset.from_list([])
@@ -92,6 +105,13 @@ class SetsFolder:
 
     folder: Path
     tree_folder: Path | None = None
+
+    def sft_source(self, held: bool) -> str:
+        """The file that the SFT rows come from."""
+        return str(self._file("sft", held))
+
+    def _file(self, stage: str, held: bool) -> Path:
+        return self.folder / stage / ("test.parquet" if held else "train.parquet")
 
     @property
     def trees(self) -> TreeStore:
@@ -117,7 +137,7 @@ class SetsFolder:
         return Dataset.from_list([rl_row(question) for question in self.questions(held)])
 
     def _rows(self, stage: str, held: bool) -> Dataset:
-        path = self.folder / stage / ("test.parquet" if held else "train.parquet")
+        path = self._file(stage, held)
         if path.is_file():
             return Dataset.from_parquet(str(path))
         if held:

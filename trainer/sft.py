@@ -73,9 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokenizer = load_tokenizer(base, revision=model_args.model_revision)
     longest, data = training_args.max_length, data_args.opened
     training, counts = supervise(
-        data.sft_dataset(held=False), tokenizer, longest, data_args.too_long, data_args.whole_text_share
+        data.sft_dataset(held=False),
+        tokenizer,
+        longest,
+        data_args.too_long,
+        data_args.whole_text_share,
+        data.sft_source(held=False),
     )
-    evaluation, held = supervise(data.sft_dataset(held=True), tokenizer, longest, data_args.too_long)
+    evaluation, held = supervise(
+        data.sft_dataset(held=True), tokenizer, longest, data_args.too_long, source=data.sft_source(held=True)
+    )
     rows, packed = counts.samples, {}
     if training_args.packing:
         room = row_length(training_args)

@@ -12,6 +12,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from navigation import InputError
+from trainer.conversation import conversation
 
 IGNORED = -100
 TOO_LONG = ("drop", "cut")
@@ -44,28 +45,26 @@ def encode(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, source: str 
     """Token ids of a conversation and its labels: the id where a token is learned, else -100.
 
     Args:
-        row: `messages` and `tools`.
+        row: `messages` and `tools`, as `trainer.conversation` takes them.
         source: Names the sample in an error.
 
     Raises:
-        InputError: the template marks another number of turns than the assistant has messages, a `train` field is no
-            boolean, or no token is left to learn.
+        InputError: the row holds what the template does not write, the template marks another number of turns than the
+            assistant has messages, or no token is left to learn.
     """
+    read = conversation(row, source)
     rendered = tokenizer.apply_chat_template(
-        row["messages"], tools=row["tools"], return_dict=True, return_assistant_tokens_mask=True
+        read["messages"], tools=read["tools"], return_dict=True, return_assistant_tokens_mask=True
     )
     encoded = cast(dict[str, list[int]], rendered)  # all lists are [tokens]
     ids, spans = encoded["input_ids"], turn_spans(encoded["assistant_masks"])
-    turns = [message for message in row["messages"] if message["role"] == "assistant"]
+    turns = [message for message in read["messages"] if message["role"] == "assistant"]
     if len(spans) != len(turns):
         hint = f"it has {len(turns)} assistant messages: use a chat template that marks each of them for training"
         raise InputError(source, "supervised turns", len(spans), hint)
     labels = [IGNORED] * len(ids)
     for turn, (begin, end) in zip(turns, spans, strict=True):
-        learned = turn.get("train", True)
-        if learned is not None and not isinstance(learned, bool):
-            raise InputError(source, "train", learned, "give true or false, or leave it out")
-        if learned is not False:
+        if turn.get("train", True):
             labels[begin:end] = ids[begin:end]
     if all(label == IGNORED for label in labels):
         raise InputError(source, "supervised tokens", 0, "it needs an assistant message that is not `train: false`")
@@ -78,6 +77,7 @@ def supervise(
     longest: int | None = None,
     too_long: str = "drop",
     whole_text_share: float = 0.0,
+    source: str = "",
 ) -> tuple[Dataset, Counts]:
     """Token ids and labels of every conversation, as trl's `SFTTrainer` takes them.
 
@@ -87,6 +87,7 @@ def supervise(
         too_long: `drop` leaves a longer sample out; `cut` ends it after the last assistant turn that fits, and drops it
             if that leaves nothing to learn. Nothing is ever cut inside a turn.
         whole_text_share: Share of rows whose every token is learned, 0 to 1, spread evenly.
+        source: Where the rows come from, for an error, which names the row too.
 
     Returns:
         Rows of `input_ids` and `labels`, and what became of the samples.
@@ -98,7 +99,7 @@ def supervise(
         raise InputError("config", "too_long", too_long, f"give one of {', '.join(TOO_LONG)}")
 
     def learn(row: dict[str, Any], number: int) -> dict[str, Any]:
-        encoded = encode(row, tokenizer, f"row {number}")
+        encoded = encode(row, tokenizer, f"{source}: row {number}" if source else f"row {number}")
         ids, labels, ends = encoded["input_ids"], encoded["labels"], encoded["ends"]
         if int((number + 1) * whole_text_share) > int(number * whole_text_share):
             labels = list(ids)
