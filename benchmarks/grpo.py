@@ -21,7 +21,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, Qwen3Config, Qwen
 from trl import GRPOConfig, GRPOTrainer, ModelConfig
 
 from data_gen.traces import write_traces
-from navigation import TOOLS, EnvironmentFactory, NavigationEnvironment
+from navigation import TOOLS, EnvironmentFactory
 from rewards import RewardMix
 from rewards.trl_functions import trl_functions
 from trainer.checkpoint import load_model, load_tokenizer
@@ -145,16 +145,14 @@ class Clock(TrainerCallback):
         trainer._generate = timed
 
 
-def padded_rows(dataset: Dataset, trees: Any, tokenizer: Any, length: int) -> Dataset:
+def padded_rows(dataset: Dataset, tokenizer: Any, length: int) -> Dataset:
     """Rows whose rendered prompts, top captions included, have exactly `length` tokens."""
-    environment = NavigationEnvironment(trees)
     rows = []
     for row in dataset:
-        seen = environment.reset(video_id=row["video_id"])
         head, last = row["prompt"][:-1], row["prompt"][-1]
 
-        def tokens(filler: str, head: Any = head, last: Any = last, seen: str = seen) -> int:
-            said = [*head, {**last, "content": filler + last["content"] + seen}]
+        def tokens(filler: str, head: Any = head, last: Any = last) -> int:
+            said = [*head, {**last, "content": filler + last["content"]}]
             return len(tokenizer.apply_chat_template(said, tools=TOOLS, add_generation_prompt=True, return_dict=False))
 
         filler = " the" * (length - tokens(""))
@@ -173,7 +171,7 @@ def compare(episodes: int, prompt: int, turn: int, steps: int, seed: int) -> dic
         size = random_base(Path(folder) / "traces", base)
         print(f"{size:,} parameters, {episodes} episodes, prompts of {prompt} tokens, {TURNS} tool turns")
         traces, tokenizer = TracesFolder(Path(folder) / "traces"), load_tokenizer(base)
-        rows = padded_rows(traces.rl_dataset(held=False).select(range(16)), traces.trees, tokenizer, prompt)
+        rows = padded_rows(traces.rl_dataset(held=False).select(range(16)), tokenizer, prompt)
         turns = script(tokenizer, TURNS, turn)
         for name, kind in (("plain trl", GRPOTrainer), ("clipscout", NavigationGRPOTrainer)):
             functions, weights = trl_functions(RewardMix.from_config(None), turns=TURNS + 1, tokens=640)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from benchmarks.measure import WORDS, in_process, random_tree
 from navigation import (
-    NavigationEnvironment,
     Question,
     Status,
     TimeGrid,
@@ -51,10 +50,7 @@ def make_trajectories(folder: Path, episodes: int, turns: int, words: int) -> in
             text, options = f"Number {number}: which colour has the door?", ("red", "blue", "green")
             question = Question(f"bench/{number}", video, text, options, "B", ((start, end),), DURATION)
             questions.write(json.dumps(question.to_dict()) + "\n")
-            environment = NavigationEnvironment(trees)
-            top = environment.reset(video_id=video)
-            messages = initial_messages(question)
-            messages[1] = {**messages[1], "content": messages[1]["content"] + (top or "")}
+            messages = initial_messages(question, trees[video])
             for path in visited:
                 thought = " ".join(chance.choices(WORDS, k=words))
                 messages.append(assistant_message(thought, calls=[("get_caption", {"segment": list(path)})]))

@@ -26,8 +26,9 @@ from navigation import (
     Task,
     TreeStore,
     assistant_message,
-    initial_messages,
+    question_text,
     read_questions,
+    split_prompt,
 )
 from runtime.testing.chat_server import Answer, ChatServer, Refused, command_parser, serve
 
@@ -78,7 +79,7 @@ class TeacherServer(ChatServer):
         self.policy = policy or Expert(questions, wander=0.35)
         self.manners = manners or Manners()
         self._trees = trees
-        self._questions = {initial_messages(question)[1]["content"]: question for question in questions}
+        self._questions = {question_text(question): question for question in questions}
 
     async def _answer(self, request: dict[str, Any], body: bytes) -> Answer:
         images = body.count(b'"image_url": {"url"')
@@ -112,9 +113,8 @@ class TeacherServer(ChatServer):
     def _public(self, request: Mapping[str, Any]) -> tuple[Question, Task, list[dict[str, Any]], int]:
         """What a policy would see of the teacher's private transcript, and how many hints are in it."""
         system, user, *rest = request["messages"]
-        head, _, shown = user["content"].partition("\n\nThe video lasts ")
-        question = self._questions[head + "\n"]
-        messages = [system, {"role": "user", "content": f"{head}\n\nThe video lasts {shown}"}]
+        question = self._questions[split_prompt(user["content"])[1]]
+        messages = [system, user]
         hints = 0
         for said, heard in zip(rest[::2], rest[1::2], strict=False):
             step = read_turn(said["content"], len(question.options))

@@ -15,6 +15,7 @@ from typing import Any
 from longvideo_r1.turns import LONGEST_TURN, read_call, split_turn
 from navigation.grid import TimeGrid, clock, format_path
 from navigation.policy import assistant_message
+from navigation.prompt import split_prompt
 from navigation.tools import VIDEO_QA, parse_path
 
 _FOLDER = resources.files("longvideo_r1")
@@ -58,10 +59,10 @@ def to_tagged(messages: Sequence[dict[str, Any]], grid: TimeGrid, system: str | 
 
 def _opening(content: str, grid: TimeGrid) -> str:
     """Question, duration and the top-level captions, as the released code words them."""
-    question, found, shown = content.partition("\nThe video lasts ")
-    if not found:
+    shown, question = split_prompt(content)
+    if not question:
         return content
-    lines = [question.rstrip("\n") + "\n", f"The total duration of the video is {grid.duration:.1f} seconds."]
+    lines = [question + "\n", f"The total duration of the video is {grid.duration:.1f} seconds."]
     places = [(path, shown.find(f"\n{_heading(path, grid)}")) for path in grid.paths(1)]
     ends = [place for _, place in places[1:]] + [len(shown)]
     for (path, begin), end in zip(places, ends, strict=True):

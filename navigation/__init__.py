@@ -8,7 +8,7 @@ from navigation.errors import InputError
 from navigation.files import read_jsonl, write_atomic, write_json, write_jsonl
 from navigation.grid import SegmentPath, TimeGrid, default_width
 from navigation.policy import Policy, Reply, Task, answer_message, assistant_message
-from navigation.prompt import initial_messages, without_markup
+from navigation.prompt import initial_messages, question_text, split_prompt, without_markup
 from navigation.question import LETTERS, PublicQuestion, Question, SkippedRow, read_questions
 from navigation.status import Status, read_outcome
 from navigation.tools import GET_CAPTION, TOOLS, VIDEO_QA, ClipAnswerer, LineAnswerer
@@ -43,6 +43,7 @@ __all__ = [
     "assistant_message",
     "default_width",
     "initial_messages",
+    "question_text",
     "read_answer",
     "read_jsonl",
     "read_outcome",
@@ -50,6 +51,7 @@ __all__ = [
     "read_trajectories",
     "repeats",
     "run",
+    "split_prompt",
     "without_markup",
     "write_atomic",
     "write_json",

@@ -5,8 +5,8 @@ from typing import Any
 
 from navigation.caption_tree import CaptionTree, TreeStore
 from navigation.errors import InputError
-from navigation.grid import SegmentPath, TimeGrid, format_path
-from navigation.prompt import caption_line, describe, without_markup
+from navigation.grid import SegmentPath, format_path
+from navigation.prompt import caption_line, without_markup
 from navigation.tools import GET_CAPTION, VIDEO_QA, ClipAnswerer, LineAnswerer, parse_path
 from navigation.trajectory import Visit
 
@@ -31,8 +31,8 @@ class NavigationEnvironment:
         self._refusals: list[str] = []
         self._read: set[SegmentPath] = set()
 
-    def reset(self, **question_row: Any) -> str:
-        """Begins an episode on the row's `video_id`; returns the tree's shape and top-level captions.
+    def reset(self, **question_row: Any) -> None:
+        """Begins an episode on the row's `video_id`. The prompt (`initial_messages`) shows the tree's top level.
 
         Raises:
             InputError: the row has no `video_id`, or its tree is missing.
@@ -42,7 +42,6 @@ class NavigationEnvironment:
             raise InputError("question row", "video_id", video_id, "give the id of the video the question asks about")
         self._tree, self._visits, self._refusals, self._read = None, [], [], set()
         self._tree = self._trees[video_id]
-        return describe(self._tree)
 
     def get_caption(self, segment: list[int]) -> str:
         """
@@ -54,7 +53,7 @@ class NavigationEnvironment:
         path, refusal = self._address(segment)
         if path is None:
             return self._refuse(refusal)
-        tree = self._current
+        tree = self.tree
         caption = tree.captions.get(path)
         if caption is None:
             return self._refuse(f"Error: segment {format_path(path)} has no caption yet. Open another segment.")
@@ -83,16 +82,11 @@ class NavigationEnvironment:
             )
         if path not in self._read:
             return self._refuse(f"Error: read the caption first: get_caption({format_path(path)}).")
-        answer = self._answerer.answer(self._current, path, query)
+        answer = self._answerer.answer(self.tree, path, query)
         self._visits.append(Visit(VIDEO_QA, path, query))
         return without_markup(answer)
 
     # Properties, because trl takes every public method for a tool.
-
-    @property
-    def grid(self) -> TimeGrid:
-        """Grid of the tree that is being played; there is none before `reset`."""
-        return self._current.grid
 
     @property
     def visits(self) -> list[Visit]:
@@ -105,7 +99,8 @@ class NavigationEnvironment:
         return list(self._refusals)
 
     @property
-    def _current(self) -> CaptionTree:
+    def tree(self) -> CaptionTree:
+        """The tree that is being played; there is none before `reset`."""
         if self._tree is None:
             raise RuntimeError("call reset() before any tool")
         return self._tree

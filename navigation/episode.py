@@ -48,10 +48,9 @@ async def run(
     """
     limits = limits or Limits()
     begun = time.monotonic()
-    observation = environment.reset(video_id=question.video_id)
-    messages = initial_messages(question)
-    messages[-1]["content"] += observation
-    task = Task(question.public, environment.grid, tuple(messages), TOOLS, sample)
+    environment.reset(video_id=question.video_id)
+    messages = initial_messages(question, environment.tree)
+    task = Task(question.public, environment.tree.grid, tuple(messages), TOOLS, sample)
     turns = prompt_tokens = completion_tokens = 0
     truncated, error = False, None
     while turns < limits.turns:

@@ -47,28 +47,44 @@ def without_markup(text: str) -> str:
 
 
 SYSTEM = (
-    "You answer a multiple-choice question about a video by walking its caption tree. Every segment splits into equal "
-    "parts, numbered from 1: [2] is on the top level, [2, 5] is its fifth part. get_caption opens one segment; "
+    "You answer a multiple-choice question about a video by navigating its caption tree. Every segment splits into "
+    "equal parts, numbered from 1: [2] is on the top level, [2, 5] is its fifth part. get_caption opens one segment; "
     "video_qa asks about a segment of the last level whose caption you have read. Open as few segments as you can. "
     "Think before each step, and stop as soon as you know: end with <answer>LETTER</answer>."
 )
+_QUESTION = "\n\nQuestion: "
 
 
-def initial_messages(question: Question | PublicQuestion) -> list[dict[str, Any]]:
-    """System message and question. The environment's `reset` text is appended to the last one."""
-    options = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False))
+def initial_messages(question: Question | PublicQuestion, tree: CaptionTree) -> list[dict[str, Any]]:
+    """The prompt: system message, then one user message, in which the video comes before the question.
+
+    So all questions on a video share the prompt up to the question: a server's prefix cache, or a paid endpoint's,
+    holds it once. Nothing is appended by `NavigationEnvironment.reset`.
+    """
     return [
         {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": without_markup(f"{question.question}\n{options}\n")},
+        {"role": "user", "content": f"{describe(tree)}{_QUESTION}{question_text(question)}"},
     ]
 
 
+def question_text(question: Question | PublicQuestion) -> str:
+    """A question and its lettered options, as the prompt words them."""
+    options = (f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False))
+    return without_markup("\n".join((question.question, *options)))
+
+
+def split_prompt(content: str) -> tuple[str, str]:
+    """A prompt's user message as the description of the video and the question's text, "" if there is none."""
+    shown, found, asked = content.rpartition(_QUESTION)
+    return (shown, asked) if found else (content, "")
+
+
 def describe(tree: CaptionTree) -> str:
-    """The text that `reset` returns: the tree's shape and the captions of its top level."""
+    """The tree's shape and the captions of its top level."""
     grid = tree.grid
     shape = f"Its tree has {grid.depth} levels; segments split into {grid.width}."
     lines = (caption_line(grid, path, tree.captions.get(path, "")) for path in tree.top_level)
-    return f"\nThe video lasts {clock(grid.duration)}. {shape}\n" + "\n".join(lines)
+    return f"The video lasts {clock(grid.duration)}. {shape}\n" + "\n".join(lines)
 
 
 def caption_line(grid: TimeGrid, path: SegmentPath, caption: str) -> str:

@@ -27,8 +27,8 @@ def parse_path(segment: object) -> SegmentPath | None:
     return None
 
 
-# What transformers.utils.get_json_schema makes of the environment's methods; a test holds the two together. Written
-# out so that nothing here needs transformers.
+# What transformers.utils.get_json_schema makes of the environment's methods, less the `return` that OpenAI's schema
+# does not have: a test holds the two together. Written out so that nothing here needs transformers.
 TOOLS: list[dict[str, Any]] = [
     {
         "type": "function",
@@ -46,7 +46,6 @@ TOOLS: list[dict[str, Any]] = [
                 },
                 "required": ["segment"],
             },
-            "return": {"type": "string"},
         },
     },
     {
@@ -66,7 +65,6 @@ TOOLS: list[dict[str, Any]] = [
                 },
                 "required": ["segment", "query"],
             },
-            "return": {"type": "string"},
         },
     },
 ]

@@ -106,7 +106,7 @@ class Batch:
         turns_left = self.turns is not None and spoken < self.turns
         status, prediction = read_outcome(messages, len(question.options), truncated, turns_left)
         refused = len(environment.refusals) + sum(map(_is_engine_error, messages))
-        breakdown = self.mix.score(question, environment.grid, environment.visits, status, prediction, refused)
+        breakdown = self.mix.score(question, environment.tree.grid, environment.visits, status, prediction, refused)
         return _Episode(breakdown, status is Status.ANSWERED and prediction == question.answer)
 
 

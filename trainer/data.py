@@ -7,6 +7,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from navigation import (
+    CaptionTree,
     InputError,
     Question,
     Status,
@@ -91,7 +92,7 @@ class TracesFolder:
 
     def rl_dataset(self, held: bool) -> Dataset:
         """Rows of `prompt` and the question's columns, as GRPO takes them."""
-        return Dataset.from_list([rl_row(question) for question in self.questions(held)])
+        return Dataset.from_list([rl_row(question, self.trees[question.video_id]) for question in self.questions(held)])
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class SetsFolder:
 
     def rl_dataset(self, held: bool) -> Dataset:
         """Rows of `prompt` and the question's columns, as GRPO takes them."""
-        return Dataset.from_list([rl_row(question) for question in self.questions(held)])
+        return Dataset.from_list([rl_row(question, self.trees[question.video_id]) for question in self.questions(held)])
 
     def _rows(self, stage: str, held: bool) -> Dataset:
         path = self._file(stage, held)
@@ -152,8 +153,8 @@ def open_data(folder: Path, held_out_share: float, tree_folder: Path | None = No
     return TracesFolder(folder, held_out_share, tree_folder)
 
 
-def rl_row(question: Question) -> dict:
+def rl_row(question: Question, tree: CaptionTree) -> dict:
     """A GRPO row. The environment reads `video_id` alone; the rewards read the rest."""
     row = question.to_dict()
-    row["prompt"] = initial_messages(question)
+    row["prompt"] = initial_messages(question, tree)
     return row

@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing = next((video for video in questions["video_id"] if video not in trees), None)
     if missing is not None:
         raise InputError(trees.folder, "video_id", missing, "make its caption tree first")
-    longest = check_prompts(questions, trees, tokenizer, training_args, model_args)
+    longest = check_prompts(questions, tokenizer, training_args, model_args)
     answerer = clip_answerer(data_args, [*questions["video_id"], *(held_out["video_id"] if len(held_out) else ())])
     masks = EpisodeMasks.from_config(data_args.episodes)
     alarms = Alarms(data_args.alarms, training_args.output_dir)

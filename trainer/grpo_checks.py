@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig
 
-from navigation import TOOLS, InputError, NavigationEnvironment, TreeStore
+from navigation import TOOLS, InputError
 from trainer.arguments import DataArguments
 from trainer.checkpoint import model_name
 from trainer.estimate import model_config
@@ -191,9 +191,7 @@ def _zero_stage(training: Any) -> int:
     return training.deepspeed_plugin.zero_stage if training.deepspeed_plugin is not None else 0
 
 
-def check_prompts(
-    questions: Dataset, trees: TreeStore, tokenizer: PreTrainedTokenizerBase, training: Any, model: ModelConfig
-) -> int:
+def check_prompts(questions: Dataset, tokenizer: PreTrainedTokenizerBase, training: Any, model: ModelConfig) -> int:
     """Whether the largest tree's prompt leaves room for an episode.
 
     A server that does not answer yet is asked again when training begins.
@@ -204,7 +202,7 @@ def check_prompts(
     Raises:
         InputError: the prompt, or prompt and budget together, are more than the model or the server holds.
     """
-    name, tokens = longest_prompt(questions, NavigationEnvironment(trees), tokenizer)
+    name, tokens = longest_prompt(questions, tokenizer)
     room, field = model_config(model_name(model)).max_position_embeddings, "max_position_embeddings"
     served = getattr(training, "vllm_max_model_length", None) if getattr(training, "use_vllm", False) else None
     if served is not None and served < room:
@@ -217,23 +215,15 @@ def check_prompts(
     return tokens
 
 
-def longest_prompt(
-    questions: Dataset, environment: NavigationEnvironment, tokenizer: PreTrainedTokenizerBase
-) -> tuple[str, int]:
+def longest_prompt(questions: Dataset, tokenizer: PreTrainedTokenizerBase) -> tuple[str, int]:
     """Id and tokens of the longest prompt, tool schemas included.
 
-    Only the question whose prompt has the most characters is tokenized: this costs as much as reading the trees.
+    Only the question whose prompt has the most characters is tokenized.
     """
-    seen: dict[str, str] = {}
-    longest: tuple[int, str, list[dict[str, Any]]] = (-1, "", [])
-    for row in questions:
-        if row["video_id"] not in seen:
-            seen[row["video_id"]] = environment.reset(video_id=row["video_id"])
-        content = row["prompt"][-1]["content"] + seen[row["video_id"]]
-        if len(content) > longest[0]:
-            longest = (len(content), row["id"], [*row["prompt"][:-1], {**row["prompt"][-1], "content": content}])
-    ids = tokenizer.apply_chat_template(longest[2], tools=[*TOOLS], add_generation_prompt=True, return_dict=False)
-    return longest[1], len(ids)
+    longest = max(questions, key=lambda row: len(row["prompt"][-1]["content"]))
+    prompt, tools = longest["prompt"], [*TOOLS]
+    ids = tokenizer.apply_chat_template(prompt, tools=tools, add_generation_prompt=True, return_dict=False)
+    return longest["id"], len(ids)
 
 
 def check_room(name: str, tokens: int, budget: int, room: int, field: str) -> None:

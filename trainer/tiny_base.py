@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from navigation import InputError, TreeStore, initial_messages, read_questions, read_trajectories, write_json
-from navigation.prompt import SYSTEM, chat_template, describe, response_template
+from navigation.prompt import SYSTEM, chat_template, response_template
 from navigation.tools import TOOLS
 from trainer.arguments import parse
 from trainer.lookup_heads import set_lookup_heads
@@ -123,7 +123,7 @@ def corpus_texts(folder: Path) -> list[str]:
     trees = TreeStore(folder / "trees", capacity=1)
     texts = []
     for question in read_questions(folder / "questions.jsonl"):
-        texts.append(initial_messages(question)[-1]["content"] + describe(trees[question.video_id]))
+        texts.append(initial_messages(question, trees[question.video_id])[-1]["content"])
     path = folder / "trajectories.jsonl"
     if not path.is_file():
         raise InputError(folder, "data", path.name, "not there: make this folder with `make traces` first")

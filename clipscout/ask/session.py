@@ -72,9 +72,9 @@ class WatchedEnvironment(NavigationEnvironment):
         self._tell = tell
         self.asked: list[tuple[SegmentPath, str, str]] = []
 
-    def reset(self, **question_row: Any) -> str:
+    def reset(self, **question_row: Any) -> None:
         self.asked = []
-        return super().reset(**question_row)
+        super().reset(**question_row)
 
     def get_caption(self, segment: list[int]) -> str:
         return self._watched(GET_CAPTION, segment, None, lambda: super(WatchedEnvironment, self).get_caption(segment))

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from navigation import Trajectory
+from navigation import Trajectory, split_prompt
 
 _WORD = re.compile(r"\w+")
 _RUN = 3
@@ -33,7 +33,7 @@ class NearDuplicates:
 
     def add(self, trajectory: Trajectory) -> bool:
         """Whether the trajectory repeats one that was added before; if not, it is remembered."""
-        key = (trajectory.video_id, _normal(trajectory.messages[1]["content"].partition("\n\nThe video lasts ")[0]))
+        key = (trajectory.video_id, _normal(split_prompt(trajectory.messages[1]["content"])[1]))
         visits = hash(tuple(trajectory.visits))
         own = shingles(trajectory)
         for other_visits, other in self._seen[key]:

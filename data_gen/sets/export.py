@@ -14,6 +14,7 @@ from data_gen.sets.decontamination import Blocklist
 from data_gen.sets.parquet import ParquetFile
 from navigation import (
     TOOLS,
+    CaptionTree,
     InputError,
     Question,
     Trajectory,
@@ -131,7 +132,8 @@ def export_sets(
             report.blocked[reason] += 1
             blocked.add(question.id)
         questions[question.id] = question
-    _write_rl(out, (q for q in questions.values() if q.id not in blocked), settings, pass_rates, report)
+    trees = TreeStore(folder / "trees", capacity=64)
+    _write_rl(out, (q for q in questions.values() if q.id not in blocked), settings, pass_rates, trees, report)
     _write_sft(folder, out, questions, blocked, settings, report)
     if not report.sft["train"]:
         raise InputError(
@@ -147,6 +149,7 @@ def _write_rl(
     questions: Iterable[Question],
     settings: SetSettings,
     rates: Mapping[str, float] | None,
+    trees: TreeStore,
     report: SetReport,
 ) -> None:
     videos: dict[str, set[str]] = {split: set() for split in SPLITS}
@@ -165,7 +168,7 @@ def _write_rl(
                 if not settings.lowest < rate < settings.highest:
                     report.difficulty_dropped += 1
                     continue
-            files[split].write(rl_row(question, rate))
+            files[split].write(rl_row(question, trees[question.video_id], rate))
             videos[split].add(question.video_id)
         report.rl = Counter({split: file.rows for split, file in files.items()})
     report.rl_videos = {split: len(each) for split, each in videos.items()}
@@ -232,9 +235,9 @@ def sft_row(trajectory: Trajectory, question: Question) -> dict[str, Any]:
     }
 
 
-def rl_row(question: Question, pass_rate: float | None = None) -> dict[str, Any]:
+def rl_row(question: Question, tree: CaptionTree, pass_rate: float | None = None) -> dict[str, Any]:
     """One question: `prompt` for GRPO, and the columns that environment and rewards read."""
-    return {"prompt": initial_messages(question), **question.to_dict(), "pass_rate": pass_rate}
+    return {"prompt": initial_messages(question, tree), **question.to_dict(), "pass_rate": pass_rate}
 
 
 def trajectory_figures(trajectory: Trajectory) -> dict[str, float]:

@@ -24,6 +24,7 @@ from navigation import (
     read_jsonl,
     read_questions,
     read_trajectories,
+    split_prompt,
     write_atomic,
 )
 from navigation.grid import clock
@@ -301,7 +302,7 @@ def _shown(trajectory: Trajectory, question: Question, trees: TreeStore, setting
     leaks = find_leaks(trajectory.messages) if trajectory.teacher.get("hints") else []
     return {
         "id": trajectory.id,
-        "question": trajectory.messages[1]["content"].partition("\n\nThe video lasts ")[0],
+        "question": split_prompt(trajectory.messages[1]["content"])[1],
         "outcome": _outcome(trajectory, question),
         "visits": len(trajectory.visits),
         "turns": turns,

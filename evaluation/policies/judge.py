@@ -15,7 +15,7 @@ from evaluation.paid_calls import PaidCalls
 from evaluation.policies import reader
 from evaluation.policies.notes import Note, WordWeights, sentences, words_of
 from evaluation.policies.reader import Verdict
-from navigation import LETTERS, Policy, Task, initial_messages, read_answer
+from navigation import LETTERS, Policy, Task, question_text, read_answer
 from navigation.prompt import caption_line
 from runtime import Completion, Unacceptable
 
@@ -201,9 +201,8 @@ class EndpointJudge:
         return {"judge": "endpoint", **self.calls.settings}
 
     async def _ask(self, task: Task, order: str, notes: Sequence[Note], accept: Any = None) -> str:
-        question = initial_messages(task.question)[-1]["content"]
         lines = [f"{n}. {caption_line(task.grid, note.path, note.text)}" for n, note in enumerate(notes, 1)]
-        text = f"{order}\n\n{question}\n" + ("\n".join(lines) or "Nothing was read.")
+        text = f"{order}\n\n{question_text(task.question)}\n\n" + ("\n".join(lines) or "Nothing was read.")
         record = await self.calls.chat(task, [{"role": "user", "content": text}], accept)
         return str(record["message"].get("content") or "")
 

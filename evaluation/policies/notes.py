@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from navigation import GET_CAPTION, VIDEO_QA, SegmentPath, Task, initial_messages
+from navigation import GET_CAPTION, VIDEO_QA, SegmentPath, Task, split_prompt
 from navigation.prompt import caption_line
 from navigation.tools import parse_path
 
@@ -25,10 +25,8 @@ class Note:
 
 def overview(task: Task) -> list[Note]:
     """The top-level captions that the prompt shows to everyone, in time order."""
-    question = initial_messages(task.question)[-1]["content"]
-    shown = task.messages[-1]["content"].removeprefix(question)
     notes: list[Note] = []
-    rest = shown
+    rest, _ = split_prompt(task.messages[-1]["content"])
     for path in reversed(list(task.grid.paths(1))):
         rest, found, text = rest.rpartition("\n" + caption_line(task.grid, path, ""))
         if not found:

@@ -7,12 +7,10 @@ from evaluation.evaluate import evaluate
 from evaluation.meter import Meter, build_cost
 from evaluation.policies import make_policy
 from navigation import InputError, Status, Trajectory, Visit, initial_messages
-from navigation.prompt import describe
 
 
 def trajectory(question, tree, visits=(), messages=(), **more):
-    prompt = initial_messages(question)
-    prompt[-1]["content"] += describe(tree)
+    prompt = initial_messages(question, tree)
     return Trajectory(
         f"{question.id}#0", question.id, question.video_id, [*prompt, *messages], [], "A", True, Status.ANSWERED,
         [Visit(tool, path, None if tool == "get_caption" else "why") for tool, path in visits], **more,

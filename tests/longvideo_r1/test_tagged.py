@@ -7,7 +7,16 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from longvideo_r1.tagged import read_message, tagged_template, to_tagged, write_message
 from longvideo_r1.turns import read_call
-from navigation import CaptionTree, NavigationEnvironment, TimeGrid, TreeStore, answer_message, assistant_message
+from navigation import (
+    CaptionTree,
+    NavigationEnvironment,
+    Question,
+    TimeGrid,
+    TreeStore,
+    answer_message,
+    assistant_message,
+    initial_messages,
+)
 
 GRID = TimeGrid(810.0, 3, 3)
 
@@ -95,11 +104,12 @@ def trajectory(tmp_path):
     store = TreeStore(tmp_path)
     store.save(CaptionTree("v", GRID, captions))
     environment = NavigationEnvironment(store)
-    user = "What?\nA. one\nB. two\n" + environment.reset(video_id="v")
+    environment.reset(video_id="v")
+    (_, user) = initial_messages(Question("q", "v", "What?", ("one", "two"), "A"), store["v"])
     look = assistant_message("Look.", calls=[("get_caption", {"segment": [2, 3]})])
     bad = assistant_message("Far.", calls=[("get_caption", {"segment": [9, 9]})])
     return [
-        {"role": "system", "content": "ours"}, {"role": "user", "content": user}, look,
+        {"role": "system", "content": "ours"}, user, look,
         {"role": "tool", "name": "get_caption", "content": environment.get_caption([2, 3])}, bad,
         {"role": "tool", "name": "get_caption", "content": environment.get_caption([9, 9])},
         assistant_message("Ask.", calls=[("video_qa", {"segment": [2, 3, 1], "query": "who?"})]),

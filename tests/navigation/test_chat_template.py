@@ -89,11 +89,31 @@ def test_trl_finds_it_prefix_preserving(tokenizer):
 
 def test_tools_are_what_transformers_makes_of_the_methods():
     methods = [NavigationEnvironment.get_caption, NavigationEnvironment.video_qa]
-    assert [get_json_schema(method) for method in methods] == TOOLS
+    schemas = [get_json_schema(method) for method in methods]
+    assert all(schema["function"].pop("return") == {"type": "string"} for schema in schemas)
+    assert schemas == TOOLS
     # The order in which trl finds them.
     members = inspect.getmembers(NavigationEnvironment, inspect.isfunction)
     found = [name for name, _ in members if name[0] != "_" and name != "reset"]
     assert found == [tool["function"]["name"] for tool in TOOLS]
+
+
+def test_a_tool_is_shown_with_what_a_server_keeps_of_it():
+    messages = [{"role": "user", "content": "q"}]
+    extra = [{**tool, "function": {**tool["function"], "return": {"type": "string"}, "strict": None}} for tool in TOOLS]
+    assert render(chat_template(), messages, tools=extra) == render(chat_template(), messages, tools=TOOLS)
+
+
+@given(words, st.booleans())
+def test_reasoning_is_read_under_both_names(reasoning, prompt):
+    turn = {"role": "assistant", "content": "<answer>B</answer>"}
+    texts = {
+        render(
+            chat_template(), [{"role": "user", "content": "q"}, turn | {name: reasoning}], add_generation_prompt=prompt
+        )
+        for name in ("reasoning", "reasoning_content")
+    }
+    assert len(texts) == 1
 
 
 def test_sft_and_grpo_prompts_are_the_same_bytes(store, tokenizer):

@@ -10,7 +10,10 @@ from navigation import (
     CaptionTree,
     InputError,
     NavigationEnvironment,
+    Question,
     Visit,
+    initial_messages,
+    split_prompt,
 )
 from navigation.grid import format_path
 from navigation.tools import parse_path
@@ -30,13 +33,17 @@ def environment(store):
     return environment
 
 
-def test_reset_tells_the_shape_and_the_top_level(store):
-    text = NavigationEnvironment(store).reset(video_id="w", question="?", prompt=[])
-    assert text == (
-        "\nThe video lasts 1:40. Its tree has 2 levels; segments split into 4.\n"
+def test_the_prompt_tells_the_shape_and_the_top_level_before_the_question(store):
+    question = Question("q", "w", "Who?", ("he", "she"), "A")
+    _, user = initial_messages(question, store["w"])
+    shown = (
+        "The video lasts 1:40. Its tree has 2 levels; segments split into 4.\n"
         "0:00-0:25 [1] caption of (1,)\n0:25-0:50 [2] caption of (2,)\n"
         "0:50-1:15 [3] caption of (3,)\n1:15-1:40 [4] caption of (4,)"
     )
+    assert user == {"role": "user", "content": f"{shown}\n\nQuestion: Who?\nA. he\nB. she"}
+    assert split_prompt(user["content"]) == (shown, "Who?\nA. he\nB. she")
+    assert NavigationEnvironment(store).reset(video_id="w", question="?", prompt=[]) is None
 
 
 def test_a_caption_is_read(environment):

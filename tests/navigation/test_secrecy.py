@@ -58,10 +58,11 @@ def test_the_environment_keeps_the_video_alone(store, make_question, one, other,
         question = make_question(answer=answer, clue_intervals=intervals)
         environment = NavigationEnvironment(store)
         # The whole row, as trl passes it.
-        texts = [environment.reset(**question.to_dict(), prompt=initial_messages(question))]
-        texts += [environment.get_caption([1, 2, 3]), environment.video_qa([1, 2, 3], "line")]
+        prompt = initial_messages(question, store[question.video_id])
+        environment.reset(**question.to_dict(), prompt=prompt)
+        texts = [environment.get_caption([1, 2, 3]), environment.video_qa([1, 2, 3], "line")]
         state = {name: value for name, value in vars(environment).items() if name != "_answerer"}
-        states.append((initial_messages(question), texts, environment.visits, state, question.public))
+        states.append((prompt, texts, environment.visits, state, question.public))
     assert states[0] == states[1]
 
 

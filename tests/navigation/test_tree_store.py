@@ -58,7 +58,8 @@ def test_what_is_cached_is_not_pickled(tmp_path, make_tree):
     environment = pickle.loads(pickle.dumps(EnvironmentFactory(store)))()
     assert isinstance(environment, NavigationEnvironment)
     assert "a" in store
-    assert environment.reset(video_id="a")
+    environment.reset(video_id="a")
+    assert environment.get_caption([1]).endswith(tree.captions[(1,)])
 
 
 def test_ten_thousand_trees_are_not_held_in_memory(tmp_path, make_tree):

@@ -19,11 +19,12 @@ from navigation import (
 )
 
 GRID = TimeGrid(640.0, 4, 3)
+TREE = CaptionTree("v", GRID, dict.fromkeys(GRID.paths(1), "a room"))
 QUESTION = Question("q", "v", "What colour is the ball?", ("red", "blue"), "B", ((165.0, 168.0),), 640.0)
 
 
 def make(paths=((2, 1), (2, 1, 1)), letter="B", number=0, question=QUESTION, hints=0, refused=0, reasoning="I look."):
-    messages = initial_messages(question)
+    messages = initial_messages(question, TREE)
     for path in paths:
         messages.append(assistant_message(reasoning, calls=[("get_caption", {"segment": list(path)})]))
         messages.append({"role": "tool", "name": "get_caption", "content": "a ball"})

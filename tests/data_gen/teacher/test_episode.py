@@ -62,7 +62,7 @@ async def test_the_saved_prompt_is_the_one_all_policies_get(world):
 
     question = world.questions[0]
     _, trajectory = await play(world, Script(answer(question.answer)))
-    assert trajectory.messages[0] == initial_messages(question)[0]
+    assert trajectory.messages[:2] == initial_messages(question, world.trees[question.video_id])
     assert "<tool>" not in trajectory.messages[0]["content"]
 
 

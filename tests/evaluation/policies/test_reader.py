@@ -8,7 +8,7 @@ import pytest
 from evaluation.policies.notes import Note, notes_read, overview
 from evaluation.policies.reader import anchor_of, answer_from, score_options, time_span
 from navigation import GET_CAPTION, VIDEO_QA, PublicQuestion, Task, TimeGrid, assistant_message, initial_messages
-from navigation.prompt import caption_line, describe
+from navigation.prompt import caption_line
 
 GRID = TimeGrid(90.0, 3, 2)
 
@@ -19,9 +19,7 @@ def note(path, text):
 
 def task(question="What?", options=("red", "blue"), tree=None, identity="q"):
     public = PublicQuestion(identity, "v0", question, tuple(options))
-    messages = initial_messages(public)
-    if tree is not None:
-        messages[-1]["content"] += describe(tree)
+    messages = initial_messages(public, tree or CaptionTree("v0", GRID, {}))
     return Task(public, tree.grid if tree else GRID, tuple(messages), [])
 
 

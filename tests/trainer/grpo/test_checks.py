@@ -90,19 +90,17 @@ def test_the_largest_tree_s_prompt_has_to_fit(base, traces, tmp_path):
     model = ModelConfig(model_name_or_path=str(base))
     questions = folder.rl_dataset(held=False)
     short = options(tmp_path, max_completion_length=64)
-    longest = check_prompts(questions, folder.trees, tokenizer, short, model)
-    lengths = [
-        check_prompts(questions.select([row]), folder.trees, tokenizer, short, model) for row in range(len(questions))
-    ]
+    longest = check_prompts(questions, tokenizer, short, model)
+    lengths = [check_prompts(questions.select([row]), tokenizer, short, model) for row in range(len(questions))]
     assert longest >= 0.95 * max(lengths), "the most characters are about the most tokens"
     with pytest.raises(InputError) as error:
-        check_prompts(questions, folder.trees, tokenizer, options(tmp_path, max_completion_length=2000), model)
+        check_prompts(questions, tokenizer, options(tmp_path, max_completion_length=2000), model)
     assert (error.value.field, error.value.value) == ("max_completion_length", 2000)
     assert f"set max_completion_length to at most {2048 - longest}" in error.value.hint
     assert "max_position_embeddings is 2048" in error.value.hint
     served = options(tmp_path, max_completion_length=64, vllm_max_model_length=100, **VLLM)
     with pytest.raises(InputError) as error:
-        check_prompts(questions, folder.trees, tokenizer, served, model)
+        check_prompts(questions, tokenizer, served, model)
     assert error.value.field == "max_completion_length"
     assert "vllm_max_model_length is 100" in error.value.hint
 
@@ -114,13 +112,13 @@ def test_the_policy_server_s_context_counts_as_well(base, traces, tmp_path):
     there = options(tmp_path, AsyncGRPOConfig, max_completion_length=280, vllm_server_base_url=stub.url)
     try:
         with pytest.raises(InputError) as error:
-            check_prompts(questions, folder.trees, tokenizer, there, model)
+            check_prompts(questions, tokenizer, there, model)
         assert (error.value.field, error.value.value) == ("max_completion_length", 280)
         assert "max_model_len" in error.value.hint
     finally:
         stub.close()
     # A server that is not up yet refuses nothing: the engine asks again when it answers.
-    assert check_prompts(questions, folder.trees, tokenizer, there, model) < 300
+    assert check_prompts(questions, tokenizer, there, model) < 300
 
 
 @pytest.mark.parametrize(
