@@ -62,8 +62,15 @@ def wire_tools(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def wire_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A transcript as the API takes it: calls with ids and arguments as text, replies naming the call they answer."""
+def wire_messages(
+    messages: Sequence[Mapping[str, Any]], reasoning_field: str | None = "reasoning_content"
+) -> list[dict[str, Any]]:
+    """A transcript as the API takes it: calls with ids and arguments as text, replies naming the call they answer.
+
+    Args:
+        reasoning_field: Under which earlier turns' reasoning is sent: vLLM 0.31 reads `reasoning` and ignores
+            `reasoning_content`, others the other way round; None leaves it out, for servers that refuse both.
+    """
     sent: list[dict[str, Any]] = []
     waiting: list[str] = []
     for turn, message in enumerate(messages):
@@ -72,8 +79,8 @@ def wire_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
             sent.append({"role": "tool", "tool_call_id": name, "content": message["content"]})
             continue
         kept = {"role": message["role"], "content": message.get("content") or ""}
-        if message["role"] == "assistant" and message.get("reasoning_content"):
-            kept["reasoning_content"] = message["reasoning_content"]
+        if reasoning_field is not None and message["role"] == "assistant" and message.get("reasoning_content"):
+            kept[reasoning_field] = message["reasoning_content"]
         if message.get("tool_calls"):
             waiting = [f"call_{turn}_{place}" for place in range(len(message["tool_calls"]))]
             kept["tool_calls"] = [
