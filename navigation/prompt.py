@@ -23,6 +23,10 @@ def response_template() -> dict[str, Any]:
     return json.loads((_FOLDER / "qwen3_response.json").read_text(encoding="utf-8"))
 
 
+FORMER_TEMPLATES = {"548b0a2777b4": "tools were shown with what they return, the question before the video"}
+"""Hashes of templates that checkpoints may still carry, and what prompts were like then: `clipscout migrate`."""
+
+
 def template_hash(template: str) -> str:
     """Short fingerprint of a chat template, for run records and for the check at load."""
     return hashlib.sha256(template.encode()).hexdigest()[:12]

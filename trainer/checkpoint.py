@@ -15,7 +15,7 @@ from transformers.utils import cached_file
 from trl import ModelConfig, get_quantization_config
 
 from navigation import InputError, write_json
-from navigation.prompt import chat_template, response_template, template_hash
+from navigation.prompt import FORMER_TEMPLATES, chat_template, response_template, template_hash
 
 NAME = "clipscout.json"
 """A checkpoint's record: what made it, and the hash of the chat template it was trained under."""
@@ -82,6 +82,8 @@ def check_template(name: str | Path, found: str | None, ours: str, revision: str
             f"this ClipScout renders {template_hash(ours)}, and a model reads only the template it was trained under: "
             "use the ClipScout that trained it, or train it again"
         )
+        if trained in FORMER_TEMPLATES:
+            hint += f"; `clipscout migrate {name} OUT` puts the new template on it, to be trained further"
         raise InputError(name, "chat template", trained, hint)
     if found is not None and template_hash(found) != trained:
         hint = f"it was trained under {trained}: take its chat_template.jinja from the checkpoint's source again"
