@@ -7,9 +7,9 @@ from data_gen.filters import find_leaks
 from navigation import answer_message, assistant_message
 
 PROMPT = (
-    "What colour is the ball?\nA. Red\nB. Blue\nC. Green\n\nThe video lasts 17:04. Its tree has 3 levels; segments "
-    "split into 4.\n0:00-4:16 [1] A park.\n4:16-8:32 [2] A teacher gives hints to pupils.\n8:32-12:48 [3] A beach.\n"
-    "12:48-17:04 [4] A kitchen."
+    "The video lasts 17:04. Its tree has 3 levels; segments split into 4.\n0:00-4:16 [1] A park.\n"
+    "4:16-8:32 [2] A teacher gives hints to pupils.\n8:32-12:48 [3] A beach.\n12:48-17:04 [4] A kitchen.\n\n"
+    "Question: What colour is the ball?\nA. Red\nB. Blue\nC. Green"
 )
 
 

@@ -7,7 +7,16 @@ import pytest
 
 from evaluation.policies.notes import Note, notes_read, overview
 from evaluation.policies.reader import anchor_of, answer_from, score_options, time_span
-from navigation import GET_CAPTION, VIDEO_QA, PublicQuestion, Task, TimeGrid, assistant_message, initial_messages
+from navigation import (
+    GET_CAPTION,
+    VIDEO_QA,
+    CaptionTree,
+    PublicQuestion,
+    Task,
+    TimeGrid,
+    assistant_message,
+    initial_messages,
+)
 from navigation.prompt import caption_line
 
 GRID = TimeGrid(90.0, 3, 2)
