@@ -74,7 +74,7 @@ class NavigationEnvironment:
             return self._refuse(refusal)
         if not isinstance(query, str) or not query.strip():
             return self._refuse("Error: video_qa needs a query: say in words what to look for.")
-        grid = self.grid
+        grid = self.tree.grid
         if not grid.is_leaf(path):
             return self._refuse(
                 f"Error: video_qa works on the last level only: give {grid.depth} numbers, for example "
@@ -106,7 +106,7 @@ class NavigationEnvironment:
         return self._tree
 
     def _address(self, segment: object) -> tuple[SegmentPath | None, str]:
-        grid = self.grid
+        grid = self.tree.grid
         path = parse_path(segment)
         example = format_path((1,) * min(2, grid.depth))
         if path is None:
