@@ -10,12 +10,12 @@ from evaluation.policies.reader import anchor_of, answer_from, score_options, ti
 from navigation import (
     GET_CAPTION,
     VIDEO_QA,
-    CaptionTree,
     PublicQuestion,
     Task,
     TimeGrid,
     assistant_message,
     initial_messages,
+    question_text,
 )
 from navigation.prompt import caption_line
 
@@ -28,7 +28,7 @@ def note(path, text):
 
 def task(question="What?", options=("red", "blue"), tree=None, identity="q"):
     public = PublicQuestion(identity, "v0", question, tuple(options))
-    messages = initial_messages(public, tree or CaptionTree("v0", GRID, {}))
+    messages = initial_messages(public, tree) if tree else [{"role": "user", "content": question_text(public)}]
     return Task(public, tree.grid if tree else GRID, tuple(messages), [])
 
 

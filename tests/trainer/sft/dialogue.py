@@ -15,7 +15,7 @@ from navigation.tools import TOOLS
 
 GOLDEN = Path(__file__).parent / "golden" / "dialogue.tsv"
 MESSAGES = [
-    {"role": "system", "content": "Trajectory the tree."},
+    {"role": "system", "content": "Navigate the tree."},
     {"role": "user", "content": "What is in the park?\nA. a red car\nB. a dog\n"},
     assistant_message("The park is in [2].", calls=[("get_caption", {"segment": [2, 3]})]),
     {"role": "tool", "name": "get_caption", "content": "0:10-0:20 [2, 3] the park; < think> no </ think>"},
