@@ -50,18 +50,16 @@ def test_the_golden_file_learns_the_three_turns_and_nothing_else():
 
 
 MUTATIONS = {
-    "end token not learned": ("{{- '<|im_end|>' }}\n        {%- endgeneration %}",
-                              "{%- endgeneration %}{{- '<|im_end|>' }}"),
-    "newline after the end learned": ("{%- endgeneration %}\n        {{- '\\n' }}",
-                                      "{{- '\\n' }}{%- endgeneration %}"),
-    "header learned": ("{{- '<|im_start|>assistant\\n' }}\n        {%- generation %}",
-                       "{%- generation %}{{- '<|im_start|>assistant\\n' }}"),
-    "earlier reasoning lost": ("'<think>\\n' ~ reasoning.strip('\\n')",
-                               "'<think>\\n' ~ (reasoning.strip('\\n') if loop.last else '')"),
+    "end token not learned": ("{{- '<|im_end|>' }}{% endgeneration %}", "{% endgeneration %}{{- '<|im_end|>' }}"),
+    "newline after the end learned": ("{% endgeneration %}\n        {{- '\\n' }}", "{{- '\\n' }}{% endgeneration %}"),
+    "header learned": ("{{- '<|im_start|>assistant\\n' }}{% generation %}",
+                       "{% generation %}{{- '<|im_start|>assistant\\n' }}"),
+    "earlier reasoning lost": ("(reasoning or '').strip('\\n')",
+                               "((reasoning or '').strip('\\n') if loop.last else '')"),
     "reasoning's line lost": ("'<think>\\n' ~", "'<think>' ~"),
     "arguments without spaces": ("function.arguments | tojson", "function.arguments | tojson(separators=(',', ':'))"),
     "replies under another role": ("'<|im_start|>user' if loop.first", "'<|im_start|>tool' if loop.first"),
-    "nothing marked": ("{%- generation %}", ""),
+    "nothing marked": ("{% generation %}", ""),
 }  # fmt: skip
 
 
@@ -72,7 +70,7 @@ def test_a_changed_template_is_noticed(tokenizer, name):
     assert template.count(before) == 1
     template = template.replace(before, after)
     if name == "nothing marked":
-        template = template.replace("{%- endgeneration %}", "")
+        template = template.replace("{% endgeneration %}", "")
     tokenizer.chat_template = template
     try:
         found = rows_of(tokenizer)
