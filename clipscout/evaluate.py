@@ -46,6 +46,7 @@ class EvalOptions(RequestOptions, StageOptions):
     samples: int = option("Attempts at each question, for pass@k.", 1, EPISODES)
     turns: int = option("Most assistant messages an episode.", 15, EPISODES)
     episode_tokens: int | None = option("Completion tokens of one episode of the local model.", None, EPISODES)
+    turn_tokens: int | None = option("Completion tokens of one message of the local model.", None, EPISODES)
     visits: int | None = option("Most visits of the policies that have a ceiling.", None, EPISODES)
     url: str | None = option("OpenAI-compatible endpoint: the policy, or a rule's judge.", None, ENDPOINT)
     max_tokens: int = option("Completion tokens of one reply of the endpoint.", 2048, ENDPOINT)
@@ -63,6 +64,7 @@ class EvalOptions(RequestOptions, StageOptions):
             "protocol": self.protocol,
             "system_prompt": self.system_prompt,
             "max_completion_tokens": self.episode_tokens,
+            "max_turn_tokens": self.turn_tokens,
             "temperature": None if self.url is not None else self.temperature,
         }
         return {name: value for name, value in given.items() if value is not None}

@@ -44,6 +44,8 @@ class Batch:
         self, mix: RewardMix, turns: int | None = None, tokens: int | None = None, replay: TreeStore | None = None
     ) -> None:
         self.mix, self.turns, self.tokens, self.replay = mix, turns, tokens, replay
+        self.endings: frozenset[int] | None = None
+        """Tokens that end a message, where they are known: one that ends in another was cut."""
         self._start()
 
     def _start(self) -> None:
@@ -52,7 +54,7 @@ class Batch:
         self._scored: OrderedDict[tuple[int, int], tuple[Any, Any, list[_Episode]]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"mix": self.mix, "turns": self.turns, "tokens": self.tokens, "replay": self.replay}
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_scored")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -100,9 +102,10 @@ class Batch:
                 "reward functions", "environments", None, "pass trl_functions(replay=…) the store of caption trees"
             )
         spoken = sum(message.get("role") == "assistant" for message in messages)
-        truncated = bool(
-            self.tokens is not None and completion_ids is not None and len(completion_ids[index]) >= self.tokens
-        )
+        ids = completion_ids[index] if completion_ids is not None else ()
+        truncated = self.tokens is not None and len(ids) >= self.tokens
+        if self.endings is not None and len(ids):
+            truncated = truncated or ids[-1] not in self.endings
         turns_left = self.turns is not None and spoken < self.turns
         status, prediction = read_outcome(messages, len(question.options), truncated, turns_left)
         refused = len(environment.refusals) + sum(map(_is_engine_error, messages))

@@ -69,6 +69,9 @@ class SFTArguments(DataArguments):
     )
     navigation_turns: int = field(default=15, metadata={"help": "Most turns of such an episode."})
     navigation_tokens: int = field(default=12288, metadata={"help": "Most tokens of such an episode after its prompt."})
+    navigation_turn_tokens: int | None = field(
+        default=2048, metadata={"help": "Most tokens of one message of such an episode, which ends there if it is cut."}
+    )
     early_stopping_patience: int = field(
         default=0,
         metadata={"help": "Stop after this many evaluations without a better metric_for_best_model; 0: never."},

@@ -95,6 +95,7 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
         model: Folder or Hub name of what the server serves, under whatever name.
         batch: Scores the episodes.
         server_log: The server's output, whose last lines are shown when it dies.
+        max_turn_tokens: Most tokens of one assistant message; None: what the episode has left.
     """
 
     args: AsyncGRPOConfig
@@ -111,6 +112,7 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
         masks: EpisodeMasks,
         recorder: RolloutRecorder | None,
         server_log: str | None = None,
+        max_turn_tokens: int | None = None,
         peft_config: Any = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
@@ -128,6 +130,7 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
             masks=masks,
             recorder=recorder,
             seeded=server_takes_seeds(),
+            max_turn_tokens=max_turn_tokens,
             num_generations=args.num_generations,
             vllm_server_url=args.vllm_server_base_url,
             max_tokens=args.max_completion_length,

@@ -69,6 +69,7 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         recorder: Keeps the rollouts, under the policy version that began them.
         seeded: Whether requests carry a seed.
         longest: Tokens that the server holds, prompt and completion.
+        max_turn_tokens: Most tokens of one turn: an episode whose turn is cut there ends, and what it calls is not run.
     """
 
     _provides_rollout_reward = True
@@ -81,11 +82,14 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         recorder: RolloutRecorder | None,
         seeded: bool,
         longest: int,
+        max_turn_tokens: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.batch, self.masks, self.recorder = batch, masks, recorder
-        self.seeded, self.longest = seeded, longest
+        self.seeded, self.longest, self.max_turn_tokens = seeded, longest, max_turn_tokens
+        self.endings = frozenset(self.eos_token_ids)
+        self.batch.endings = self.endings if max_turn_tokens else None
         self._barren = 0
         # What trl's function for a reply's tokens reads.
         self.processing_class = self._tokenizer = self.tokenizer
@@ -113,13 +117,15 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         calls = failures = turns = 0
         world_error: str | None = None
         while (left := room - (len(ids) - len(prompt_ids))) > 0:
-            turn, turn_logprobs = await self._generate_one_turn(ids, left)
+            most = min(left, self.max_turn_tokens or left)
+            turn, turn_logprobs = await self._generate_one_turn(ids, most)
             message = parse_response(self.tokenizer, turn, prefix=ids, tools=tools)
             ids, mask, logprobs = ids + turn, mask + [1] * len(turn), logprobs + turn_logprobs
             messages.append(message)
             turns += 1
             wanted = message.get("tool_calls")
-            if not wanted or turns > self.most_calling_turns:
+            cut = most < left and len(turn) >= most and turn[-1] not in self.endings
+            if not wanted or cut or turns > self.most_calling_turns:
                 break
             waiting = time.monotonic()
             replies = await asyncio.get_running_loop().run_in_executor(self._tool_pool, run_calls, tool_dict, wanted)

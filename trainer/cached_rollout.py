@@ -34,13 +34,26 @@ class CachedRollouts(GRPOTrainer):
 
     Attributes:
         keep_cache: Whether to; False is trl's own way.
+        max_turn_tokens: Most tokens of one turn, whoever generates; set it by `limit_turns`.
     """
 
     args: GRPOConfig
     max_completion_length: int
     keep_cache: bool = True
+    max_turn_tokens: int | None = None
     _generator: CachedGenerator | None = None
     _prompt_lengths: list[int]
+
+    def limit_turns(self, most: int | None) -> None:
+        """Cuts a turn at so many tokens: one that loops would keep the whole batch waiting for the episode's budget."""
+        self.max_turn_tokens = most
+        if most is None:
+            return
+        most = min(most, self.max_completion_length)
+        if self.use_vllm:
+            self.vllm_generation.max_completion_length = most
+        else:
+            self.generation_config.max_new_tokens = self.generation_kwargs["max_new_tokens"] = most
 
     def _generate(self, prompts):
         if not self._may_keep_cache():
@@ -73,8 +86,9 @@ class CachedRollouts(GRPOTrainer):
             len(ids) if row is None else self._prompt_lengths[row] for ids, row in zip(prompt_ids, rows, strict=True)
         ]
         # The completion budget is the whole episode's: everything after the first prompt counts.
+        longest = self.max_turn_tokens or self.max_completion_length
         budgets = [
-            max(1, self.max_completion_length - len(ids) + prompt)
+            max(1, min(longest, self.max_completion_length - len(ids) + prompt))
             for ids, prompt in zip(prompt_ids, self._prompt_lengths, strict=True)
         ]
         return self._generator.generate(prompt_ids, budgets, self._sample), None

@@ -42,6 +42,14 @@ class DurableCheckpoints(Trainer):
                 self._save(output_dir or self.args.output_dir, state_dict=weights)
         super().save_model(output_dir, _internal_call)  # under such an FSDP it writes nothing
 
+    def save_final(self, folder: str) -> dict[str, Any]:
+        """Saves the model that the run ends with; returns what its record says of it. Called on every process."""
+        self.save_model(folder)
+        return {"step": self.state.global_step}
+
+    def after_final(self) -> None:
+        """Called on the process that wrote the final model, once it and its record are in place."""
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
         mark = folder / INCOMPLETE
@@ -55,7 +63,7 @@ class DurableCheckpoints(Trainer):
                 write_record(folder, self.processing_class, {**(self.record or {}), "step": self.state.global_step})
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                _flush(folder)
+                flush(folder)
                 mark.unlink()
         except Exception as error:
             # No space, no rights, a dead file system: whatever it is, the folder is no checkpoint.
@@ -65,10 +73,11 @@ class DurableCheckpoints(Trainer):
         finally:
             self.args.save_total_limit = limit
         if self.args.should_save:
+            best = self.state.best_model_checkpoint
             rotate_checkpoints(
                 output_dir=str(folder.parent),
                 save_total_limit=limit,
-                best_model_checkpoint=self.state.best_model_checkpoint,
+                best_model_checkpoint=best if best and Path(best).parent == folder.parent else None,
                 use_mtime=True,
             )
 
@@ -81,7 +90,8 @@ def discard_incomplete(folder: str | Path) -> list[str]:
     return sorted(path.name for path in gone)
 
 
-def _flush(folder: Path) -> None:
+def flush(folder: Path) -> None:
+    """Waits until all files of a folder, and its names, are on the disk."""
     for path in [*(path for path in folder.rglob("*") if path.is_file()), folder]:
         handle = os.open(path, os.O_RDONLY)
         try:

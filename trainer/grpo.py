@@ -177,6 +177,7 @@ def _sync_trainer(
         keep_cache=data.cached_rollouts,
         share_prompts=data.shared_prompts,
         tool_threads=data.tool_threads,
+        max_turn_tokens=data.max_turn_tokens,
         **shared,
     )
 
@@ -189,7 +190,13 @@ def _async_trainer(
 
     options = shared["args"]
     batch = Batch(mix, turns=options.max_tool_calling_iterations + 1, tokens=options.max_completion_length)
-    return AsyncNavigationTrainer(model=model_name(model), batch=batch, server_log=data.server_log, **shared)
+    return AsyncNavigationTrainer(
+        model=model_name(model),
+        batch=batch,
+        server_log=data.server_log,
+        max_turn_tokens=data.max_turn_tokens,
+        **shared,
+    )
 
 
 if __name__ == "__main__":

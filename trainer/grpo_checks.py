@@ -64,6 +64,13 @@ class GRPOArguments(DataArguments):
         default=None,
         metadata={"help": "engine async: the file of the vLLM server's output; its last lines are shown when it dies."},
     )
+    max_turn_tokens: int | None = field(
+        default=None,
+        metadata={
+            "help": "Most tokens of one assistant message; one that is cut ends its episode as out_of_tokens. Default: "
+            "what is left of max_completion_length."
+        },
+    )
     tool_threads: int = field(default=64, metadata={"help": "Most episodes whose tool calls run at the same time."})
     clip_url: str | None = field(
         default=None,
@@ -112,9 +119,15 @@ def _check_both(data: GRPOArguments, training: Any) -> None:
         raise InputError(SOURCE, "min_p", training.min_p, "leave it out: filtered sampling biases importance ratios")
     if data.tool_threads < 1:
         raise InputError(SOURCE, "tool_threads", data.tool_threads, "give at least 1")
+    if data.max_turn_tokens is not None and data.max_turn_tokens < 1:
+        raise InputError(SOURCE, "max_turn_tokens", data.max_turn_tokens, "give at least 1, or leave it out")
 
 
 def _check_sync(data: GRPOArguments, training: Any, processes: int) -> None:
+    for name in ("metric_for_best_model", "load_best_model_at_end"):
+        if getattr(training, name):
+            hint = "leave it out: the final model is the best of the held-out questions by accuracy and visits already"
+            raise InputError(SOURCE, name, getattr(training, name), hint)
     if training.use_vllm and training.vllm_mode == "server" and processes > 1:
         raise InputError(
             SOURCE,

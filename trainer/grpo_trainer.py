@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
@@ -17,11 +18,14 @@ from trl.trainer.utils import RepeatSampler
 from navigation import NavigationEnvironment, Status
 from rewards import Breakdown
 from rewards.trl_functions import PartFunction
+from trainer.best_policy import BestPolicy, HeldOutScore
 from trainer.cached_rollout import CachedRollouts, SharedPrompts
+from trainer.checkpoint import unfinished
 from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.recorder import RolloutRecorder, record
 from trainer.rollout_metrics import EpisodeMasks, accuracy_per_visit, equal_groups, kept_fraction, share_of_video_qa
 from trainer.sample_order import Orders, RepeatEpoch
+from trainer.stopping import TrainingFailed
 from trainer.tool_loop import ConcurrentTools
 
 
@@ -50,6 +54,8 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         keep_cache: Whether rollouts on transformers keep their key-value cache.
         share_prompts: Whether the loss runs a prompt once for its group.
         tool_threads: Most episodes whose tool calls run at the same time.
+        max_turn_tokens: Most tokens of one assistant message; None: what the episode has left. A message that is cut
+            ends its episode as `out_of_tokens`.
     """
 
     model: PreTrainedModel
@@ -65,6 +71,7 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         keep_cache: bool = True,
         share_prompts: bool = True,
         tool_threads: int = 64,
+        max_turn_tokens: int | None = None,
         **kwargs: Any,
     ) -> None:
         self.batch = reward_funcs[0].batch
@@ -75,9 +82,15 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         self.tool_threads = tool_threads
         self.world_errors: dict[int, str] = {}
         self._played: Played | None = None
+        self._outcomes: list[tuple[bool, int]] = []
         super().__init__(reward_funcs=list(reward_funcs), **kwargs)
+        self.limit_turns(max_turn_tokens)
+        # A message that was cut ends in another token than these; without the limit its episode is at its budget.
+        self.batch.endings = frozenset(self.eos_token_ids) if max_turn_tokens else None
         if recorder is not None:
             self.add_callback(recorder)
+        self.best = BestPolicy(cast(str, self.args.output_dir))
+        self.add_callback(self.best)
         self.orders = Orders()
         self.add_callback(self.orders)
 
@@ -124,6 +137,15 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         if not equal.isnan().all():
             # The part functions see their process's episodes alone; a group may be spread over several.
             self._pending_metrics["equal_groups"] = [equal.nanmean().item()]
+        if not self.model.training:
+            # An episode whose world failed says nothing of the policy.
+            self._outcomes += gather_object(
+                [
+                    (episode.right, len(environment.visits))
+                    for episode, environment, status in zip(scored, self.environments, statuses, strict=True)
+                    if status is not Status.FAILED
+                ]
+            )
         first = self.accelerator.process_index * len(prompts)
         self._played = Played(
             inputs,
@@ -139,12 +161,70 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         self._log_metric("time/reward", time.perf_counter() - begun)
         return rewards
 
+    def _evaluate(self, trial, ignore_keys_for_eval, skip_scheduler=False):
+        # transformers calls it so for `eval_on_start`, and again when a run goes on: only a run stopped by a signal
+        # saved a step without its evaluation.
+        step = self.state.global_step
+        if skip_scheduler and step and (step == self.best.last or not self._is_evaluated(step)):
+            return {}
+        return super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
+
+    def _is_evaluated(self, step: int) -> bool:
+        every = self.state.eval_steps
+        return bool(every) and (step % every == 0 or step == self.state.max_steps)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Plays the held-out questions, with the same random numbers at every step, and keeps the weights if they may
+        be the best.
+
+        Training has its own: it is the same with and without evaluations.
+        """
+        devices = [self.args.device] if self.args.device.type == "cuda" else []
+        self._outcomes = []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(self.args.seed + self.accelerator.process_index)
+            return super().evaluate(*args, **kwargs)
+
     def log(self, logs, start_time=None):
         seen = self._metrics["eval"]
         if not self.model.training and seen.get("accuracy"):
             means = (fmean(seen[name]) for name in ("accuracy", "visits", "chance"))
             seen["accuracy_per_visit"] = [accuracy_per_visit(*means)]
+            if self._outcomes:
+                self._keep_if_best(HeldOutScore.of(self.state.global_step, self._outcomes))
+                seen["best_step"] = [cast(HeldOutScore, self.best.chosen).step]
         super().log(logs, start_time)
+
+    def _keep_if_best(self, score: HeldOutScore) -> None:
+        if not self.best.add(score):
+            return
+        try:
+            self.best.save(score.step, self.save_model, self.args.should_save)
+        except Exception as error:  # no space, no rights, a dead file system
+            path = self.best.path(score.step)
+            raise TrainingFailed(unfinished(path, Path(cast(str, self.args.output_dir)), error)) from error
+        self.accelerator.wait_for_everyone()
+        # What an alarm names.
+        self.state.best_model_checkpoint = str(self.best.path(cast(HeldOutScore, self.best.chosen).step))
+
+    def save_final(self, folder: str) -> dict[str, Any]:
+        chosen = self.best.chosen
+        if chosen is None:
+            return super().save_final(folder)
+        if self.args.should_save:
+            self.best.hand_over(folder)
+            print(
+                f"the final model is that of step {chosen.step} of {self.state.global_step}: held-out accuracy "
+                f"{chosen.accuracy:.3f} with {chosen.visits:.2f} visits",
+                flush=True,
+            )
+        score = {name: value for name, value in asdict(chosen).items() if name != "step"}
+        held_out = {**score, "standard_error": chosen.standard_error}
+        return {"step": chosen.step, "steps": self.state.global_step, "held_out": held_out}
+
+    def after_final(self) -> None:
+        if self.best.chosen is not None:
+            self.best.keep_chosen_alone()
 
     def _generate_and_score_completions(self, inputs):
         output = super()._generate_and_score_completions(inputs)

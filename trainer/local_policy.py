@@ -44,6 +44,7 @@ class LocalPolicy(Policy):
             other episodes run beside it, except through rounding.
         max_completion_tokens: Most tokens of an episode after its prompt, tool replies included. The model's own
             context is a limit too: an untrained model would ramble on past the positions that it knows.
+        max_turn_tokens: Most tokens of one message, whose episode ends there; None: what the episode has left.
         device: Where to run; default: the first GPU, else the CPU.
         protocol: `native` for Qwen3's tool calls, `tagged` for the released LongVideo-R1 checkpoints.
         system_prompt: File with the system prompt of a tagged checkpoint; `{width}` stands for the tree's width.
@@ -62,6 +63,7 @@ class LocalPolicy(Policy):
         device: str | None = None,
         protocol: str = "native",
         system_prompt: str | None = None,
+        max_turn_tokens: int | None = None,
     ) -> None:
         if protocol not in PROTOCOLS:
             raise InputError("local policy", "protocol", protocol, f"give one of {', '.join(PROTOCOLS)}")
@@ -71,7 +73,7 @@ class LocalPolicy(Policy):
         tokenizer = load_tokenizer(checkpoint, tagged_template() if protocol == "tagged" else None)
         model = load_model(ModelConfig(model_name_or_path=checkpoint, dtype="auto")).eval()
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._begin(model, tokenizer, temperature, seed, max_completion_tokens, name)
+        self._begin(model, tokenizer, temperature, seed, max_completion_tokens, name, max_turn_tokens)
         self.protocol = protocol
         if system_prompt is not None:
             self.system = Path(system_prompt).read_text(encoding="utf-8")
@@ -85,10 +87,11 @@ class LocalPolicy(Policy):
         seed: int = 0,
         max_completion_tokens: int = 12288,
         name: str = "local",
+        max_turn_tokens: int | None = None,
     ) -> "LocalPolicy":
         """A model that is in memory already, where it is and as it is."""
         policy = cls.__new__(cls)
-        policy._begin(model, tokenizer, temperature, seed, max_completion_tokens, name)
+        policy._begin(model, tokenizer, temperature, seed, max_completion_tokens, name, max_turn_tokens)
         return policy
 
     def _begin(
@@ -99,10 +102,14 @@ class LocalPolicy(Policy):
         seed: int,
         most: int,
         name: str,
+        most_a_turn: int | None,
     ) -> None:
         if temperature < 0:
             raise InputError("local policy", "temperature", temperature, "give 0 or more")
+        if most_a_turn is not None and most_a_turn < 1:
+            raise InputError("local policy", "max_turn_tokens", most_a_turn, "give at least 1, or leave it out")
         self.name, self.temperature, self.seed, self.most = name, temperature, seed, most
+        self.most_a_turn = most_a_turn or sys.maxsize
         self.model, self.tokenizer = model, tokenizer
         self.context = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
         self.protocol, self.system = "native", None
@@ -118,6 +125,7 @@ class LocalPolicy(Policy):
         if room < 1:
             # The last tool reply filled the budget or the context: the episode ends without another word.
             return Reply({"role": "assistant", "content": ""}, len(ids), 0, truncated=True)
+        room = min(room, self.most_a_turn)
         digest = hashlib.sha256(f"{self.seed}/{task.question.id}/{task.sample}/{turn}".encode()).digest()
         noise = np.random.default_rng(int.from_bytes(digest[:8])).random(room, dtype=np.float32)
         request = _Request(ids, noise, asyncio.get_running_loop().create_future())

@@ -120,7 +120,7 @@ def _train(trainer: Trainer, resume: str | None, folder: Path, facts: Mapping[st
     step = trainer.state.global_step
     if stop is not None and stop.agreed:
         raise Preempted(step, str(folder / f"checkpoint-{step}"))
-    _save_final(trainer, folder, {**facts, "step": step})
+    _save_final(trainer, folder, facts)
 
 
 def _save_final(trainer: Trainer, folder: Path, facts: Mapping[str, Any]) -> None:
@@ -130,7 +130,11 @@ def _save_final(trainer: Trainer, folder: Path, facts: Mapping[str, Any]) -> Non
         shutil.rmtree(aside, ignore_errors=True)  # what an earlier end was cut off in
     trainer.accelerator.wait_for_everyone()
     try:
-        trainer.save_model(str(aside))
+        if isinstance(trainer, DurableCheckpoints):
+            facts = {**facts, **trainer.save_final(str(aside))}
+        else:
+            trainer.save_model(str(aside))
+            facts = {**facts, "step": trainer.state.global_step}
         trainer.accelerator.wait_for_everyone()
         if trainer.args.should_save:
             if not any(aside.glob("*.safetensors")):
@@ -139,6 +143,8 @@ def _save_final(trainer: Trainer, folder: Path, facts: Mapping[str, Any]) -> Non
                 os.replace(path, folder / path.name)
             shutil.rmtree(aside)
             write_record(folder, trainer.processing_class, facts)
+            if isinstance(trainer, DurableCheckpoints):
+                trainer.after_final()
     except Exception as error:  # safetensors and torch have classes of their own for a full disk
         if trainer.args.should_save:
             shutil.rmtree(aside, ignore_errors=True)

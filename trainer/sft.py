@@ -138,7 +138,14 @@ def _navigation(options: SFTArguments, tokenizer: PreTrainedTokenizerBase) -> Na
     questions = traces.questions(held=True)
     count = min(options.navigation_questions, len(questions))
     chosen = [questions[number * len(questions) // count] for number in range(count)]
-    return NavigationEvaluation(chosen, traces.trees, tokenizer, options.navigation_turns, options.navigation_tokens)
+    return NavigationEvaluation(
+        chosen,
+        traces.trees,
+        tokenizer,
+        options.navigation_turns,
+        options.navigation_tokens,
+        options.navigation_turn_tokens,
+    )
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class NavigationEvaluation:
         tokenizer: The model's, with the chat template.
         turns: Most assistant messages an episode.
         tokens: Most tokens of an episode after its prompt, tool replies included.
+        turn_tokens: Most tokens of one assistant message; None: what the episode has left.
 
     Raises:
         InputError: no question, or a question whose caption tree is missing.
@@ -48,6 +49,7 @@ class NavigationEvaluation:
         tokenizer: PreTrainedTokenizerBase,
         turns: int = 15,
         tokens: int = 12288,
+        turn_tokens: int | None = None,
     ) -> None:
         if not questions:
             raise InputError("config", "navigation_questions", 0, "hold out more videos, or play no questions")
@@ -55,7 +57,7 @@ class NavigationEvaluation:
         if missing is not None:
             raise InputError(trees.folder, "video_id", missing, "make its caption tree first")
         self.questions, self.trees, self.tokenizer = list(questions), trees, tokenizer
-        self.limits, self.tokens = Limits(turns=turns), tokens
+        self.limits, self.tokens, self.turn_tokens = Limits(turns=turns), tokens, turn_tokens
         self.mix = RewardMix.from_config(None)
 
     def play(self, trainer: Trainer, prefix: str = "eval") -> dict[str, float]:
@@ -81,7 +83,13 @@ class NavigationEvaluation:
 
     def play_all(self, model: Any, questions: Sequence[Question]) -> list[Trajectory]:
         """One greedy episode for each question, in order."""
-        policy = LocalPolicy.of(model, self.tokenizer, temperature=0.0, max_completion_tokens=self.tokens)
+        policy = LocalPolicy.of(
+            model,
+            self.tokenizer,
+            temperature=0.0,
+            max_completion_tokens=self.tokens,
+            max_turn_tokens=self.turn_tokens,
+        )
         return asyncio.run(self._run_all(policy, questions))
 
     async def _run_all(self, policy: LocalPolicy, questions: Sequence[Question]) -> list[Trajectory]:

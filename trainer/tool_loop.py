@@ -67,6 +67,7 @@ class ConcurrentTools(GRPOTrainer):
 
     Attributes:
         tool_threads: Most episodes whose calls run at the same time.
+        max_turn_tokens: Most tokens of a turn: an episode whose turn is cut there ends, and what it calls is not run.
         world_errors: By episode of the last rollout: what its tools raised; empty when all went well.
         tool_seconds: How long the last rollout waited for tools.
     """
@@ -74,6 +75,7 @@ class ConcurrentTools(GRPOTrainer):
     model: PreTrainedModel
     max_completion_length: int
     tool_threads: int = 64
+    max_turn_tokens: int | None = None
     tool_seconds: float = 0.0
     world_errors: dict[int, str]
 
@@ -96,7 +98,11 @@ class ConcurrentTools(GRPOTrainer):
                 prompts, prompt_ids, completion_ids, completions, logprobs, images, multimodal_fields
             )
         mask = [[1] * len(ids) for ids in completion_ids]  # so far all tokens are sampled ones
-        going = [index for index, messages in enumerate(completions) if messages[0].get("tool_calls")]
+        going = [
+            index
+            for index, messages in enumerate(completions)
+            if messages[0].get("tool_calls") and not self._is_cut(completion_ids[index])
+        ]
         calls = failures = 0
         self.tool_seconds = 0.0
         with ThreadPoolExecutor(self.tool_threads, thread_name_prefix="tools") as pool:
@@ -125,6 +131,10 @@ class ConcurrentTools(GRPOTrainer):
                     completions[index].extend(replies[place].messages)
                 going = self._next_turn(going, suffixes, prompt_ids, completion_ids, completions, logprobs, mask)
         return mask, completions, completion_ids, logprobs, calls, failures, [[] for _ in completion_ids]
+
+    def _is_cut(self, turn: list[int]) -> bool:
+        most = self.max_turn_tokens
+        return most is not None and len(turn) >= most and turn[-1] not in self.eos_token_ids
 
     def _has_room(self, prompt: int, completion: int) -> bool:
         """Whether an episode of so many tokens may have another turn."""
@@ -162,6 +172,6 @@ class ConcurrentTools(GRPOTrainer):
                 continue
             message = parse_response(self._tokenizer, turn, prefix=prefixes[place], tools=[*self.tools])
             completions[index].append(message)
-            if message.get("tool_calls"):
+            if message.get("tool_calls") and not self._is_cut(turn):
                 calling.append(index)
         return calling

@@ -97,6 +97,12 @@ def test_a_turn_cut_by_the_budget_is_truncated(play):
     assert episode.status is Status.OUT_OF_TOKENS
 
 
+def test_a_turn_has_a_limit_of_its_own(play):
+    episode, policy, _ = play(["<think>Hm. And on"], max_turn_tokens=5)
+    assert policy.rooms == [5]
+    assert episode.status is Status.OUT_OF_TOKENS
+
+
 def test_nothing_is_written_past_the_model_s_context(play):
     _, policy, asked = play(["<think>Hm. And on"], protocol="tagged")
     assert policy.model.config.max_position_embeddings == 2048 < 12_288

@@ -238,3 +238,19 @@ def test_advantages_of_a_group_by_hand():
     assert advantages == pytest.approx([0.5 / spread, -0.5 / spread, 0.0, 0.0], abs=1e-6)
     assert group_advantages(np.array([0.3, 0.1 + 0.2, 0.3]))[0].tolist() == [0.0] * 3
     assert group_advantages(np.full(3, np.nan))[0].tolist() == [0.0] * 3
+
+
+def test_a_turn_that_is_cut_at_its_limit_ends_its_episode(make_loop):
+    loop = make_loop()
+    ids = loop.tokenizer(CALLS[0].replace("<|im_end|>", "\nand"), add_special_tokens=False)["input_ids"]
+    loop.max_turn_tokens = len(ids)
+    asked = []
+
+    async def say(prompt_ids, most=None):
+        asked.append(most)
+        return ids, [-0.5] * len(ids)
+
+    loop._generate_one_turn = say
+    _, (messages, completion, _, calls, *_) = episode(loop, loop.dataset[0])
+    assert (asked, completion, calls) == ([len(ids)], ids, 0)
+    assert messages[-1]["tool_calls"]

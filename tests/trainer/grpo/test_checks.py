@@ -41,6 +41,8 @@ SYNC = [
     ({"ds3_gather_for_generation": False}, {}, 2, 3, "ds3_gather_for_generation", "true"),
     ({}, {"cached_rollouts": False}, 2, 3, "cached_rollouts", "vLLM"),
     ({}, {"tool_threads": 0}, 1, None, "tool_threads", "at least 1"),
+    ({}, {"max_turn_tokens": 0}, 1, None, "max_turn_tokens", "at least 1"),
+    ({"metric_for_best_model": "eval_accuracy"}, {}, 1, None, "metric_for_best_model", "leave it out"),
 ]
 
 

@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 
 from navigation import Trajectory
 from trainer.alarms import Alarms
+from trainer.best_policy import HeldOutScore, best
 from trainer.recorder import MetricsLog, RolloutRecorder, read_metrics, read_rollouts
 from trainer.run import train
 from trainer.stopping import Preempted, StopOnSignal, TrainingFailed
@@ -19,8 +20,7 @@ STEERED = {"visit_cost": {"weight": 0.05, "budget": 1.0, "target": 1.0, "learnin
 STEPS = 3
 RUN = {
     "reward": STEERED, "max_steps": STEPS, "save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps",
-    "eval_steps": 2, "metric_for_best_model": "eval_accuracy_per_visit", "greater_is_better": True,
-    "lr_scheduler_type": "linear",
+    "eval_steps": 2, "eval_on_start": True, "lr_scheduler_type": "linear",
 }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def uninterrupted(whole, make_trainer):
     return whole
 
 
-def test_a_run_leaves_metrics_rollouts_and_the_best_checkpoint(uninterrupted):
+def test_a_run_leaves_metrics_rollouts_and_its_best_policy(uninterrupted):
     rows = read_metrics(uninterrupted / "metrics.jsonl")
     steps = [row for row in rows if "reward" in row]
     assert [row["step"] for row in steps] == [1, 2, 3]
@@ -78,14 +78,18 @@ def test_a_run_leaves_metrics_rollouts_and_the_best_checkpoint(uninterrupted):
     ):  # fmt: skip
         assert name in steps[0], name
     evaluated = [row for row in rows if "eval_accuracy" in row]
-    assert [row["step"] for row in evaluated] == [2, 3]
-    worth = {}
+    assert [row["step"] for row in evaluated] == [0, 2, 3]
+    scores = []
     for row in evaluated:
-        worth[row["step"]] = row["eval_accuracy_per_visit"]
+        scores.append(HeldOutScore(row["step"], row["eval_accuracy"], row["eval_visits"], 8))
+        assert row["eval_best_step"] == best(scores).step
         expected = (row["eval_accuracy"] - 0.25) / max(row["eval_visits"], 1)
-        assert worth[row["step"]] == pytest.approx(expected, abs=1e-6)
-    state = json.loads((uninterrupted / "checkpoint-3" / "trainer_state.json").read_text())
-    assert state["best_model_checkpoint"].endswith(f"checkpoint-{max(worth, key=worth.get)}")
+        assert row["eval_accuracy_per_visit"] == pytest.approx(expected, abs=1e-6)
+    chosen = best(scores)
+    record = json.loads((uninterrupted / "clipscout.json").read_text())
+    assert (record["step"], record["steps"]) == (chosen.step, STEPS)
+    assert record["held_out"]["accuracy"] == chosen.accuracy
+    assert [path.name for path in (uninterrupted / "held_out_best").iterdir()] == [f"step-{chosen.step:06d}"]
 
 
 def test_every_rollout_is_there_once_and_reads_as_a_trajectory(uninterrupted):
@@ -121,6 +125,8 @@ def test_a_run_killed_after_any_step_goes_on_to_the_same_weights(uninterrupted, 
     trainer = run(make_trainer, folder)
     assert trainer.state.global_step == STEPS
     assert same(weights(folder), weights(uninterrupted))
+    last = f"checkpoint-{STEPS}"
+    assert same(weights(folder / last), weights(uninterrupted / last))
     mine, theirs = essence(folder), essence(uninterrupted)
     assert mine[0][:-1] == theirs[0][:-1]
     assert mine[1] == theirs[1]
@@ -134,7 +140,7 @@ def test_a_signal_saves_the_step_and_the_run_goes_on_from_it(uninterrupted, make
 
     folder = tmp_path / "stopped"
     with pytest.raises(Preempted):
-        run(make_trainer, folder, [Signal()], save_strategy="no", eval_strategy="no", metric_for_best_model=None)
+        run(make_trainer, folder, [Signal()], save_strategy="no", eval_strategy="no", eval_on_start=False)
     assert (folder / "checkpoint-2" / "trainer_state.json").is_file()
     assert not (folder / "checkpoint-3").exists()
 
@@ -161,7 +167,7 @@ def test_generations_of_one_step_share_its_file(tmp_path):
 def test_a_collapse_ends_the_run_and_keeps_its_checkpoints(make_trainer, tmp_path):
     folder = tmp_path / "run"
     alarms = Alarms({"window": 2, "calls": {"least": 100.0}}, folder)
-    with pytest.raises(TrainingFailed, match=r"alarm at step 2: calls .* the least allowed is 100.*checkpoint-"):
+    with pytest.raises(TrainingFailed, match=r"alarm at step 2: calls .* the least allowed is 100.*step-000"):
         run(make_trainer, folder, [alarms], max_steps=4, eval_steps=1)
     assert json.loads((folder / "alarm.json").read_text())["watch"] == "calls"
     assert (folder / "checkpoint-1" / "model.safetensors").is_file()

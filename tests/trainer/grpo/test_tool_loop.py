@@ -122,6 +122,28 @@ def test_only_sampled_tokens_carry_a_loss_and_ids_are_never_rendered_again(train
     assert place == len(ids) == len(mask)
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_turn_is_cut_at_its_limit_and_ends_its_episode(make_trainer, cached):
+    limit = 3
+    trainer = make_trainer(trainer={"max_turn_tokens": limit, "keep_cache": cached})
+    output = trainer._generate_and_score_completions([trainer.train_dataset[0]] * 4)
+    trained = output["completion_mask"] * output["tool_mask"]  # [episodes, tokens]
+    assert trained.sum(1).tolist() == [limit] * 4  # no turn of the navigator is as short
+    assert trainer._metrics["eval"]["status/out_of_tokens"] == [1.0]
+
+
+def test_what_a_cut_turn_calls_is_not_run(make_trainer, prompts_of):
+    """As in an evaluation: a call may stand whole in a message that goes on."""
+    cut = call("get_caption", '{"segment": [1]}').replace("<|im_end|>", "\nand")
+    for limit, visits in ((10_000, 1), (None, 1), (1, 0)):
+        trainer = make_trainer(trainer={"max_turn_tokens": limit})
+        ids = [trainer.processing_class(text, add_special_tokens=False)["input_ids"] for text in (cut, TURNS[8])]
+        turns = iter([[ids[0]], [ids[1]]])
+        trainer._generate_single_turn = lambda *args, turns=turns, **named: (next(turns), None)
+        trainer._generate(prompts_of(trainer, [trainer.train_dataset[0]]))
+        assert len(trainer.environments[0].visits) == visits
+
+
 def test_calls_of_different_episodes_wait_together(trainer, prompts_of, monkeypatch):
     barrier = threading.Barrier(8)
 

@@ -109,13 +109,13 @@ def test_killed_while_a_checkpoint_is_written(traces, base, tmp_path, whole, mon
 
 def test_an_older_checkpoint_outlives_a_newer_one_until_that_is_whole(traces, base, tmp_path, monkeypatch):
     seen = []
-    real = durable_checkpoints._flush
+    real = durable_checkpoints.flush
 
     def look(folder):
         seen.append(sorted(path.name for path in folder.parent.glob("checkpoint-*")))
         real(folder)
 
-    monkeypatch.setattr(durable_checkpoints, "_flush", look)
+    monkeypatch.setattr(durable_checkpoints, "flush", look)
     sft(traces, base, tmp_path, save_total_limit=1)
     assert seen == [["checkpoint-2"], ["checkpoint-2", "checkpoint-4"]]
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-4"]
