@@ -219,6 +219,8 @@ def policy_table(policies: Mapping[str, Mapping[str, Any]]) -> None:
             f"{row['answered']} / {row['n']}",
         )  # fmt: skip
     wide_console().print(table)
+    if unread := sum(row.get("unread_evidence", 0) for row in policies.values()):
+        typer.echo(f"{unread} pieces of cited evidence could not be read", err=True)
 
 
 def wide_console() -> Console:

@@ -81,8 +81,10 @@ def _scores(comparison: Comparison) -> dict[str, Any]:
         if closed:
             row.append("" if entry.above_closed_book is None else points(entry.above_closed_book))
         rows.append([*row, f"{scores.answered:,} / {scores.n:,}", str(scores.unparsable)])
-    rule = comparison.entries[0].scores.rule.rstrip(".")
-    return {"title": "Scores", "head": head, "rows": rows, "note": f"Rule: {rule}."}
+    note = f"Rule: {comparison.entries[0].scores.rule.rstrip('.')}."
+    if unread := sum(row.unread_evidence for entry in comparison.entries for row in entry.result.rows):
+        note += f" {unread:,} pieces of cited evidence could not be read."
+    return {"title": "Scores", "head": head, "rows": rows, "note": note}
 
 
 def _costs(comparison: Comparison) -> dict[str, Any]:

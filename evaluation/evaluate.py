@@ -11,7 +11,7 @@ from typing import Any
 
 from evaluation.cost_model import CostModel
 from evaluation.journal import Journal
-from evaluation.meter import Measures, Meter, evidence
+from evaluation.meter import Measures, Meter, cited, evidence
 from navigation import EnvironmentFactory, InputError, Limits, Policy, Question, Trajectory, run
 from rewards import RewardMix
 from runtime import Progress
@@ -129,10 +129,12 @@ class _Worker:
         trajectory.teacher = {"model": self.policy.name}
         captions = self.policy.index_captions(question.video_id)
         spent = self.policy.account(trajectory.id)
+        said = cited(trajectory.messages, tree.grid.duration)
         trajectory.measures = Measures(
             breakdown.tally.cost,
             captions,
             evidence(trajectory.messages, trajectory.visits, tree.grid),
+            said[1] if said else 0,
             self.meter.read(trajectory, tree, captions or 0, self.policy.reads_overview, spent),
         ).to_dict()
 

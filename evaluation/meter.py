@@ -4,11 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
 from typing import Any
 
 from evaluation.cost_model import CHARACTERS_A_TOKEN, CostModel
 from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, SegmentPath, TimeGrid, Trajectory, TreeStore, Visit
 from navigation.prompt import describe
+from navigation.times import Span, read_spans
 
 MEANS = (
     "get_caption",
@@ -29,10 +31,7 @@ MEANS = (
 MOST = 5
 """Spans of evidence that count: CG-Bench ignores intervals beyond five."""
 
-_CITED = re.compile(r"<evidence>([^<>]{1,400})</evidence>")
-_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*-\s*(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
-
-Span = tuple[float, float]
+_TAG = re.compile("<(/?)evidence>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +42,14 @@ class Measures:
         visit_cost: What all visits cost, in visit units. (The reward charges cost above a budget, right answers only.)
         index_captions: Captions that the policy's index of the video needs; None without an index.
         evidence: See `evidence`.
+        unread_evidence: Pieces of the cited evidence that are no span inside the video.
         meter: See `Meter.read`.
     """
 
     visit_cost: float | None = None
     index_captions: int | None = None
     evidence: Sequence[Span] = ()
+    unread_evidence: int = 0
     meter: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -214,20 +215,35 @@ def cite(spans: Sequence[Span]) -> str:
     return f"<evidence>{', '.join(f'{begin:.3f}-{end:.3f}' for begin, end in spans)}</evidence>" if spans else ""
 
 
+def cited(messages: Sequence[Mapping[str, Any]], duration: float) -> tuple[list[Span], int] | None:
+    """Spans that the last message cites in its last `<evidence>` tag, as written, and how many of its pieces are none.
+
+    `navigation.times.read_spans` says what is read. A span is cut at the video's end; one that begins after it counts
+    as none. None without a tag, or with an empty one.
+    """
+    content = messages[-1].get("content") if messages else None
+    tags = list(_TAG.finditer(content)) if isinstance(content, str) else []
+    pairs = [(first, last) for first, last in pairwise(tags) if not first.group(1) and last.group(1)]
+    text = str(content)[pairs[-1][0].end() : pairs[-1][1].start()] if pairs else ""
+    if not text.strip():
+        return None
+    read, unread = read_spans(text)
+    spans = [(begin, min(duration, end)) for begin, end in read if begin <= duration]
+    return spans, unread + len(read) - len(spans)
+
+
 def evidence(messages: Sequence[Mapping[str, Any]], visits: Sequence[Visit], grid: TimeGrid) -> list[Span]:
     """Where an episode says its answer comes from, as grounding benchmarks score it.
 
-    A policy may cite spans in its last message: `<evidence>12.0-16.0, 40.0-44.5</evidence>`, best first. One that cites
+    A policy may cite spans in its last message: `<evidence>12.0-16.0, 5:00-7:10</evidence>`, best first. One that cites
     nothing is taken at its visits: the segments of the deepest level that it opened, the last opened first.
 
     Returns:
         At most five spans in seconds inside the video, most important first; empty without citation and visits.
     """
-    content = messages[-1].get("content") if messages else None
-    cited = _CITED.findall(content) if isinstance(content, str) else []
-    if cited:
-        spans = [(float(begin), min(grid.duration, float(end))) for begin, end in _SPAN.findall(cited[-1])]
-        return [span for span in spans if span[0] <= span[1]][:MOST]
+    said = cited(messages, grid.duration)
+    if said is not None:
+        return said[0][:MOST]
     opened = [visit.path for visit in visits if visit.tool == GET_CAPTION]
     return _runs(opened, grid)[:MOST] if opened else []
 

@@ -21,7 +21,8 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
 
     Every metric is a mean over all trajectories that have a value; `<metric>_ci` is its 95 % interval, and `<metric>_n`
     its N where that is not `n` (grounding needs clue intervals). `accuracy` is right answers / all trajectories: an
-    episode that failed or did not answer is wrong and counts as no letter; `answered` stands beside it. `by_kind`
+    episode that failed or did not answer is wrong and counts as no letter; `answered` stands beside it, and
+    `unread_evidence` counts pieces of cited evidence that are no span. `by_kind`
     counts a question with several labels under each. `meter` holds means and totals of what `Meter.read` counts;
     `pass_at` the chance that one of k attempts is right, where questions were attempted several times. A policy that
     builds an index also has `visit_cost_with_index`: what its visits cost plus one unit for every caption that the
@@ -55,6 +56,7 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
     summary["n"] = len(trajectories)
     summary["questions"] = len(set(groups))
     summary["answered"] = statuses[Status.ANSWERED]
+    summary["unread_evidence"] = sum(Measures.of(each).unread_evidence for each in trajectories)
     summary["by_kind"] = _by_kind(trajectories, values, by_id, seed)
     if meters := [meter for each in trajectories if (meter := Measures.of(each).meter)]:
         summary["meter"] = {name: _totals([meter[name] for meter in meters]) for name in MEANS}

@@ -128,6 +128,7 @@ class Row:
     grounding: float | None
     steps: tuple[tuple[int, float], ...]
     meter: Mapping[str, Any]
+    unread_evidence: int = 0
 
     @property
     def correct(self) -> bool:
@@ -169,6 +170,7 @@ def row_of(trajectory: Trajectory, question: Question, grid: TimeGrid) -> Row:
         grounding=trajectory.reward.get("grounding"),
         steps=_steps(trajectory.visits, question, grid),
         meter=measures.meter,
+        unread_evidence=measures.unread_evidence,
     )
 
 
@@ -236,7 +238,7 @@ def _record(row: Row, mark: str) -> dict[str, Any]:
 
 def _row(source: str, record: Mapping[str, Any]) -> Row:
     try:
-        values = {name: record[name] for name in Row.__slots__}
+        values = {"unread_evidence": 0} | {name: record[name] for name in Row.__slots__ if name in record}
         values["status"] = Status(values["status"])
         values["labels"] = tuple(values["labels"])
         for name in ("clues", "evidence", "steps"):

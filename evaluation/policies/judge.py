@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from evaluation.meter import cited
 from evaluation.paid_calls import PaidCalls
 from evaluation.policies import reader
 from evaluation.policies.notes import Note, WordWeights, sentences, words_of
@@ -133,7 +134,6 @@ class JudgedPolicy(Policy):
 
 _NUMBERS = re.compile(r"\[[^\[\]]*\]")
 _CONFIDENCE = re.compile(r"<confidence>\s*([01](?:\.\d+)?)\s*</confidence>")
-_SPAN = re.compile(r"<evidence>\s*(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*</evidence>", re.ASCII)
 
 PROMISE = (
     "Each numbered caption below describes one segment of a video, which splits into {width} equal parts in time. "
@@ -182,9 +182,11 @@ class EndpointJudge:
         said = await self._ask(task, VERDICT, notes, readable)
         letter = read_answer(said, options) or LETTERS[0]
         sure = _CONFIDENCE.findall(said)
-        spans = tuple((float(begin), float(end)) for begin, end in _SPAN.findall(said))[:1]
+        found = cited([{"content": said}], task.grid.duration)
+        spans = tuple(found[0][:1]) if found else ()
+        unread = "<evidence>unreadable</evidence>" if found and not spans else ""
         reasoning = said.partition("<answer>")[0].strip()[:2000]
-        return Verdict(letter, min(1.0, float(sure[-1])) if sure else 0.0, reasoning, spans)
+        return Verdict(letter, min(1.0, float(sure[-1])) if sure else 0.0, reasoning, spans, unread)
 
     def spent(self, task: Task) -> tuple[int, int]:
         return self.calls.spent(task)

@@ -55,17 +55,19 @@ class Finding:
 class Verdict:
     """An answer with its reasons.
 
-    `confidence` in [0, 1] is how far the option stands out from the second best; `spans` is where it was found.
+    `confidence` in [0, 1] is how far the option stands out from the second best; `spans` is where it was found;
+    `unread` is a judge's citation that holds no span, kept so that it is counted.
     """
 
     letter: str
     confidence: float
     reasoning: str
     spans: tuple[tuple[float, float], ...] = ()
+    unread: str = ""
 
     def message(self) -> dict[str, Any]:
         """The last turn: reasoning, cited evidence, answer."""
-        return assistant_message(self.reasoning, f"{cite(self.spans)}<answer>{self.letter}</answer>")
+        return assistant_message(self.reasoning, f"{cite(self.spans) or self.unread}<answer>{self.letter}</answer>")
 
 
 def answer(task: Task, messages: Sequence[dict[str, Any]], seed: int) -> Reply:
