@@ -154,6 +154,9 @@ def _rl_question(row: Mapping[str, Any], name: str, source: str) -> Question:
         if len(places) != 1:
             raise InputError(name, "right_answer", right, "give a letter, or the text of exactly one option")
         letter = chr(ord("A") + places[0])
+    if letter in LETTERS[: len(options)] and options.count(options[LETTERS.index(letter)]) > 1:
+        # The rule of every loader (data_gen.corpora.rows.letter_of).
+        raise InputError(name, "choices", options, "give the right option once")
     clues = _decoded(row.get("clue_intervals") or [])
     record = {
         "id": name,

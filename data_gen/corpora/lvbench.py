@@ -13,18 +13,20 @@ from data_gen.corpora import rows
 from data_gen.corpora.corpus import Corpus, keep
 from data_gen.corpora.source_files import find_files, only, read_json_lines
 from navigation import LETTERS, Question
+from navigation.times import read_spans
 
 NAME = "lvbench"
 _OPTION = re.compile(r"\n\s*\(([A-Z])\)\s*")
-_CLOCK = r"(?:(\d{1,3}):)?(\d{1,3}):(\d{1,2})"
-_REFERENCE = re.compile(rf"\s*{_CLOCK}(?:\s*[-–—~]\s*{_CLOCK})?\s*", re.ASCII)
+LONGEST_CUT = 60.0
+"""Seconds of a reference that may lie past the video's end: the source states whole minutes."""
 
 
 def load(data: Path, seed: int = 0, limit: int | None = None) -> Corpus:
     """The questions as downloaded, options in the source's order; a question's kind is its types, `|` between them.
 
-    Durations are whole minutes in the source. A reference that passes the stated end makes the video as long as that
-    reference, for all its questions.
+    Durations are whole minutes in the source. A reference that passes the stated end by less than a minute is cut
+    there; one that passes it by more, is reversed or no span of clock times leaves its question without clues. Both are
+    listed among the skipped rows. A reference never changes a duration.
 
     Raises:
         InputError: no such file, or a file that is not LVBench's.
@@ -43,35 +45,29 @@ def _video(row: Any, skips: rows.Skips) -> list[Question]:
     video_id = rows.text(row, "key")
     information = rows.mapping(rows.get(row, "video_info"))
     duration = 60 * rows.number(rows.get(information, "duration_minutes"), "duration_minutes")
-    asked = rows.items(row, "qa")
-    skips.once(f"{NAME}/{video_id}")
-    found: list[tuple[dict[str, Any], tuple[float, float] | None]] = []
-    for number, qa in enumerate(asked):
-        with skips.reading(f"{NAME}/{video_id}/{number}"):
-            found.append(_question(qa, skips))
-    duration = max([duration, *(clue[1] for _, clue in found if clue is not None)])
     if duration < rows.SHORTEST_VIDEO:
         raise rows.BadRow("duration below one second", f"duration_minutes is {duration / 60}")
-    return [
-        Question(
-            video_id=video_id, duration=duration, source=NAME, clue_intervals=() if clue is None else (clue,), **row
-        )
-        for row, clue in found
-    ]
+    asked = rows.items(row, "qa")
+    skips.once(f"{NAME}/{video_id}")
+    found = []
+    for number, qa in enumerate(asked):
+        with skips.reading(f"{NAME}/{video_id}/{number}"):
+            found.append(_question(qa, video_id, duration, skips))
+    return found
 
 
-def _question(qa: Any, skips: rows.Skips) -> tuple[dict[str, Any], tuple[float, float] | None]:
+def _question(qa: Any, video_id: str, duration: float, skips: rows.Skips) -> Question:
     qa = rows.mapping(qa)
     question_id = f"{NAME}/{rows.identifier(qa, 'uid')}"
     text, options = split_options(rows.get(qa, "question"))
-    letter = rows.text(qa, "answer").strip("().")
-    if len(letter) != 1 or letter not in LETTERS[: len(options)]:
-        raise rows.BadRow("answer not among the options", f"{question_id}: {rows.shown(letter)}")
+    letter = rows.checked_letter(rows.text(qa, "answer").strip("()."), options, question_id)
     kinds = [rows.as_text(kind, "question_type") for kind in rows.items(qa, "question_type", optional=True)]
-    clue = _reference(rows.optional_text(qa, "time_reference"))
     skips.once(question_id)
-    row = {"id": question_id, "question": text, "options": options, "answer": letter, "kind": "|".join(kinds)}
-    return row, clue
+    clues: tuple[tuple[float, float], ...] = ()
+    # The question is sound whatever its reference is: it stays, without clues.
+    with skips.reading(question_id):
+        clues = _references(qa.get("time_reference"), question_id, duration, skips)
+    return Question(question_id, video_id, text, options, letter, clues, duration, NAME, "|".join(kinds))
 
 
 def split_options(value: Any) -> tuple[str, tuple[str, ...]]:
@@ -85,12 +81,18 @@ def split_options(value: Any) -> tuple[str, tuple[str, ...]]:
     return rows.as_text(text, "question"), rows.options(options)
 
 
-def _reference(text: str) -> tuple[float, float] | None:
-    """`00:15-00:19` in seconds; one time stands for its second; anything else is no reference."""
-    match = _REFERENCE.fullmatch(text)
-    if match is None:
-        return None
-    numbers = [int(group or 0) for group in match.groups()]
-    begin = 3600 * numbers[0] + 60 * numbers[1] + numbers[2]
-    end = 3600 * numbers[3] + 60 * numbers[4] + numbers[5] if match.group(5) else begin + 1
-    return (float(begin), float(end)) if begin < end else None
+def _references(value: Any, question_id: str, duration: float, skips: rows.Skips) -> tuple[tuple[float, float], ...]:
+    """`00:15-00:19` or several in seconds, in time order; one time stands for its second; nothing is no reference."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return ()
+    if not isinstance(value, str):
+        raise rows.BadRow("wrong type", f"time_reference is {rows.shown(value)}, not a text")
+    spans, unread = read_spans(value, clocks_only=True, moments=True)
+    if unread or not all(begin < end for begin, end in spans):
+        raise rows.BadRow("unreadable time reference", rows.shown(value))
+    if any(begin >= duration or end >= duration + LONGEST_CUT for begin, end in spans):
+        raise rows.BadRow("time reference past the video's end", f"{rows.shown(value)}, the video lasts {duration} s")
+    if any(end > duration for _, end in spans):
+        detail = f"{rows.shown(value)}, the video lasts {duration} s"
+        skips.add(question_id, "time reference cut at the video's end", detail)
+    return tuple(sorted((begin, min(duration, end)) for begin, end in spans))

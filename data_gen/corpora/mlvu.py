@@ -76,5 +76,5 @@ def _letter(answer: str, options: tuple[str, ...]) -> str:
     """The letter of the candidate that is the answer's text, or the letter that the answer is."""
     bare = answer.strip("().")
     if answer not in options and len(bare) == 1 and bare in LETTERS[: len(options)]:
-        return bare
+        return rows.checked_letter(bare, options, "answer")
     return rows.letter_of(answer, options)

@@ -152,13 +152,25 @@ def options(values: Sequence[Any]) -> tuple[str, ...]:
 
 
 def letter_of(answer: str, choices: Sequence[str]) -> str:
-    """The letter of the one option that is the answer's text."""
+    """The letter of the one option that is the answer's text.
+
+    One rule for all loaders, whether a source answers with a letter or with a text: a row whose right option stands
+    twice is skipped, since two letters would be right and one of them counted wrong; wrong options that are equal stay.
+    Options are equal if their texts are, white space evened and letters taken off.
+    """
     count = choices.count(answer)
     if count == 0:
         raise BadRow("answer not among the options", shown(answer))
     if count > 1:
         raise BadRow("answer fits two options", shown(answer))
     return LETTERS[choices.index(answer)]
+
+
+def checked_letter(letter: str, choices: Sequence[str], row_id: str) -> str:
+    """A letter that a source gives, if it is one of the options and `letter_of` its text."""
+    if len(letter) != 1 or letter not in LETTERS[: len(choices)]:
+        raise BadRow("answer not among the options", f"{row_id}: {shown(letter)}")
+    return letter_of(choices[LETTERS.index(letter)], choices)
 
 
 def shown(value: Any) -> str:

@@ -46,9 +46,7 @@ def _question(row: Any, skips: rows.Skips) -> Question:
     if length not in LONGEST:
         raise rows.BadRow("unknown length", f"{question_id}: {rows.shown(length)}")
     options = without_letters(rows.options(rows.items(row, "options")))
-    letter = rows.text(row, "answer")
-    if len(letter) != 1 or letter not in LETTERS[: len(options)]:
-        raise rows.BadRow("answer not among the options", f"{question_id}: {rows.shown(letter)}")
+    letter = rows.checked_letter(rows.text(row, "answer"), options, question_id)
     labels = [rows.text(row, "task_type"), f"length: {length}", f"domain: {rows.text(row, 'domain')}"]
     labels.append(f"sub-category: {rows.text(row, 'sub_category')}")
     video_id, text = rows.text(row, "videoID"), rows.text(row, "question")

@@ -74,7 +74,7 @@ def lvbench_document() -> list:
                     "answer": "B", "question_type": ["key information retrieval", "reasoning"],
                     "time_reference": reference,
                 }
-                for place, reference in enumerate(("00:15-00:19", "1:29:50-1:30:10", ""))
+                for place, reference in enumerate(("00:15-00:19", "1:29:50-1:29:58", ""))
             ],
         }
         for number in range(2)
