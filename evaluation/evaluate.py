@@ -134,7 +134,7 @@ class _Worker:
             breakdown.tally.cost,
             captions,
             evidence(trajectory.messages, trajectory.visits, tree.grid),
-            said[1] if said else 0,
+            said[1] if said else None,
             self.meter.read(trajectory, tree, captions or 0, self.policy.reads_overview, spent),
         ).to_dict()
 

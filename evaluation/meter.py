@@ -42,14 +42,14 @@ class Measures:
         visit_cost: What all visits cost, in visit units. (The reward charges cost above a budget, right answers only.)
         index_captions: Captions that the policy's index of the video needs; None without an index.
         evidence: See `evidence`.
-        unread_evidence: Pieces of the cited evidence that are no span inside the video.
+        unread_evidence: Pieces of the cited evidence that are no span inside the video; None if nothing was cited.
         meter: See `Meter.read`.
     """
 
     visit_cost: float | None = None
     index_captions: int | None = None
     evidence: Sequence[Span] = ()
-    unread_evidence: int = 0
+    unread_evidence: int | None = None
     meter: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

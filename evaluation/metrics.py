@@ -56,7 +56,7 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
     summary["n"] = len(trajectories)
     summary["questions"] = len(set(groups))
     summary["answered"] = statuses[Status.ANSWERED]
-    summary["unread_evidence"] = sum(Measures.of(each).unread_evidence for each in trajectories)
+    summary["unread_evidence"] = sum(Measures.of(each).unread_evidence or 0 for each in trajectories)
     summary["by_kind"] = _by_kind(trajectories, values, by_id, seed)
     if meters := [meter for each in trajectories if (meter := Measures.of(each).meter)]:
         summary["meter"] = {name: _totals([meter[name] for meter in meters]) for name in MEANS}

@@ -170,7 +170,7 @@ def row_of(trajectory: Trajectory, question: Question, grid: TimeGrid) -> Row:
         grounding=trajectory.reward.get("grounding"),
         steps=_steps(trajectory.visits, question, grid),
         meter=measures.meter,
-        unread_evidence=measures.unread_evidence,
+        unread_evidence=measures.unread_evidence or 0,
     )
 
 
@@ -238,7 +238,7 @@ def _record(row: Row, mark: str) -> dict[str, Any]:
 
 def _row(source: str, record: Mapping[str, Any]) -> Row:
     try:
-        values = {"unread_evidence": 0} | {name: record[name] for name in Row.__slots__ if name in record}
+        values = {name: {"unread_evidence": 0, **record}[name] for name in Row.__slots__}
         values["status"] = Status(values["status"])
         values["labels"] = tuple(values["labels"])
         for name in ("clues", "evidence", "steps"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from clipscout.ask.answer import Answer, answer_of
 from clipscout.ask.policies import SEARCHING
-from clipscout.ask.settings import POLICY_START, LimitReached
+from clipscout.ask.settings import POLICY_START, LimitReached, ModelUnavailable
 from clipscout.ask.video_source import SourceTree, VideoSource
 from evaluation.policies.endpoint import EndpointPolicy
 from navigation import (
@@ -129,6 +129,7 @@ async def ask(
 
     Raises:
         LimitReached: the next request may cost more than the limit on money leaves.
+        ModelUnavailable: an endpoint that policy, captions or clips need does not answer.
         InputError: the world is broken (a video that cannot be decoded), or the captions cannot be had.
     """
     if not question.options and policy.name in SEARCHING:
@@ -152,13 +153,13 @@ async def ask(
         raise LimitReached("ask", "--max-usd", str(error), hint) from None
     except (EndpointFailed, EndpointDown) as error:
         hint = "start the model that --caption-url and --clip-url name, and ask again"
-        raise InputError("ask", "captions or clips", str(error), hint) from None
+        raise ModelUnavailable("ask", "captions or clips", str(error), hint) from None
     spent, new = _less(source.usage, before), _made(source) - made
     answer = answer_of(source, question, trajectory, policy.name, environment.asked, spent, new)
     tell({"type": "answer", **answer.to_dict(messages=False)})
     if trajectory.status is Status.FAILED and isinstance(policy, EndpointPolicy):
         hint = f"start the model that --url names, for example `{POLICY_START}`"
-        raise InputError("ask", "policy", trajectory.error, hint)
+        raise ModelUnavailable("ask", "policy", trajectory.error, hint)
     return answer
 
 

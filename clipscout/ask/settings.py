@@ -22,6 +22,10 @@ class LimitReached(InputError):
     """The limit on money leaves no room for the next request, which was not sent."""
 
 
+class ModelUnavailable(InputError):
+    """A model behind an endpoint does not answer: no fault of who asks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """An OpenAI-compatible endpoint as given on the command line; `url` is empty where there is none."""

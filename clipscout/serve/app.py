@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from clipscout.ask.policies import choose_policy
-from clipscout.ask.settings import AskSettings, LimitReached
+from clipscout.ask.settings import AskSettings, LimitReached, ModelUnavailable
 from clipscout.serve.episodes import Busy, EpisodeRunner
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import OpenAIApi
@@ -76,13 +76,23 @@ def serve_app(
         *openai_api.routes,
         asset_route({**assets, "serve.css": style}),
     ]
-    handlers = {LimitReached: _spent, InputError: _wrong, Busy: _busy, HTTPException: _http_error}
+    handlers = {
+        LimitReached: _spent,
+        ModelUnavailable: _unavailable,
+        InputError: _wrong,
+        Busy: _busy,
+        HTTPException: _http_error,
+    }
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     return Guard(app, limits, POLICY_WITH_SCRIPT, hosts)
 
 
 async def _wrong(request: Request, error: Exception) -> Response:
     return _error(400, str(error), "invalid_request_error")
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return _error(502, str(error), "server_error")
 
 
 async def _spent(request: Request, error: Exception) -> Response:

@@ -1,11 +1,9 @@
 """The agent as a chat model: `/v1/models` and `/v1/chat/completions`, streamed and not.
 
 Which video: the extra field `video` (a name or key), or a model `clipscout/<name>`; with one video served, neither is
-needed. The question is the last user message; options are the extra field `options`, or lines `A. …`, `B. …` at its
-end.
+needed. The question is the last user message; options are the extra field `options`, or a list in it: see `prompts`.
 """
 
-import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
@@ -17,15 +15,23 @@ from starlette.routing import Route
 from clipscout.ask.answer import Answer
 from clipscout.serve.episodes import EpisodeRunner
 from clipscout.serve.library import Entry, Library
+from clipscout.serve.prompts import split_prompt
 from clipscout.serve.requests import event, json_body, json_reply, kept_alive, read_options
-from navigation import LETTERS, VIDEO_QA, InputError, Status
+from navigation import VIDEO_QA, InputError, Status
 from navigation.grid import format_path
 
 MODEL = "clipscout"
 _LISTED = 1000
 _LOOK_ROUND = 1.0
 """Seconds after which a reply that is not streamed looks whether its client is still there."""
-_OPTION = re.compile(r"\s*([A-Z])[.)]\s+(.+?)\s*")
+_NO = (None, False, 0, "none", "auto")
+_REFUSED: dict[str, tuple[Any, ...]] = {
+    "n": (None, 1), "tools": (None, []), "tool_choice": _NO, "functions": (None, []), "function_call": _NO,
+    "response_format": (None, {"type": "text"}), "logprobs": _NO, "top_logprobs": _NO, "logit_bias": (None, {}),
+    "modalities": (None, ["text"]), "audio": (None,), "prediction": (None,), "web_search_options": (None,),
+}  # fmt: skip
+"""Fields that would change the reply in a way that an episode cannot, with the values that ask for nothing."""
+_READ = {"messages", "model", "video", "options", "stream", "stream_options", *_REFUSED}
 _FINISH = {Status.OUT_OF_TURNS.value: "length", Status.OUT_OF_TOKENS.value: "length"}
 
 
@@ -37,16 +43,31 @@ class OpenAIApi:
         self.started = int(time.time())
         self.routes = [
             Route("/v1/models", self.models),
+            Route("/v1/models/{name:path}", self.model),
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
         ]
 
     async def models(self, request: Request) -> Response:
         names = [MODEL, *(f"{MODEL}/{entry.name}" for entry in self.library.entries[:_LISTED])]
-        shared = {"object": "model", "created": self.started, "owned_by": MODEL}
-        return json_reply({"object": "list", "data": [{"id": name, **shared} for name in names]})
+        return json_reply({"object": "list", "data": [self._described(name) for name in names]})
+
+    async def model(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        try:
+            known = name == MODEL or (name.startswith(f"{MODEL}/") and self.library.get(name.removeprefix(f"{MODEL}/")))
+        except InputError:
+            known = False
+        if not known:
+            message = f"there is no model {name[:200]!r}; /v1/models lists them"
+            return json_reply({"error": {"message": message, "type": "invalid_request_error", "code": 404}}, 404)
+        return json_reply(self._described(name))
+
+    def _described(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": self.started, "owned_by": MODEL}
 
     async def chat(self, request: Request) -> Response:
         body = await json_body(request)
+        refuse_unsupported(body)
         entry = self._entry(body)
         text, options = question_of(body)
         episode = self.runner.episode(entry, text, options)
@@ -57,18 +78,23 @@ class OpenAIApi:
             raise
         assert isinstance(first, dict)
         head = {"id": f"chatcmpl-{first['id'].rpartition('/')[2]}", "created": int(time.time()), "model": MODEL}
+        ignored = sorted(str(key)[:80] for key in body.keys() - _READ if body[key] is not None)[:40]
         if body.get("stream") is True:
             headers = {"cache-control": "no-store"}
-            return StreamingResponse(self._stream(episode, head), media_type="text/event-stream", headers=headers)
-        return await self._whole(request, episode, head)
+            return StreamingResponse(
+                self._stream(episode, head, ignored), media_type="text/event-stream", headers=headers
+            )
+        return await self._whole(request, episode, head, ignored)
 
-    async def _whole(self, request: Request, episode: AsyncGenerator[Any], head: dict[str, Any]) -> Response:
+    async def _whole(
+        self, request: Request, episode: AsyncGenerator[Any], head: dict[str, Any], ignored: list[str]
+    ) -> Response:
         reasoning: list[str] = []
         items = kept_alive(episode, _LOOK_ROUND)
         try:
             async for item in items:
                 if isinstance(item, Answer):
-                    return json_reply(_completion(item, head, "".join(reasoning)))
+                    return json_reply(_completion(item, head, "".join(reasoning), ignored))
                 if item is not None:
                     reasoning += _thought(item)
                 elif await request.is_disconnected():
@@ -77,7 +103,9 @@ class OpenAIApi:
             await items.aclose()
         raise RuntimeError("an episode ends with its answer")
 
-    async def _stream(self, episode: AsyncGenerator[Any], head: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def _stream(
+        self, episode: AsyncGenerator[Any], head: dict[str, Any], ignored: list[str]
+    ) -> AsyncIterator[bytes]:
         def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
             choice = {"index": 0, "delta": delta, "finish_reason": finish}
             return event({**head, "object": "chat.completion.chunk", "choices": [choice], **more})
@@ -91,7 +119,7 @@ class OpenAIApi:
                 elif isinstance(item, Answer):
                     if item.text:
                         yield chunk({"content": item.text})
-                    record = item.to_dict(messages=False)
+                    record = item.to_dict(messages=False) | {"ignored": ignored}
                     yield chunk({}, _FINISH.get(item.status, "stop"), usage=_usage(item), clipscout=record)
                 else:
                     for text in _thought(item):
@@ -114,6 +142,16 @@ class OpenAIApi:
         raise InputError("request", "video", video, hint)
 
 
+def refuse_unsupported(body: Mapping[str, Any]) -> None:
+    """Raises InputError for a field of OpenAI's API that would change the reply and cannot here, by its name."""
+    for name, harmless in _REFUSED.items():
+        if body.get(name) not in harmless:
+            hint = "leave this field out: a question has one answer, in text, and the agent has tools of its own"
+            raise InputError("request", name, body[name], hint)
+    if not isinstance(body.get("stream", False), bool | None):
+        raise InputError("request", "stream", body["stream"], "give true or false")
+
+
 def question_of(body: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     """Question and options of a chat request.
 
@@ -128,7 +166,7 @@ def question_of(body: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     options = read_options(body)
     if not text.strip():
         raise InputError("request", "messages", "no text", "let the last user message hold the question")
-    return (text, options) if options else _split(text)
+    return (text, options) if options else split_prompt(text)[:2]
 
 
 def _text(content: object) -> str:
@@ -136,19 +174,6 @@ def _text(content: object) -> str:
         parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
         return "\n".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else ""
-
-
-def _split(text: str) -> tuple[str, tuple[str, ...]]:
-    """A text whose last lines are options from A on, as question and options."""
-    lines = text.strip().splitlines()
-    options: list[tuple[str, str]] = []
-    while lines and (match := _OPTION.fullmatch(lines[-1])):
-        options.insert(0, (match.group(1), match.group(2)))
-        lines.pop()
-    letters = "".join(letter for letter, _ in options)
-    if lines and len(options) >= 2 and letters == LETTERS[: len(options)]:
-        return "\n".join(lines), tuple(option for _, option in options)
-    return text, ()
 
 
 def _thought(item: Mapping[str, Any]) -> list[str]:
@@ -161,10 +186,10 @@ def _thought(item: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _completion(answer: Answer, head: dict[str, Any], reasoning: str) -> dict[str, Any]:
+def _completion(answer: Answer, head: dict[str, Any], reasoning: str, ignored: list[str]) -> dict[str, Any]:
     message = {"role": "assistant", "content": answer.text or "", "reasoning_content": reasoning}
     choice = {"index": 0, "message": message, "finish_reason": _FINISH.get(answer.status, "stop")}
-    record = answer.to_dict(messages=False)
+    record = answer.to_dict(messages=False) | {"ignored": ignored}
     return {**head, "object": "chat.completion", "choices": [choice], "usage": _usage(answer), "clipscout": record}
 
 

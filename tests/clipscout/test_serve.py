@@ -7,10 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clipscout.ask.settings import AskSettings, Server
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import question_of
+from clipscout.serve.prompts import split_prompt
 from navigation import InputError, TreeStore, write_json
 from runtime import Budget
 from tests.clipscout.world import house_questions, house_tree
@@ -260,6 +263,131 @@ def test_a_question_is_read_from_the_last_user_message(content, question, option
     before = [{"role": "user", "content": "earlier"}, {"role": "assistant", "content": "x"}]
     messages = [*before, {"role": "user", "content": content}]
     assert question_of({"messages": messages}) == (question, options)
+
+
+OPTIONS = ("one thing", "two", "three", "four")
+
+
+def listed(form, labels="ABCD", end="\n"):
+    return end.join(form.format(label, option) for label, option in zip(labels, OPTIONS, strict=True))
+
+
+TASK = "Select the best answer to the following question. Respond with only the letter of the correct option.\n"
+STYLES = {
+    "letters": "What?\n" + listed("{}. {}"),
+    "letters without blanks": "What?\n" + listed("{}.{}"),
+    "task before, best answer behind": TASK + "What?\n" + listed("{}. {}") + "\nThe best answer is:",
+    "post-prompt": "What?\n" + listed("{}. {}") + "\nAnswer with the option's letter from the given choices directly.",
+    "answer": "What?\n" + listed("{}. {}") + "\nAnswer:",
+    "brackets": "What?\n" + listed("({}) {}"),
+    "headings": "Question: What?\nOptions:\n" + listed("({}) {}") + "\nOnly give the best option.\nBest option: (",
+    "blank lines": "What?\n\n" + listed("{}. {}", end="\n\n") + "\n",
+    "colons": "What?\n" + listed("{}: {}") + "\n\nA:",
+    "small letters": "What?\n" + listed("{}) {}", "abcd"),
+    "small letters in brackets": "What?\n" + listed("({}) {}", "abcd"),
+    "numbers": "What?\n" + listed("{}. {}", "1234") + "\nAnswer with the number.",
+    "numbers in brackets": "What?\n" + listed("({}) {}", "1234"),
+    "markdown": "**Question:** What?\n**Options:**\n" + listed("- **{}.** {}") + "\n\n**Answer:**",
+    "one line": "What? " + listed("({}) {}", end=" "),
+    "one line behind a heading": "What?\nOptions: " + listed("{}. {}", end=" ") + "\nAnswer:",
+    "thoughts": "What?\n" + listed("{}. {}") + "\nA: Let's think step by step.",
+    "windows": "What?\r\n" + listed("{}. {}", end="\r\n") + "\r\nAnswer:",
+    "chinese": "What?\n" + listed("{}、{}") + "\n请直接回答选项字母",
+    "question behind": listed("{}. {}") + "\nWhat?",
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_prompts_of_evaluation_tools_keep_their_options(style):
+    question, options = question_of({"messages": [{"role": "user", "content": STYLES[style]}]})
+    assert options == OPTIONS
+    assert question.removeprefix(TASK) == "What?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Compare plan A. Then plan B. Which?", "What did A. B. Smith do?", "Is 1. e4 e5 2. Nf3 good?", "At 1:30 or 2:40?",
+     "Who?\n1. x", "What?\nA. one\nC. two", "At\n1:30 what?\n2:40 what?"],
+)  # fmt: skip
+def test_what_is_no_list_of_options_stays_a_question(text):
+    assert question_of({"messages": [{"role": "user", "content": text}]}) == (text, ())
+
+
+def test_options_go_on_in_the_lines_below_and_other_texts_behind_them_stay():
+    text = "What?\nA. one\n   and more\nB. two\nSubtitles: 0:01 hello\nAnswer:"
+    assert question_of({"messages": [{"role": "user", "content": text}]}) == (
+        "What?\nSubtitles: 0:01 hello", ("one and more", "two"),
+    )  # fmt: skip
+
+
+@given(
+    st.text(max_size=80)
+    | st.lists(st.sampled_from(["A.", "B)", "(C)", "\n", " ", "x", "1.", ":", "Answer:"])).map("".join)
+)
+def test_any_prompt_is_a_question(text):
+    question, options, dropped = split_prompt(text)
+    assert question == text or (len(options) >= 2 and all(options) and question)
+    assert all(line in text for line in dropped)
+
+
+@pytest.mark.parametrize(
+    "style", ["post-prompt", "answer", "brackets", "blank lines", "colons", "small letters", "numbers"]
+)
+def test_a_client_s_prompt_is_answered_with_a_letter(style, running):
+    import openai
+
+    model = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
+    text = STYLES[style].replace("What?", QUESTION.question)
+    for right, option in zip(QUESTION.options, OPTIONS, strict=True):
+        text = text.replace(option, right)
+    reply = model.chat.completions.create(
+        model="clipscout/trees/house", messages=[{"role": "user", "content": text}], temperature=0, max_tokens=16
+    )
+    assert reply.choices[0].message.content == "A. number6"
+    assert reply.model_extra["clipscout"]["letter"] == "A"
+    assert reply.model_extra["clipscout"]["ignored"] == ["max_tokens", "temperature"]
+
+
+UNSUPPORTED = {
+    "n": 2, "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required", "logprobs": True,
+    "response_format": {"type": "json_object"}, "logit_bias": {"1": 5}, "modalities": ["text", "audio"],
+}  # fmt: skip
+
+
+def test_what_cannot_be_done_is_refused_by_name_and_what_asks_for_nothing_is_not(running):
+    import openai
+
+    model = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
+    ask = {"model": "clipscout/trees/house", "messages": [{"role": "user", "content": STYLES["letters"]}]}
+    for name, value in UNSUPPORTED.items():
+        with pytest.raises(openai.BadRequestError, match=f"request: {name} is"):
+            model.chat.completions.create(**ask, extra_body={name: value})
+    harmless = {"n": 1, "tools": [], "tool_choice": "none", "logprobs": False, "response_format": {"type": "text"}}
+    assert model.chat.completions.create(**ask, extra_body=harmless).choices[0].message.content
+
+
+def test_a_model_is_described_by_its_name(running):
+    import openai
+
+    model = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
+    for each in model.models.list():
+        assert model.models.retrieve(each.id) == each
+    for name in ("gpt-4o", "clipscout/nothing", "clipscout/../secret"):
+        with pytest.raises(openai.NotFoundError):
+            model.models.retrieve(name)
+
+
+def test_a_policy_that_is_away_is_no_fault_of_the_request(asking, folder):
+    import openai
+
+    running = asking([folder], AskSettings("endpoint", policy_server=Server("http://127.0.0.1:9/v1", "none", 2.0)))
+    model = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
+    with pytest.raises(openai.InternalServerError) as error:
+        model.chat.completions.create(
+            model="clipscout/trees/house", messages=[{"role": "user", "content": STYLES["letters"]}]
+        )
+    assert error.value.status_code == 502
+    assert error.value.body["type"] == "server_error"
 
 
 def test_static_files_ship_with_the_package():
