@@ -43,7 +43,7 @@ def leaf_frames(
     needed = np.zeros(len(index.pts), dtype=bool)
     needed[index.shown_at(np.array(times))] = True
     asks = (Ask(time, path, position) for position, time in enumerate(times))
-    passage = Passage(index, asks, needed, lambda path: (count, side), quality, accept_damaged=True)
+    passage = Passage(index, asks, needed, lambda path: (count, side), quality)
     (found,) = passage.run()
     if passage.replaced == count:
         what = f"no frame between {start:.1f} and {end:.1f} s can be decoded"
@@ -145,7 +145,7 @@ class ClipEndpointAnswerer:
         self._files = {video.id: video.path for video in find_videos(self.videos)[0]}
         self._ask, self._loop = ask, loop
         self._threads = ThreadPoolExecutor(decoding, "clip")
-        self._indices: SharedCache[VideoIndex] = SharedCache(64_000_000, lambda index: index.pts.nbytes)
+        self._indices: SharedCache[VideoIndex] = SharedCache(64_000_000, lambda index: index.byte_count)
         self.clips: SharedCache[SegmentFrames] = SharedCache(cache_bytes, lambda clip: clip.byte_count)
         self.answers: SharedCache[str] = SharedCache(16_000_000, len)
 

@@ -77,7 +77,7 @@ class VideoSource:
             return None
         async with self._decoding:
             if self._index is None:
-                self._index = await asyncio.to_thread(index_video, self.video)
+                self._index = await asyncio.to_thread(index_video, self.video, True)
             return await asyncio.to_thread(self._decode, path, recipe)
 
     def _decode(self, path: SegmentPath, recipe: FrameRecipe) -> SegmentFrames:
@@ -200,7 +200,7 @@ async def _on_demand(file: Path, settings: AskSettings) -> VideoSource:
         on_demand.tree,
         LineAnswerer(),
         on_demand=on_demand,
-        video=None if file.suffix.lower() in SUFFIXES else file,
+        video=file if on_demand.index is not None and on_demand.index.has_pictures else None,
         captions_cost=server is not None,
         _index=on_demand.index,
         _closers=closers,

@@ -11,7 +11,7 @@ from typing import Any
 from data_gen.captions.captioner import Caption, Captioner, Segment
 from data_gen.captions.settings import CaptionSettings
 from data_gen.captions.subtitles import SUFFIXES, TimedLines, find_subtitles, read_subtitles
-from data_gen.captions.video_job import provenance
+from data_gen.captions.video_job import provenance, with_warnings
 from data_gen.frames import FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
 from navigation import CaptionTree, InputError, Line, SegmentPath, write_json
 from runtime import Usage, settings_hash
@@ -53,8 +53,9 @@ class OnDemandCaptions:
         duration = index.duration if index is not None else max(line.end for line in lines.lines)
         lines = lines.within(duration)
         self.captions = _OpenedCaptions(self, loop)
-        self.tree = CaptionTree(source.stem, settings.grid(duration), self.captions, made_by, lines.lines)
-        self.warnings = lines.warnings()
+        self.warnings = [*(index.warnings if index is not None else ()), *lines.warnings()]
+        record = with_warnings(made_by, self.warnings)
+        self.tree = CaptionTree(source.stem, settings.grid(duration), self.captions, record, lines.lines)
         self.usage = Usage()
         """What this object has asked for; captions found in the cache cost nothing."""
         self._underway: dict[SegmentPath, asyncio.Task[str]] = {}
@@ -93,7 +94,7 @@ class OnDemandCaptions:
                 return cls(source, captioner, settings, timed, None, folder, loop)
             found = find_subtitles(source) if lines is None and source.is_file() else None
             timed = TimedLines(tuple(lines or ())) if found is None else read_subtitles(found)
-            index = index_video(source, settings.accept_damaged)
+            index = index_video(source, settings.accept_damaged, captioner.needs_frames(1, 1))
             return cls(source, captioner, settings, timed, index, folder, loop)
 
         return await asyncio.to_thread(make)
@@ -131,7 +132,7 @@ class OnDemandCaptions:
 
     async def frames(self, path: SegmentPath, recipe: FrameRecipe | None = None) -> SegmentFrames:
         """A segment's frames: those its caption is written from, or by another recipe (thumbnails, say)."""
-        if self.index is None:
+        if self.index is None or not self.index.has_pictures:
             raise InputError(self.source, "frames", None, "give the video itself")
         return await self._in_thread(self._decode, path, recipe or self.settings.recipe)
 

@@ -210,14 +210,18 @@ class CaptionRun:
         wanted = job.frames_wanted()
         if not wanted:
             return
+        replaced = 0
         try:
             for frames in segment_frames(
                 job.work.index, job.work.grid, self.settings.recipe, wanted, self.settings.accept_damaged
             ):
+                replaced += frames.replaced
                 self.gate.acquire(frames.byte_count)
                 self._loop.call_soon_threadsafe(self._enqueue, each, frames.path, frames)
         except Closed:
             return
+        if replaced:
+            job.report.warnings.append(f"{replaced} requested frames cannot be decoded: the one before each is shown")
 
     def _enqueue(self, each: _Underway, path: SegmentPath, frames: SegmentFrames | None) -> None:
         # Those without frames go first: they hold no memory and end a video.

@@ -97,11 +97,13 @@ class VideoJob:
         if self.video.id in self.trees:
             self._recognise(self.trees[self.video.id])
             return
-        index = index_video(self.video.path, self.settings.accept_damaged)
+        index = index_video(self.video.path, self.settings.accept_damaged, self.captioner.needs_frames(1, 1))
         lines = self.lines.within(index.duration)
         self.report.warnings = [*index.warnings, *lines.warnings()]
         grid = self.settings.grid(index.duration)
-        tree = CaptionTree(self.video.id, grid, self.captions, self._made_by, lines.lines)
+        tree = CaptionTree(
+            self.video.id, grid, self.captions, with_warnings(self._made_by, self.report.warnings), lines.lines
+        )
         self._work = Work(index, grid, tree, Journal(self._journal_path, self._made_by))
         for path in grid.paths():
             value = self._recorded(path)
@@ -125,7 +127,9 @@ class VideoJob:
 
     def _recognise(self, tree: CaptionTree) -> None:
         hint = "remove it to make it again, or write to another folder"
-        refuse_other(self.trees.path(self.video.id), tree.made_by, self._made_by, "made_by", hint)
+        made_by = dict(tree.made_by)
+        self.report.warnings = made_by.pop(WARNINGS, [])
+        refuse_other(self.trees.path(self.video.id), made_by, self._made_by, "made_by", hint)
         self.report.state, self.report.segments = "complete", tree.grid.segment_count
         self.report.captioned = self.report.resumed = len(tree.captions)
         if self._journal_path.is_file():
@@ -225,6 +229,15 @@ def provenance(settings: CaptionSettings, video: Path, lines: Sequence[Line]) ->
     if lines:
         record["lines_sha256"] = settings_hash({"lines": [astuple(line) for line in lines]})
     return record
+
+
+WARNINGS = "warnings"
+"""What a tree's `made_by` holds besides its settings: what was odd in the video and its subtitles. Not compared."""
+
+
+def with_warnings(made_by: dict[str, Any], warnings: Sequence[str]) -> dict[str, Any]:
+    """`made_by` of a tree; without any warning it holds the settings alone."""
+    return {**made_by, WARNINGS: list(warnings)} if warnings else made_by
 
 
 def _key(path: SegmentPath) -> str:

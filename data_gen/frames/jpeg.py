@@ -1,12 +1,23 @@
 """Decoded frames to JPEGs."""
 
 import io
+from typing import Any
 
 import av
+import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from PIL import Image
 
-_ROTATIONS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
+_TURNS = {
+    ((-1, 0), (0, 1)): Image.Transpose.FLIP_LEFT_RIGHT,
+    ((1, 0), (0, -1)): Image.Transpose.FLIP_TOP_BOTTOM,
+    ((-1, 0), (0, -1)): Image.Transpose.ROTATE_180,
+    ((0, 1), (-1, 0)): Image.Transpose.ROTATE_270,
+    ((0, -1), (1, 0)): Image.Transpose.ROTATE_90,
+    ((0, 1), (1, 0)): Image.Transpose.TRANSPOSE,
+    ((0, -1), (-1, 0)): Image.Transpose.TRANSVERSE,
+}
+"""Where a display matrix sends a step to the right and a step down, each as (right, down)."""
 _MATRICES = {int(matrix): matrix for matrix in Colorspace}
 _FULL_RANGE = int(ColorRange.JPEG)
 
@@ -57,10 +68,26 @@ class JpegMaker:
         plane = pixels.planes[0]
         # Pillow takes any buffer; its annotations know bytes only.
         image = Image.frombuffer("RGBX", (width, height), plane, "raw", "RGBX", plane.line_size, 1)  # type: ignore[arg-type]
-        turn = _ROTATIONS.get(round(frame.rotation) % 360)
+        turn = orientation(frame)
         return image if turn is None else image.transpose(turn)
 
     def encode(self, image: Image.Image) -> bytes:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=self.quality)
         return buffer.getvalue()
+
+
+def orientation(frame: av.VideoFrame) -> Image.Transpose | None:
+    """How a frame is turned and mirrored to be shown; None as it is, and at angles that are not whole right ones.
+
+    The display matrix (`libavutil/display.h`) sends (x, y) to (ax + cy, bx + dy), its rows being (a, b, u), (c, d, v).
+    """
+    found: Any = frame.side_data.get("DISPLAYMATRIX")
+    if found is None:
+        return None
+    a, b, _, c, d, *_ = (int(number) for number in np.frombuffer(bytes(found), dtype=np.int32))
+    length = max(map(abs, (a, b, c, d))) or 1
+    # Whole parts or none: up to a degree from upright is upright, as in FFmpeg.
+    if any(0.02 < abs(part) / length < 0.98 for part in (a, b, c, d)):
+        return None
+    return _TURNS.get(((round(a / length), round(b / length)), (round(c / length), round(d / length))))

@@ -1,5 +1,6 @@
 """One pass over a video, in order, that hands over each segment's frames as soon as the last of them has gone by."""
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -8,11 +9,12 @@ import numpy as np
 
 from data_gen.frames.jpeg import JpegMaker
 from data_gen.frames.plan import Ask, FrameRecipe, asks
-from data_gen.frames.video_index import VideoIndex, demuxed, open_video
+from data_gen.frames.video_index import LOST, VideoIndex, demuxed, open_video
 from navigation import InputError, SegmentPath, TimeGrid
 from navigation.grid import sample_times
 
 _MOST_REPLACED = 0.05
+_SEEKS = 2
 
 
 @dataclass(slots=True)
@@ -24,12 +26,14 @@ class SegmentFrames:
         asked: Seconds that were asked for, ascending.
         shown: Seconds at which the delivered frames appear: each the last not later than its asked time.
         jpegs: One a time. Times that fall on one frame share one object.
+        replaced: How many times show an earlier frame, because their own cannot be decoded.
     """
 
     path: SegmentPath
     asked: list[float] = field(default_factory=list)
     shown: list[float] = field(default_factory=list)
     jpegs: list[bytes] = field(default_factory=list, repr=False)
+    replaced: int = 0
 
     @property
     def byte_count(self) -> int:
@@ -48,26 +52,31 @@ def segment_frames(
     The frame for time `t` is the one on screen at `t`: the last whose pts is at most `t` (plus 1 µs), and the video's
     first for a time before it; for constant and variable frame rates alike. Each frame is scaled and encoded once a
     size. Held are the segments under way (one a level) and one decoded frame, whatever the video's length; of the
-    whole video, 9 bytes a frame.
+    whole video, 13 bytes a frame.
 
-    H.264 frames that nobody asked for and that no other frame refers to are not decoded. Groups of pictures in which
-    nothing is wanted are left out. The one before a wanted group is decoded unless that is closed (open groups refer
-    back), and so is the one after it (open groups send their predecessor's last frames behind their keyframe); groups
-    before the first that is decoded are not even read.
+    H.264 frames that nobody asked for and that no other frame refers to are not decoded. Groups of pictures that hold
+    nothing wanted are left out, unless the next one is decoded and not known to be closed (open groups refer back).
+    Groups before the first that is decoded are not even read where the file's stamps can be trusted to find it.
 
-    A frame that cannot be decoded is replaced by the last one before it.
+    A frame that cannot be decoded is replaced by the last one before it. Any segment alone gets the same bytes as with
+    all others.
 
     Raises:
-        InputError: more than 5 % of the asked times were replaced, unless damage is accepted; no frame can be decoded
-            or made a JPEG.
+        InputError: more were replaced than 5 % of the times of the whole grid, unless damage is accepted; no frame can
+            be decoded or made a JPEG.
     """
     recipe = recipe or FrameRecipe()
+    if not index.has_pictures:
+        hint = "give a file with a video stream, or caption it from its subtitles"
+        raise InputError(index.path, "video stream", None, hint)
 
     def shape(path: SegmentPath) -> tuple[int, int]:
         return recipe.count(len(path), grid.depth), recipe.side(len(path), grid.depth)
 
+    in_all = sum(recipe.count(level, grid.depth) * grid.width**level for level in range(1, grid.depth + 1))
+    most_replaced = None if accept_damaged else int(_MOST_REPLACED * in_all)
     passage = Passage(
-        index, asks(grid, recipe, wanted), _needed(index, grid, recipe, wanted), shape, recipe.quality, accept_damaged
+        index, asks(grid, recipe, wanted), _needed(index, grid, recipe, wanted), shape, recipe.quality, most_replaced
     )
     return passage.run()
 
@@ -81,7 +90,7 @@ class Passage:
         needed: bool [frames]: whether anyone asks for the frame at each position.
         shape: Frames of a segment, and their longest side in px.
         quality: JPEG quality.
-        accept_damaged: Deliver however many frames were replaced.
+        most_replaced: More frames than these must not be replaced; None for no limit.
     """
 
     def __init__(
@@ -91,10 +100,10 @@ class Passage:
         needed: np.ndarray,
         shape: Callable[[SegmentPath], tuple[int, int]],
         quality: int,
-        accept_damaged: bool = False,
+        most_replaced: int | None = None,
     ) -> None:
         self.index, self.needed, self.shape, self.quality = index, needed, shape, quality
-        self.accept_damaged = accept_damaged
+        self.most_replaced = most_replaced
         self.asks = iter(asks)
         self.next: Ask | None = None
         self.target = -1
@@ -105,6 +114,7 @@ class Passage:
         self.jpegs: dict[int, bytes] = {}
         self.pixel_aspect = 1.0
         self.answered = self.replaced = 0
+        self.looked_everywhere = False
 
     def run(self) -> Iterator[SegmentFrames]:
         if self.next is None:
@@ -123,10 +133,10 @@ class Passage:
                 self.index.path, "video stream", "no frame can be decoded", "copy or download the video again"
             )
         yield from self._answer(*last, len(self.index.pts))
-        share = self.replaced / self.answered
-        if share > _MOST_REPLACED and not self.accept_damaged:
+        if self.most_replaced is not None and self.replaced > self.most_replaced:
             found = f"{self.replaced} of {self.answered} asked frames cannot be decoded"
-            raise InputError(self.index.path, "video stream", found, "copy the video again, or accept damaged videos")
+            hint = "copy the video again; clipscout captions --accept-damaged takes what is there"
+            raise InputError(self.index.path, "video stream", found, hint)
 
     def _answer(self, shown: int, frame: av.VideoFrame, until: int) -> Iterator[SegmentFrames]:
         """Answers from the frame at position `shown` all asks whose own frame stands at `until` or before."""
@@ -149,6 +159,7 @@ class Passage:
         segment.shown.append(self.index.seconds(shown))
         segment.jpegs.append(self._jpeg(frame, side))
         self.answered += 1
+        segment.replaced += self.target != shown
         self.replaced += self.target != shown
         return self.open.pop(ask.path) if len(segment.asked) == count else None
 
@@ -164,39 +175,44 @@ class Passage:
         return self.jpegs[side]
 
     def _frames_from_the_first(self) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Frames from the first wanted one on, or from the one before it if that cannot be decoded."""
-        for position, frame in self._frames():
-            if not self.begun and position > self.target and self._want_the_group_before():
-                break
-            yield position, frame
-        else:
-            if self.begun or not self._want_the_group_before():
-                return
-        yield from self._frames()
+        """Frames from the first wanted one on, or from the nearest one before it that can be decoded."""
+        again = True
+        while again:
+            again = False
+            for position, frame in self._frames():
+                if not self.begun and position > self.target and self._look_further(position):
+                    again = True
+                    break
+                yield position, frame
+            else:
+                again = not self.begun and self._look_further(len(self.index.pts))
 
-    def _want_the_group_before(self) -> bool:
-        """Asks for the last frame before the group of the first wanted one; false where there is none."""
-        heads = self.index.pts.searchsorted(self.index.keyframes)  # [keyframes], positions of frames
-        group = int(heads.searchsorted(np.argmax(self.needed), side="right")) - 1
-        if group < 1:
-            return False
+    def _look_further(self, found: int) -> bool:
+        """Asks for the last frame of the group before the first wanted one's; where there is none, for all frames
+        before `found`, once. False if that has been done."""
+        index, first = self.index, int(np.argmax(self.needed))
+        packet = int(np.flatnonzero(index.order == first)[0])
+        group = int(index.heads.searchsorted(packet, side="right")) - 1
         self.needed = self.needed.copy()
-        self.needed[heads[group] - 1] = True
+        while group > 0:
+            last = int(index.order[index.heads[group - 1] : index.heads[group]].max(initial=-1))
+            if 0 <= last < first:
+                self.needed[last] = True
+                return True
+            group -= 1
+        if self.looked_everywhere:
+            return False
+        self.looked_everywhere = True
+        self.needed[:found] = True
         return True
 
     def _frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Decoded frames with their positions in display order, positions strictly ascending."""
-        pts, newest = self.index.pts, -1
+        last, newest = len(self.index.pts) - 1, -1
         for frame in self._decoded():
-            if self.index.reliable:
-                if frame.pts is None:
-                    continue
-                position = int(pts.searchsorted(frame.pts))
-                if position == len(pts) or pts[position] != frame.pts:
-                    continue
-            else:
-                position = min(newest + 1, len(pts) - 1)
-            if position > newest:
+            # Packets were stamped with positions before they were decoded.
+            position = frame.pts if self.index.reliable else min(newest + 1, last)
+            if position is not None and newest < position <= last:
                 newest = position
                 yield position, frame
 
@@ -209,24 +225,23 @@ class Passage:
             aspect = stream.sample_aspect_ratio
             self.pixel_aspect = float(aspect) if aspect and 0.1 < aspect < 10 else 1.0
             selective = self.index.reliable and context.name == "h264"
-            skip = _GroupSkipper(self.index, self.needed) if self.index.reliable else None
-            sought = skip.seek(container, stream, attempt) if skip is not None and attempt < 2 else None
-            late = False
+            groups = _Groups(self.index, self.needed)
+            if attempt < _SEEKS:
+                groups.seek(container, stream, attempt)
+            astray = False
             try:
                 for packet in demuxed(container, stream):
-                    if skip is not None and packet.pts is not None:
-                        if packet.is_keyframe:
-                            late = sought is not None and packet.pts > sought
-                            if late:
-                                break
-                            sought = None
-                            if skip.begins(packet.pts):
-                                yield from context.decode(None)
-                                context.flush_buffers()
-                        if skip.skipping:
+                    if packet.size:
+                        is_wanted = groups.follow(packet)
+                        if groups.left:
+                            yield from context.decode(None)
+                            context.flush_buffers()
+                        if not is_wanted:
                             continue
+                        if self.index.reliable:
+                            packet.pts = groups.position
                         if selective:
-                            context.skip_frame = "DEFAULT" if skip.wants(packet.pts) else "NONREF"
+                            context.skip_frame = "DEFAULT" if groups.is_needed else "NONREF"
                     try:
                         yield from context.decode(packet if packet.size else None)
                     except av.error.EOFError:
@@ -234,60 +249,84 @@ class Passage:
                     except av.error.FFmpegError:
                         # One packet is broken: what it held is replaced, and counted where it is.
                         continue
+            except _AstrayError:
+                astray = True
             except av.error.FFmpegError:
                 pass
-        if late or sought is not None:
+        if astray or groups.sought is not None:
             # The file's own index led past the wanted frames, or to no keyframe: it is aimed a group earlier, and then
             # not used at all.
             yield from self._decoded(attempt + 1)
 
 
-class _GroupSkipper:
-    """Which packets can be left out, group of pictures by group of pictures."""
+class _AstrayError(Exception):
+    """What is read is not what the index says of this place."""
+
+
+class _Groups:
+    """Follows packets, from the first or from where a seek led, and says which can be left out.
+
+    Attributes:
+        sought: The group that is waited for after a seek.
+        position: Of what the current packet holds; negative if it is not shown.
+        is_needed: Whether anyone asks for it.
+        left: Whether decoding ends before the current packet, and begins anew if at all.
+    """
 
     def __init__(self, index: VideoIndex, needed: np.ndarray) -> None:
-        self.pts, self.needed = index.pts, needed  # [frames] each
-        # [groups + 2]: position of each group's keyframe and whether the group is closed; then the video's end twice,
-        # as the two groups after the last one.
-        self.heads = np.append(np.searchsorted(index.pts, index.keyframes), [len(needed), len(needed)])
-        self.closed = np.append(index.closed, [True, True])
-        self.skipping = False
+        self.index, self.needed = index, needed  # [frames]
+        self.sought: int | None = None
+        self.position, self.is_needed, self.left = -1, False, False
+        wanted = np.zeros(len(index.order), dtype=bool)  # [packets]
+        shown = index.order >= 0
+        wanted[shown] = needed[index.order[shown]]
+        groups = np.logical_or.reduceat(wanted, index.heads)  # [groups]
+        if not index.reliable:
+            groups[:] = True
+        # An open group's first frames in time refer to the group before.
+        self._decoded = groups | np.append(groups[1:] & ~index.closed[1:], False)
+        self._packet, self._group = -1, -1
+        self._is_decoding = self._verifies = False
 
-    def seek(
-        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream, earlier: int
-    ) -> int | None:
-        """Goes to the first group to decode, or `earlier` groups before; returns its keyframe's pts.
+    def seek(self, container: av.container.InputContainer, stream: av.video.stream.VideoStream, earlier: int) -> None:
+        """Goes to the first group to decode, or `earlier` groups before, where anything is left out by that."""
+        group = int(np.argmax(self._decoded)) - earlier
+        if group < 1 or not self.index.seekable:
+            return
+        with contextlib.suppress(av.error.FFmpegError):
+            container.seek(int(self.index.keyframes[group]), stream=stream, backward=True)
+            self.sought, self._verifies = group, True
 
-        None where nothing is left out. Packets are skipped until a keyframe comes. It may be an earlier one.
+    def follow(self, packet: av.Packet) -> bool:
+        """Takes note of the next packet; whether it is to be decoded.
+
+        Raises:
+            _AstrayError: it is another one than the index has, or a keyframe behind the one that is sought.
         """
-        group = int(np.searchsorted(self.heads[:-2], np.argmax(self.needed), side="right")) - 1
-        group -= earlier + (not self.closed[group])
-        if group < 1:
-            return None
-        keyframe = int(self.pts[self.heads[group]])
-        try:
-            container.seek(keyframe, stream=stream, backward=True)
-        except av.error.FFmpegError:
-            return None
-        self.skipping = True
-        return keyframe
-
-    def begins(self, keyframe_pts: int) -> bool:
-        """Takes note of a keyframe; true if skipping begins with it.
-
-        Where a group is open, the last frames of the one before come after its keyframe, and its first refer to that.
-        """
-        before, last = self.skipping, len(self.heads) - 1
-        group = min(int(np.searchsorted(self.heads, np.searchsorted(self.pts, keyframe_pts))), last)
-        begin = group if self.closed[group] else max(group - 1, 0)
-        end = min(group + 1, last)
-        end = end if self.closed[end] else min(group + 2, last)
-        self.skipping = not self.needed[self.heads[begin] : self.heads[end]].any()
-        return self.skipping and not before
-
-    def wants(self, pts: int) -> bool:
-        position = int(self.pts.searchsorted(pts))
-        return position < len(self.pts) and bool(self.needed[position])
+        index, self.left = self.index, False
+        if self.sought is None:
+            self._packet += 1
+        elif packet.is_keyframe:
+            found = int(index.keyframes.searchsorted(packet.pts)) if packet.pts is not None else len(index.keyframes)
+            if found > self.sought or index.keyframes[found] != packet.pts:
+                raise _AstrayError
+            self.sought, self._packet = None, int(index.heads[found])
+        else:
+            return False
+        if self._packet >= len(index.order):
+            return False
+        self.position = int(index.order[self._packet])
+        if self._verifies and self.position >= 0 and index.pts[self.position] != packet.pts:
+            raise _AstrayError
+        before = self._group
+        while self._group + 1 < len(index.heads) and self._packet >= index.heads[self._group + 1]:
+            self._group += 1
+        if self._group != before:
+            decodes = bool(self._decoded[self._group])
+            self.left = self._is_decoding and (not decodes or self._group in index.restarts)
+            self._is_decoding = decodes
+        self.is_needed = self.position >= 0 and bool(self.needed[self.position])
+        return self._is_decoding and self.position != LOST
 
 
 def _needed(
