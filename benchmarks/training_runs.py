@@ -1,6 +1,7 @@
 """What benchmarks that train over several seeds share: commands run once each, figures over seeds, curves."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,37 +13,49 @@ from typing import Any
 from navigation import write_json
 from trainer.recorder import read_metrics
 
-LAUNCH = ["accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "-m", "trainer.grpo"]
+LAUNCH = ["accelerate.commands.launch", "--config_file", "launch/accelerate/cpu.yaml", "-m"]
 HELD_OUT = "0.1"
 """Share of videos kept from training, which policies are then compared on."""
 
 
-def train(config: Path, folder: Path, **options: object) -> Path:
-    """GRPO as a user would start it, unless that is done; returns its folder.
+def train(
+    config: Path, folder: Path, stage: str = "grpo", environment: Mapping[str, str] | None = None, **options: object
+) -> Path:
+    """SFT or GRPO as a user would start it, unless that is done; returns its folder.
 
     Args:
+        environment: Variables of its process besides this one's.
         options: Flags besides those of the folder and the held-out share.
     """
     options |= {"output_dir": folder, "held_out_share": HELD_OUT}
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    _once(folder, [*LAUNCH, "--config", str(config), *flags])
+    once(folder, [*LAUNCH, f"trainer.{stage}", "--config", str(config), *flags], environment)
     return folder
 
 
-def evaluate(checkpoint: Path, traces: Path, folder: Path, **options: object) -> dict[str, Any]:
+def evaluate(
+    checkpoint: Path,
+    data: Path,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    held_out_share: str = HELD_OUT,
+    **options: object,
+) -> dict[str, Any]:
     """Plays held-out questions with a checkpoint, unless that is done; the policy's summary.
 
     Args:
+        environment: Variables of its process besides this one's.
+        held_out_share: Share of the videos in `data` whose questions are played; 0 takes all.
         options: Flags of `clipscout eval`, their words joined by `_`.
     """
-    options |= {"model": checkpoint, "data": traces, "held_out_share": HELD_OUT, "out": folder}
+    options |= {"model": checkpoint, "data": data, "held_out_share": held_out_share, "out": folder}
     flags = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
-    _once(folder, ["clipscout.main", "eval", "--policy", "local", *flags])
+    once(folder, ["clipscout.main", "eval", "--policy", "local", *flags], environment)
     (summary,) = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["policies"].values()
     return summary
 
 
-def _once(folder: Path, module: Sequence[str]) -> None:
+def once(folder: Path, module: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
     """Runs a module, unless the marker beside its folder says that this very command finished."""
     marker, log = (folder.parent / f"{folder.name}{ending}" for ending in (".done.json", ".log"))
     if marker.is_file() and json.loads(marker.read_text(encoding="utf-8")) == list(module):
@@ -50,7 +63,13 @@ def _once(folder: Path, module: Sequence[str]) -> None:
     print(f"{folder}: {' '.join(module)}", flush=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", encoding="utf-8") as output:
-        code = subprocess.run([sys.executable, "-m", *module], stdout=output, stderr=subprocess.STDOUT, check=False)
+        code = subprocess.run(
+            [sys.executable, "-m", *module],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env={**os.environ, **(environment or {})},
+        )
     if code.returncode:
         sys.exit(f"{folder}: exit code {code.returncode}; see {log}")
     write_json(marker, list(module))

@@ -22,7 +22,7 @@ from navigation import (
     write_json,
     write_jsonl,
 )
-from navigation.question import held_out
+from navigation.question import first_by_hash, held_out
 
 CONFIGS = Path("configs")
 READ = ("demo.yaml", "model/tiny.yaml", "sft/tiny_cpu.yaml", "grpo/tiny_cpu.yaml")
@@ -32,9 +32,9 @@ PLAYERS: dict[str, dict[str, Any]] = {
     "retrieval": {"policy": "retrieval", "visits": 4},
     "uniform": {"policy": "uniform", "visits": 4},
     "random": {"policy": "random", "visits": 4},
-    "base": {"policy": "local", "model": "base", "episode-tokens": 512},
-    "sft": {"policy": "local", "model": "sft", "episode-tokens": 512},
-    "grpo": {"policy": "local", "model": "grpo", "episode-tokens": 512},
+    "base": {"policy": "local", "model": "base", "episode-tokens": 512, "turn-tokens": 128},
+    "sft": {"policy": "local", "model": "sft", "episode-tokens": 512, "turn-tokens": 128},
+    "grpo": {"policy": "local", "model": "grpo", "episode-tokens": 512, "turn-tokens": 128},
 }
 
 
@@ -71,7 +71,7 @@ def run_demo(out: Path, seed: int) -> None:
     with Stages(out, count) as stages:
         stages.run("trajectories", [*clipscout, "traces", *trajectories])
         # Every player answers these.
-        write_jsonl(asked / "questions.jsonl", (question.to_dict() for question in _held_out_questions(out)))
+        write_jsonl(asked / "questions.jsonl", (question.to_dict() for question in held_out_questions(out / "traces")))
         stages.run("base", [*clipscout, "tiny-base", *base, "--seed", str(seed)])
         # Training is on one core; whoever can play already does so on the other.
         for name in PLAYERS:
@@ -98,7 +98,7 @@ def write_demo_report(out: Path) -> Path:
     if not (out / "summary.json").is_file():
         raise InputError(out, "summary.json", "not there", "run `make demo` first")
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    questions = {question.id: question for question in _held_out_questions(out)}
+    questions = {question.id: question for question in held_out_questions(out / "traces")}
     played = {name: {t.question_id: t for t in read_trajectories(out / "eval" / name / "trajectories.jsonl")}
               for name in ("expert", "sft", "grpo")}  # fmt: skip
     sft, grpo = (
@@ -147,10 +147,14 @@ def _trajectories(
     return shown
 
 
-def _held_out_questions(out: Path) -> list[Question]:
+def held_out_questions(traces: Path) -> list[Question]:
+    """The held-out questions that every player answers: none by which GRPO chose its policy, if others are left."""
     share = float(_demo("held_out_share"))
-    every = read_questions(out / "traces" / "questions.jsonl")
-    return [question for question in every if held_out(question.video_id, share)][: _demo("questions")]
+    held = [question for question in read_questions(traces / "questions.jsonl") if held_out(question.video_id, share)]
+    played = yaml.safe_load((CONFIGS / "grpo/tiny_cpu.yaml").read_text(encoding="utf-8"))["held_out_questions"]
+    choosing = set(first_by_hash([question.id for question in held], played))
+    others = [question for place, question in enumerate(held) if place not in choosing]
+    return (others or held)[: _demo("questions")]
 
 
 def _demo(key: str) -> Any:

@@ -1,7 +1,7 @@
 """A multiple-choice question about one video, with its ground truth, and which videos are kept from training."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,14 @@ def read_questions(path: str | Path) -> Iterator[Question]:
     """
     for source, row in read_jsonl(path):
         yield Question.from_dict(row, source)
+
+
+def first_by_hash(ids: Sequence[str], count: int | None) -> list[int]:
+    """Places of at most `count` ids, in their order, chosen by a hash: the same ids whatever order a file has."""
+    if count is None or count >= len(ids):
+        return list(range(len(ids)))
+    order = sorted(range(len(ids)), key=lambda place: hashlib.sha256(ids[place].encode()).digest())
+    return sorted(order[:count])
 
 
 def held_out(video_id: str, share: float) -> bool:

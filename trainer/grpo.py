@@ -7,7 +7,6 @@
 
 import copy
 import dataclasses
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from trl import GRPOConfig, ModelConfig, get_peft_config
 
 from navigation import ClipAnswerer, EnvironmentFactory, InputError, LineAnswerer
 from navigation.prompt import template_hash
+from navigation.question import first_by_hash
 from rewards import RewardMix
 from rewards.trl_functions import steering_callbacks, trl_functions
 from trainer.alarms import Alarms
@@ -68,14 +68,6 @@ def clip_answerer(options: GRPOArguments, video_ids: Iterable[str]) -> ClipAnswe
     return ClipService(folder, EndpointSettings(url, model, options.clips_in_flight))
 
 
-def first_by_hash(dataset: Dataset, count: int | None) -> Dataset:
-    """At most `count` rows, chosen by a hash of their ids: the same rows whatever the file's order."""
-    if count is None or count >= len(dataset):
-        return dataset
-    order = sorted(range(len(dataset)), key=lambda row: hashlib.sha256(dataset[row]["id"].encode()).digest())
-    return dataset.select(sorted(order[:count]))
-
-
 def parse_grpo(arguments: Sequence[str] | None = None) -> tuple[GRPOArguments, Any, ModelConfig]:
     """Options of the run, of the engine's trainer (`GRPOConfig` or `AsyncGRPOConfig`), and of the model.
 
@@ -123,8 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     base = model_name(model_args)
     tokenizer = load_tokenizer(base, revision=model_args.model_revision)
     traces = data_args.opened
-    questions = first_by_hash(traces.rl_dataset(held=False), data_args.train_questions)
-    held_out = first_by_hash(traces.rl_dataset(held=True), data_args.held_out_questions)
+    questions, held_out = traces.rl_dataset(held=False), traces.rl_dataset(held=True)
+    questions = questions.select(first_by_hash(questions["id"], data_args.train_questions))
+    if len(held_out):
+        held_out = held_out.select(first_by_hash(held_out["id"], data_args.held_out_questions))
     trees = traces.trees
     missing = next((video for video in questions["video_id"] if video not in trees), None)
     if missing is not None:
