@@ -3,12 +3,13 @@
 import json
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from navigation import CaptionTree, InputError, read_jsonl, write_json
+from navigation import CaptionTree, InputError, Question, TreeStore, read_jsonl, write_json
 from navigation.grid import clock, format_path
 
 tree = typer.Typer(no_args_is_help=True, help="Look at caption trees; import and export the released format.")
@@ -75,9 +76,19 @@ def import_file(
     from longvideo_r1.caption_files import import_released
 
     try:
-        write_json(out, import_released(file, duration).to_dict())
+        made = import_released(file, duration)
+        write_json(out, made.to_dict())
     except (InputError, OSError) as error:
         _fail(error)
+    away = made.made_by.get("released", {}).get("off_grid")
+    if away and (away["seconds"] > 0 or away["segments"]):
+        typer.echo(
+            f"note: the file splits frames, the tree splits seconds: frames lie up to {away['seconds']:.1f} s outside "
+            f"their segment, and {away['segments']} of {away['of']} segments have their middle in another one",
+            err=True,
+        )
+    if made.made_by.get("duration_estimated"):
+        typer.echo(f"note: the duration of {made.grid.duration:.1f} s is estimated: give --duration", err=True)
 
 
 @tree.command("export")
@@ -123,11 +134,15 @@ if __name__ == "__main__":
 def import_released(
     file: Annotated[Path, typer.Argument(help="The SFT or RL file as published: .json, .jsonl or .parquet.")],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    captions: Annotated[
+        Path | None, typer.Option(help="Folder of caption files, for trajectories of the released generator.")
+    ] = None,
 ) -> None:
     """Turn published SFT conversations into OUT/sft/train.parquet, or published RL rows into OUT/questions.jsonl.
 
-    Which of the two a file holds is seen from its rows. Rows that cannot be used are in OUT/skipped.jsonl with their
-    reason. Exit code 2 if the file cannot be read or no row of it can be used.
+    Rows of the released generator also become OUT/trajectories.jsonl and OUT/trees, if --captions gives the caption
+    files they were made with. Which of these a file holds is seen from its rows. What cannot be used is in
+    OUT/skipped.jsonl with its reason. Exit code 2 if the file cannot be read or no row of it can be used.
     """
     from navigation import SkippedRow, write_jsonl
 
@@ -135,8 +150,7 @@ def import_released(
         rows = list(_rows(file))
         if not rows:
             raise InputError(file, "rows", 0, "this file holds none")
-        write = _write_rl if "right_answer" in rows[0] else _write_sft
-        made, told = write(rows, out)
+        made, told = _write_rl(rows, out, captions) if "right_answer" in rows[0] else _write_sft(rows, out)
         skipped = [row for row in made if isinstance(row, SkippedRow)]
         write_jsonl(out / "skipped.jsonl", (row.to_dict() for row in skipped))
         if len(skipped) == len(made):
@@ -147,16 +161,41 @@ def import_released(
     typer.echo(f"{len(rows)} rows: {told}, {len(skipped)} skipped")
 
 
-def _write_rl(rows: list[dict[str, Any]], out: Path) -> tuple[list[Any], str]:
+def _write_rl(rows: list[dict[str, Any]], out: Path, captions: Path | None) -> tuple[list[Any], str]:
+    from longvideo_r1.replay import is_generated, replay
     from longvideo_r1.rows import import_released_rl, released_videos
-    from navigation import Question, write_jsonl
+    from navigation import Trajectory, write_jsonl
 
-    made = list(import_released_rl(rows))
+    made: list[Any] = list(import_released_rl(rows))
     questions = [row for row in made if isinstance(row, Question)]
     videos = released_videos(rows)
     write_jsonl(out / "questions.jsonl", (question.to_dict() for question in questions))
     write_jsonl(out / "videos.jsonl", videos)
-    return made, f"{len(questions)} questions on {len(videos)} videos"
+    told = f"{len(questions)} questions on {len(videos)} videos"
+    generated = [(row, each) for row, each in zip(rows, made, strict=True) if is_generated(row)]
+    if generated:
+        trees = _import_trees(captions, out / "trees", questions) if captions is not None else None
+        played = [replay(row, question, trees) for row, question in generated if isinstance(question, Question)]
+        trajectories = [each for each in played if isinstance(each, Trajectory)]
+        write_jsonl(out / "trajectories.jsonl", (each.to_dict() for each in trajectories))
+        made += played
+        told += f", {len(trajectories)} of {len(generated)} trajectories"
+    return made, told
+
+
+def _import_trees(captions: Path, out: Path, questions: list[Question]) -> TreeStore:
+    """Caption files of the questions' videos as trees; a file that is not there or no such file is told."""
+    from longvideo_r1.caption_files import import_released as read_captions
+    from navigation.files import child_path
+
+    store = TreeStore(out)
+    for video_id, duration in {question.video_id: question.duration for question in questions}.items():
+        try:
+            file = child_path(captions, video_id, ".json")
+            store.save(replace(read_captions(file, duration), video_id=video_id))
+        except (InputError, OSError) as error:
+            typer.echo(f"note: {plain(str(error))}", err=True)
+    return store
 
 
 def _write_sft(rows: list[dict[str, Any]], out: Path) -> tuple[list[Any], str]:

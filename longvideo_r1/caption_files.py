@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from navigation import CaptionTree, InputError, SegmentPath, TimeGrid, write_atomic
+from navigation.errors import is_number
 from navigation.grid import sample_times
 
 LEVELS = ("high", "medium", "low")
-_TAGGED = re.compile(r"<caption>(.*?)</caption>", re.DOTALL)
+_TAGGED = re.compile(r"\s*(?:<think>.*?</think>\s*)?<caption>((?:(?!</?caption>).)*+)</caption>\s*", re.DOTALL)
 _OURS = "clipscout"
 
 
@@ -23,8 +24,9 @@ def from_released(
 ) -> CaptionTree:
     """A released caption file as a caption tree.
 
-    Captions lose their `<caption>` tags. All else that the file holds is kept under `made_by["released"]`, so that
-    `to_released` gives the same file back.
+    Captions lose the `<caption>` tags that stand around them; tags inside a caption stay. All else that the file holds
+    is kept under `made_by["released"]`, so that `to_released` gives the same file back: the times of its frames too,
+    and how far they lie from the grid (see `off_grid`).
 
     Args:
         record: The file's JSON.
@@ -40,10 +42,13 @@ def from_released(
     name, width, levels = record.get("video_name"), record.get("width"), record["captions"]
     if not isinstance(name, str) or not name:
         raise InputError(source, "video_name", name, "give the video's file name")
-    if not isinstance(width, int) or width < 2 or len(levels) != len(LEVELS):
-        raise InputError(source, "width", width, "give a width of at least 2 and three levels of captions")
+    if not isinstance(width, int) or isinstance(width, bool) or width < 2:
+        raise InputError(source, "width", width, "give a width of at least 2")
+    if len(levels) != len(LEVELS):
+        hint = f"a released file has three levels, {', '.join(LEVELS)}: leave out the others"
+        raise InputError(source, "captions", f"{len(levels)} levels", hint)
     ours = record.get(_OURS)
-    captions, kept = _captions(levels, width, source)
+    captions, kept = _captions(levels, width, source, _tagged_before(ours) if isinstance(ours, Mapping) else None)
     if isinstance(ours, Mapping):
         segments = [{"path": list(path), "caption": text} for path, text in captions.items()]
         return CaptionTree.from_dict({**ours, "width": width, "depth": len(LEVELS), "segments": segments}, source)
@@ -51,8 +56,29 @@ def from_released(
     if duration is None:
         duration, made_by["duration_estimated"] = _estimated_duration(levels, source), True
     others = {key: value for key, value in record.items() if key != "captions"}
-    made_by["released"] = {"file": others, "segments": kept}
-    return CaptionTree(Path(name).stem, TimeGrid(duration, width, len(LEVELS)), captions, made_by)
+    grid = TimeGrid(duration, width, len(LEVELS))
+    made_by["released"] = {"file": others, "segments": kept, "off_grid": off_grid(levels, grid)}
+    return CaptionTree(Path(name).stem, grid, captions, made_by)
+
+
+def off_grid(levels: list, grid: TimeGrid) -> dict[str, Any]:
+    """How far a released file's segments lie from the grid's: it splits frames, the grid splits seconds.
+
+    Returns:
+        `seconds`, the most that a frame lies outside its segment; `segments` whose middle lies in another one; `of`,
+        the segments that state times.
+    """
+    most, outside, stated = 0.0, 0, 0
+    for level, items in enumerate(levels, 1):
+        for item in items:
+            times = item.get("frame_time")
+            if isinstance(times, list) and times and is_number(times[0]) and is_number(times[-1]):
+                start, end = grid.interval(grid.path(item["segment_id"] - 1, level))
+                stated += 1
+                most = max(most, start - times[0], times[-1] - end)
+                outside += not start <= (times[0] + times[-1]) / 2 <= end
+    # Times are rounded to 0.1 s.
+    return {"seconds": round(most, 1), "segments": outside, "of": stated}
 
 
 def to_released(tree: CaptionTree, fps: float | None = None) -> dict[str, Any]:
@@ -108,8 +134,22 @@ def text_of(tree: CaptionTree, level: int, item: Mapping[str, Any]) -> str:
     return tree.captions[tree.grid.path(item["segment_id"] - 1, level)]
 
 
-def _captions(levels: list, width: int, source: str | Path) -> tuple[dict[SegmentPath, str], list[list[dict]]]:
-    """Captions by path, and per level the items without their captions (with them, where tags were taken off)."""
+def _tagged_before(ours: Mapping[str, Any]) -> set[str]:
+    """Captions of an exported file that had tags around them when they were imported."""
+    made_by = ours.get("made_by")
+    released = made_by.get("released") if isinstance(made_by, Mapping) else None
+    levels = released.get("segments") if isinstance(released, Mapping) else None
+    items = [item for level in levels or () if isinstance(level, list) for item in level if isinstance(item, Mapping)]
+    return {item["caption"] for item in items if isinstance(item.get("caption"), str)}
+
+
+def _captions(
+    levels: list, width: int, source: str | Path, tagged: set[str] | None
+) -> tuple[dict[SegmentPath, str], list[list[dict]]]:
+    """Captions by path, and per level the items without their captions (with them, where tags were taken off).
+
+    Tags are taken off the captions of `tagged`; None: off all.
+    """
     grid = TimeGrid(1.0, width, len(LEVELS))
     captions: dict[SegmentPath, str] = {}
     kept: list[list[dict]] = []
@@ -125,7 +165,9 @@ def _captions(levels: list, width: int, source: str | Path) -> tuple[dict[Segmen
             if not isinstance(item.get("caption"), str):
                 hint = "give a text"
                 raise InputError(source, f"captions, {name} {item['segment_id']}", item.get("caption"), hint)
-            text = _untagged(item["caption"])
+            text = (
+                item["caption"] if tagged is not None and item["caption"] not in tagged else _untagged(item["caption"])
+            )
             captions[grid.path(item["segment_id"] - 1, level)] = text
             kept[-1].append(dict(item) if text != item["caption"] else {**item, "caption": None})
     order = {path: captions[path] for path in grid.paths()}
@@ -133,7 +175,7 @@ def _captions(levels: list, width: int, source: str | Path) -> tuple[dict[Segmen
 
 
 def _untagged(caption: str) -> str:
-    match = _TAGGED.search(caption)
+    match = _TAGGED.fullmatch(caption)
     return match.group(1).strip() if match else caption
 
 
@@ -145,13 +187,18 @@ def _restored(item: Mapping[str, Any], text: str) -> dict[str, Any]:
 def _item(tree: CaptionTree, path: SegmentPath, fps: float | None) -> dict[str, Any]:
     start, end = tree.grid.interval(path)
     recipe = tree.made_by.get("frames")
-    counts = recipe["frames"] if isinstance(recipe, Mapping) else [1]
-    times = sample_times(start, end, counts[min(tree.grid.depth - len(path), len(counts) - 1)])
+    counts = recipe.get("frames") if isinstance(recipe, Mapping) else None
+    count = counts[min(tree.grid.depth - len(path), len(counts) - 1)] if isinstance(counts, list) and counts else 0
+    # The released evaluation tells its model a segment's first and last time: without frames, where it begins and ends.
+    times = sample_times(start, end, count) if isinstance(count, int) and count > 1 else [start, end]
+    last = max(0, int(tree.grid.duration * fps) - 1) if fps else 0
     return {
-        "segment_id": tree.grid.index(path) + 1, "level": LEVELS[len(path) - 1], "caption": tree.captions[path],
+        "segment_id": tree.grid.index(path) + 1,
+        "level": LEVELS[len(path) - 1],
+        "caption": tree.captions[path],
         "frame_time": [round(time, 1) for time in times],
-        "frame_ids": [int(time * fps) for time in times] if fps else [],
-    }  # fmt: skip
+        "frame_ids": [min(last, int(time * fps)) for time in times] if fps else [],
+    }
 
 
 def _estimated_duration(levels: list, source: str | Path) -> float:

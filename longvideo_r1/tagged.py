@@ -68,8 +68,13 @@ def _opening(content: str, grid: TimeGrid) -> str:
     for (path, begin), end in zip(places, ends, strict=True):
         start, stop = grid.interval(path)
         caption = shown[begin + 1 + len(_heading(path, grid)) : end]
-        lines.append(f"High-level Caption {path[0]} from {start:.1f} to {stop:.1f}:{caption}")
+        lines.append(f"High-level Caption {path[0]} from {start:.1f} to {stop:.1f}:{_tagged(caption)}")
     return "\n".join(lines)
+
+
+def _tagged(caption: str) -> str:
+    """A caption as released files hold it and the released evaluation shows it."""
+    return caption if "<caption>" in caption else f"<caption> {caption.strip()} </caption>"
 
 
 def _heading(path: tuple[int, ...], grid: TimeGrid) -> str:
@@ -87,7 +92,7 @@ def _reply(content: str, call: dict[str, Any], grid: TimeGrid) -> str:
     start, stop = grid.interval(path)
     level = LEVELS.get(len(path), f"Level-{len(path)}")
     caption = content.removeprefix(_heading(path, grid))
-    return f"{level} Caption from tool get_caption({_written(path)}). From {start:.1f} to {stop:.1f}:{caption}"
+    return f"{level} Caption from tool get_caption({_written(path)}). From {start:.1f} to {stop:.1f}:{_tagged(caption)}"
 
 
 def write_message(message: dict[str, Any]) -> str:

@@ -72,8 +72,72 @@ def test_a_tree_of_ours_comes_back_through_the_released_shape(made_by, lines):
     record = json.loads(json.dumps(to_released(tree_of_ours, fps=25)))
     assert [len(level) for level in record["captions"]] == [2, 4, 8]
     assert record["captions"][2][7]["segment_id"] == 8
-    assert len(record["captions"][0][0]["frame_time"]) == (4 if made_by is None else 1)
+    assert len(record["captions"][0][0]["frame_time"]) == (4 if made_by is None else 2)
     assert from_released(record).to_dict() == tree_of_ours.to_dict()
+
+
+@pytest.mark.parametrize("made_by", [{}, {"frames": 12}, {"frames": {"frames": [1]}}, {"frames": {"frames": 8}}])
+def test_a_segment_without_frames_is_exported_with_its_begin_and_end(made_by):
+    record = to_released(native(made_by=made_by), fps=25)
+    for level, items in enumerate(record["captions"], 1):
+        for item in items:
+            start, end = item["frame_time"][0], item["frame_time"][-1]
+            assert end - start == pytest.approx(100.0 / 2**level, abs=0.11)
+            assert item["frame_ids"][-1] < 2500
+    assert record["captions"][0][-1]["frame_time"][-1] == 100.0
+
+
+TAGGED = "<caption>all of it</caption>"
+
+
+@pytest.mark.parametrize(
+    "text", [TAGGED, "a sign says <caption>here</caption> twice", "<caption>a</caption> <caption>b</caption>"]
+)
+def test_tags_that_a_caption_of_ours_holds_come_back(text):
+    tree_of_ours = native()
+    tree_of_ours = CaptionTree("v", tree_of_ours.grid, {**tree_of_ours.captions, (1,): text}, {}, ())
+    record = json.loads(json.dumps(to_released(tree_of_ours)))
+    assert record["captions"][0][0]["caption"] == text
+    assert from_released(record).captions == tree_of_ours.captions
+
+
+def test_tags_inside_a_released_caption_stay_and_those_around_it_go():
+    record = released()
+    record["captions"][0][0]["caption"] = "a sign says <caption>here</caption>"
+    record["captions"][0][1]["caption"] = "<think>hm</think>\n<caption> so </caption>\n"
+    found = from_released(copy.deepcopy(record))
+    assert (found.captions[(1,)], found.captions[(2,)]) == ("a sign says <caption>here</caption>", "so")
+    assert to_released(found) == record
+    # Also where the tree's own key goes along.
+    spoken = CaptionTree(found.video_id, found.grid, found.captions, found.made_by, HELLO)
+    assert from_released(json.loads(json.dumps(to_released(spoken)))).to_dict() == spoken.to_dict()
+
+
+def test_a_tree_keeps_the_times_of_its_frames_and_says_how_far_they_are(tmp_path):
+    # At 1 frame a second, 100 frames in 64 parts: the first parts hold two frames, the others one.
+    record = released(frames=100, fps=1.0)
+    found = from_released(record)
+    kept = found.made_by["released"]
+    assert [item["frame_time"] for item in kept["segments"][2]] == [
+        item["frame_time"] for item in record["captions"][2]
+    ]
+    assert kept["off_grid"]["of"] == 4 + 16 + 64
+    assert kept["off_grid"]["seconds"] > 5
+    assert kept["off_grid"]["segments"] > 32
+    assert from_released(released()).made_by["released"]["off_grid"]["seconds"] < 1.0
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    result = runner.invoke(tree, ["import", str(tmp_path / "a.json"), str(tmp_path / "t.json")])
+    assert result.exit_code == 0
+    assert f"{kept['off_grid']['segments']} of 84 segments" in result.output
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_files_of_other_depths_are_refused_by_their_levels(count):
+    record = released()
+    record["captions"] = (record["captions"] * 2)[:count]
+    with pytest.raises(InputError) as error:
+        from_released(record)
+    assert (error.value.field, error.value.value) == ("captions", f"{count} levels")
 
 
 def test_a_caption_changed_after_import_is_exported_changed():

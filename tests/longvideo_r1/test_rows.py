@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 from clipscout.main import app
 from longvideo_r1.rows import import_released_rl, import_released_sft, longest_only
-from navigation import Question, SkippedRow, read_questions
+from navigation import Question, SkippedRow, Status, read_questions
 from navigation.prompt import SYSTEM
+from navigation.trajectory import read_trajectories
 
 RELEASED = {
     "question": "Which?", "choices": ["A. red", "B. blue"], "right_answer": "B", "video_uid": "v1",
@@ -123,3 +124,75 @@ def test_the_command_reads_published_files(tmp_path):
 def test_files_that_hold_nothing_usable_are_an_error(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     assert CliRunner().invoke(app, ["import-released", str(tmp_path / "x.json"), str(tmp_path / "out")]).exit_code == 2
+
+
+GENERATED = {
+    "question": "Which hat?", "choices": ["red", "blue"], "right_answer": "B", "video_uid": "v1", "duration": 600.0,
+    "clue_intervals": [[200.0, 230.0]], "width": 4, "fps": 25.0, "pred": "B",
+    "output": [
+        "<think>a</think>\n<tool>get_caption((2,1))</tool>", "<think>b</think><tool>get_caption((2,1,3))</tool>",
+        '<think>c</think><tool>video_qa((2,1,3), "what colour?")</tool>', "<think>d</think><answer>B</answer>",
+    ],
+    "video_qa_results": ["<think>x</think><answer>It is blue.</answer>"],
+}  # fmt: skip
+
+
+def captions(folder):
+    levels = [
+        [
+            {"segment_id": n + 1, "level": name, "caption": f"<caption> {name} {n} </caption>",
+             "frame_time": [round(600 / 4**level * n, 1), round(600 / 4**level * (n + 1) - 0.04, 1)], "frame_ids": []}
+            for n in range(4**level)
+        ]
+        for level, name in enumerate(("high", "medium", "low"), 1)
+    ]  # fmt: skip
+    folder.mkdir()
+    (folder / "v1.json").write_text(json.dumps({"video_name": "v1.mp4", "width": 4, "captions": levels}))
+    return folder
+
+
+def imported(rows, tmp_path, *more):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = [str(tmp_path / "rows.jsonl"), str(tmp_path / "out"), *more]
+    result = CliRunner().invoke(app, ["import-released", *given])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_rows_of_the_released_generator_come_with_their_trajectories(tmp_path):
+    told = imported([GENERATED], tmp_path, "--captions", str(captions(tmp_path / "captions")))
+    assert "1 questions on 1 videos, 1 of 1 trajectories, 0 skipped" in told
+    (found,) = read_trajectories(tmp_path / "out" / "trajectories.jsonl")
+    assert (found.prediction, found.correct, found.status) == ("B", True, Status.ANSWERED)
+    assert [(visit.tool, visit.path) for visit in found.visits] == [
+        ("get_caption", (2, 1)), ("get_caption", (2, 1, 3)), ("video_qa", (2, 1, 3)),
+    ]  # fmt: skip
+    replies = [message["content"] for message in found.messages if message["role"] == "tool"]
+    assert "medium 4" in replies[0]
+    assert "low 18" in replies[1]
+    assert replies[2] == "It is blue."
+    assert [m["reasoning_content"] for m in found.messages if m["role"] == "assistant"] == ["a", "b", "c", "d"]
+    assert (tmp_path / "out" / "trees" / "v1.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"video_uid": "v2"}, "no caption file"),
+        ({"output": "Error code: 500", "pred": None}, "generation failed"),
+        ({"output": [], "pred": None}, "no trajectory"),
+        ({"output": ["what?"]}, "assistant turn"),
+        ({"video_qa_results": []}, "video_qa result is missing"),
+        ({"output": ["<think>a</think><tool>get_caption((9,9))</tool>", GENERATED["output"][3]]}, "call refused"),
+    ],
+)
+def test_a_trajectory_that_cannot_be_imported_is_counted_with_its_reason(change, reason, tmp_path):
+    told = imported([GENERATED, GENERATED | change], tmp_path, "--captions", str(captions(tmp_path / "captions")))
+    assert "1 of 2 trajectories, 1 skipped" in told
+    (skipped,) = map(json.loads, (tmp_path / "out" / "skipped.jsonl").read_text().splitlines())
+    assert skipped["reason"] == reason
+
+
+def test_without_caption_files_the_questions_come_and_the_trajectories_are_counted(tmp_path):
+    told = imported([GENERATED], tmp_path)
+    assert "1 questions on 1 videos, 0 of 1 trajectories, 1 skipped" in told

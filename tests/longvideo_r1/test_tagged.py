@@ -122,12 +122,12 @@ def test_a_transcript_reads_as_the_released_code_words_it(trajectory):
     assert plain == [
         {"role": "system", "content": "width 3"},
         {"role": "user", "content": "What?\nA. one\nB. two\n\nThe total duration of the video is 810.0 seconds.\n"
-         "High-level Caption 1 from 0.0 to 270.0:caption of [1]\nsecond line\n"
-         "High-level Caption 2 from 270.0 to 540.0:caption of [2]\nsecond line\n"
-         "High-level Caption 3 from 540.0 to 810.0:caption of [3]\nsecond line"},
+         "High-level Caption 1 from 0.0 to 270.0:<caption> caption of [1]\nsecond line </caption>\n"
+         "High-level Caption 2 from 270.0 to 540.0:<caption> caption of [2]\nsecond line </caption>\n"
+         "High-level Caption 3 from 540.0 to 810.0:<caption> caption of [3]\nsecond line </caption>"},
         {"role": "assistant", "content": "<think>Look.</think><tool>get_caption((2,3))</tool>"},
         {"role": "user", "content": "Medium-level Caption from tool get_caption((2,3)). From 450.0 to 540.0:"
-         "caption of [2, 3]\nsecond line"},
+         "<caption> caption of [2, 3]\nsecond line </caption>"},
         {"role": "assistant", "content": "<think>Far.</think><tool>get_caption((9,9))</tool>"},
         {"role": "user", "content": trajectory[5]["content"]},
         {"role": "assistant", "content": '<think>Ask.</think><tool>video_qa((2,3,1), "who?")</tool>'},
