@@ -1,5 +1,6 @@
 """What a planned run needs besides the machine: endpoints, checkpoints, room for new ones, a folder that all share."""
 
+import asyncio
 import email.utils
 import json
 import os
@@ -68,6 +69,18 @@ def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
             yield Finding("note", f"clock of {url}", f"its Date header is no date: {date[:80]}", "compare it by hand")
         else:
             yield _skew(f"clock of {url}", theirs - time.time(), whole=True)
+    if served and not missing:
+        yield prompts(url, models[0] if models else served[0])
+
+
+def prompts(url: str, model: str) -> Finding:
+    """Whether a server renders what ClipScout trains on. A model trained elsewhere need not: a note, not a fault."""
+    from evaluation.parity import check_parity
+    from runtime import EndpointSettings
+
+    found = asyncio.run(check_parity(EndpointSettings(url, model)))
+    hint = "serve the checkpoint under its own chat template, with nothing added"
+    return Finding("note" if found.same is False else "ok", f"prompts of {model}", str(found), hint)
 
 
 def checkpoint(folder: Path) -> Iterator[Finding]:

@@ -50,6 +50,8 @@ class EvalOptions(RequestOptions, StageOptions):
     visits: int | None = option("Most visits of the policies that have a ceiling.", None, EPISODES)
     url: str | None = option("OpenAI-compatible endpoint: the policy, or a rule's judge.", None, ENDPOINT)
     max_tokens: int = option("Completion tokens of one reply of the endpoint.", 2048, ENDPOINT)
+    parity: str = option("Are its prompts those that were trained: auto, count, require or off.", "auto", ENDPOINT)
+    reasoning_field: str = option("For earlier reasoning: auto, reasoning, reasoning_content, none.", "auto", ENDPOINT)
 
     @property
     def folder(self) -> Path:
@@ -146,6 +148,8 @@ def run_eval(options: EvalOptions) -> int:
             options.temperature or 0.0,
             options.max_usd,
             options.prices,
+            options.parity,
+            options.reasoning_field,
         )
     if options.corpus is not None:
         folder = corpus_folder(options.corpus, options.data, options.out / "corpus", options.seed)

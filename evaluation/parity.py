@@ -10,15 +10,18 @@ and the same checkpoint then plays like another one. A short episode with both t
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from evaluation.policies.endpoint import REASONING_FIELD, wire_messages
 from navigation import (
     TOOLS,
     CaptionTree,
+    InputError,
     Question,
     TimeGrid,
     answer_message,
@@ -28,6 +31,8 @@ from navigation import (
 from navigation.prompt import caption_line, chat_template
 from runtime import EndpointSettings
 
+CHECKS = ("auto", "count", "require", "off")
+"""Ways to check: with what the server renders; also by counting; and end the run if they differ; not at all."""
 REASONING_FIELDS = ("reasoning", "reasoning_content", None)
 """Under which earlier turns' reasoning may be sent, in the order of trying; None: left out."""
 TIMEOUT = 30.0
@@ -48,6 +53,17 @@ class Parity:
     same: bool | None
     reasoning_field: str | None
     detail: str
+
+    def __str__(self) -> str:
+        if self.same is None:
+            return f"whether its prompts are those that were trained is not known: {self.detail}"
+        if not self.same:
+            return (
+                f"its prompts are not those that ClipScout trains on ({self.detail}). A checkpoint of ClipScout plays "
+                "far below its own there; a model that was trained elsewhere is asked in its own way"
+            )
+        field = "left out" if self.reasoning_field is None else f"sent as {self.reasoning_field}"
+        return f"its prompts are those that were trained: {self.detail}, reasoning {field}"
 
 
 def sample_episode() -> list[dict[str, Any]]:
@@ -81,6 +97,28 @@ def rendered(messages: list[dict[str, Any]]) -> str:
     return texts[0]
 
 
+async def choose_reasoning_field(settings: EndpointSettings, check: str = "auto", field: str = "auto") -> str | None:
+    """The field for `EndpointPolicy`, after a check that is told on standard error.
+
+    Raises:
+        InputError: an unknown word; or `require`, and what is served is not known to be what was trained.
+    """
+    if check not in CHECKS:
+        raise InputError("policy endpoint", "parity", check, f"give one of {', '.join(CHECKS)}")
+    known = [name or "none" for name in REASONING_FIELDS]
+    if field not in (*known, "auto"):
+        raise InputError("policy endpoint", "reasoning_field", field, f"give auto or one of {', '.join(known)}")
+    chosen = None if field == "none" else REASONING_FIELD if field == "auto" else field
+    if check == "off":
+        return chosen
+    found = await check_parity(settings, check in ("count", "require"), field)
+    if check == "require" and not found.same:
+        hint = "serve the checkpoint under its own chat template, with nothing added: " + found.detail
+        raise InputError(settings.url, "prompts", found.same, hint)
+    print(f"{settings.url}: {found}", file=sys.stderr)
+    return found.reasoning_field if found.same else chosen
+
+
 async def check_parity(settings: EndpointSettings, ask: bool = False, field: str = "auto") -> Parity:
     """Compares what a server renders with what was trained, turn by turn.
 
@@ -105,8 +143,6 @@ async def check_parity(settings: EndpointSettings, ask: bool = False, field: str
 
 
 async def _compare(method: Any, field: str | None) -> Parity:
-    from evaluation.policies.endpoint import wire_messages
-
     compared = 0
     for messages in turns_of(sample_episode()):
         found = await method(wire_messages(messages, field), rendered(messages))
@@ -114,7 +150,7 @@ async def _compare(method: Any, field: str | None) -> Parity:
             return Parity(method.__name__, None, field, "not offered")
         length, difference = found
         if difference:
-            return Parity(method.__name__, False, field, f"turn {len(messages)}: {difference}")
+            return Parity(method.__name__, False, field, f"after {len(messages)} messages: {difference}")
         compared += length
     return Parity(
         method.__name__, True, field, f"{compared} {method.__name__} of {len(turns_of(sample_episode()))} turns"

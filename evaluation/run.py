@@ -17,6 +17,7 @@ from evaluation.evaluate import check_questions, evaluate
 from evaluation.meter import build_cost
 from evaluation.metrics import summarise
 from evaluation.paid_calls import PaidCalls
+from evaluation.parity import choose_reasoning_field
 from evaluation.policies import make_policy
 from evaluation.policies.judge import EndpointJudge
 from evaluation.result import card_hash, make_card, row_of, write_result
@@ -142,13 +143,15 @@ def read_summary(path: str | Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class EndpointOptions:
-    """A model over HTTP: where, and what decides its replies. See `PaidCalls`."""
+    """A model over HTTP: where, and what decides its replies. See `PaidCalls` and `evaluation.parity`."""
 
     settings: EndpointSettings
     max_tokens: int = 2048
     temperature: float = 0.0
     max_usd: float | None = None
     prices: str | Path | None = None
+    parity: str = "auto"
+    reasoning_field: str = "auto"
 
     def calls(self, folder: str | Path) -> PaidCalls:
         return PaidCalls(self.settings, folder, self.max_tokens, self.temperature, self.max_usd, self.prices)
@@ -221,8 +224,12 @@ def evaluate_corpus(
     async def play() -> tuple[Policy, list[Trajectory]]:
         paid = None if endpoint is None else await endpoint.calls(out).open()
         try:
-            if paid is not None:
-                options.update({"calls": paid} if policy == "endpoint" else {"judge": EndpointJudge(paid)})
+            if endpoint is not None:
+                if policy == "endpoint":
+                    field = await choose_reasoning_field(endpoint.settings, endpoint.parity, endpoint.reasoning_field)
+                    options.update(calls=paid, reasoning_field=field)
+                else:
+                    options["judge"] = EndpointJudge(paid)
             player = make_policy(policy, store, asked, seed, **options)
             source = benchmark or asked[0].source or "questions"
             described = {**policy_options, **player.settings}

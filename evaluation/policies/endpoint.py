@@ -9,6 +9,8 @@ from navigation import Policy, Reply, Task
 
 _LONGEST = 60_000
 """Characters kept of a message: what comes after is no answer anybody reads."""
+REASONING_FIELD = "reasoning_content"
+"""Where nobody knows better."""
 
 
 class EndpointPolicy(Policy):
@@ -20,16 +22,18 @@ class EndpointPolicy(Policy):
     Args:
         calls: The endpoint behind its journal.
         seed: Of the run; the request's seed is the sample's number.
+        reasoning_field: Under which earlier turns' reasoning is sent, see `wire_messages`.
     """
 
     name = "endpoint"
 
-    def __init__(self, calls: PaidCalls, seed: int = 0) -> None:
-        self.calls, self.seed = calls, seed
+    def __init__(self, calls: PaidCalls, seed: int = 0, reasoning_field: str | None = REASONING_FIELD) -> None:
+        self.calls, self.seed, self.reasoning_field = calls, seed, reasoning_field
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"seed": self.seed, **self.calls.settings}
+        sent = {} if self.reasoning_field == REASONING_FIELD else {"reasoning_field": self.reasoning_field}
+        return {"seed": self.seed, **sent, **self.calls.settings}
 
     @property
     def stopped(self) -> str:
@@ -39,7 +43,7 @@ class EndpointPolicy(Policy):
         return self.calls.account(trajectory_id)
 
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
-        record = await self.calls.chat(task, wire_messages(messages), tools=wire_tools(task.tools))
+        record = await self.calls.chat(task, wire_messages(messages, self.reasoning_field), tools=list(task.tools))
         received = record["message"]
         reasoning = received.get("reasoning_content") or received.get("reasoning") or ""
         content = str(received.get("content") or "")[:_LONGEST]
@@ -51,19 +55,8 @@ class EndpointPolicy(Policy):
         return Reply(message, *self.calls.spent(task), truncated=record["finish_reason"] == "length")
 
 
-def wire_tools(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Tools as the API takes them: without the description of what they return."""
-    return [
-        {
-            "type": "function",
-            "function": {name: tool["function"][name] for name in ("name", "description", "parameters")},
-        }
-        for tool in tools
-    ]
-
-
 def wire_messages(
-    messages: Sequence[Mapping[str, Any]], reasoning_field: str | None = "reasoning_content"
+    messages: Sequence[Mapping[str, Any]], reasoning_field: str | None = REASONING_FIELD
 ) -> list[dict[str, Any]]:
     """A transcript as the API takes it: calls with ids and arguments as text, replies naming the call they answer.
 

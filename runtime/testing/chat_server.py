@@ -99,7 +99,11 @@ class ChatServer:
         try:
             while request := await _read_request(reader):
                 method, path, body = request
-                reply = await self._chat(body) if method == "POST" else self._get(path)
+                reply = (
+                    await self._chat(body)
+                    if method == "POST" and path.endswith("/chat/completions")
+                    else self._get(path)
+                )
                 if reply is None:
                     break
                 status, headers, content = reply
