@@ -80,7 +80,7 @@ def prompts(url: str, model: str) -> Finding:
 
     found = asyncio.run(check_parity(EndpointSettings(url, model)))
     hint = "serve the checkpoint under its own chat template, with nothing added"
-    return Finding("note" if found.same is False else "ok", f"prompts of {model}", str(found), hint)
+    return Finding("ok" if found.same else "note", f"prompts of {model}", str(found), hint)
 
 
 def checkpoint(folder: Path) -> Iterator[Finding]:
