@@ -28,7 +28,7 @@ MODEL_FILES = (
     "resolved_config.yaml",
 )  # fmt: skip
 INDEX = "model.safetensors.index.json"
-DATASET_FILES = ("README.md", "figures.json", "sft/*.parquet", "rl/*.parquet")
+DATASET_FILES = ("README.md", "figures.json", "sft/*.parquet", "rl/*.parquet", "sft/*.jsonl", "rl/*.jsonl")
 TREE_FILES = ("trees/*.json", "questions.jsonl", "stats.json")
 KINDS = {"model": MODEL_FILES, "dataset": DATASET_FILES, "trees": TREE_FILES}
 

@@ -11,7 +11,7 @@ import yaml
 
 from data_gen.filters import FilterReport, FilterSettings, filter_trajectories
 from data_gen.sets.decontamination import Blocklist
-from data_gen.sets.parquet import ParquetFile
+from data_gen.sets.parquet import OLDEST_DATASETS, ParquetFile
 from navigation import (
     TOOLS,
     CaptionTree,
@@ -102,7 +102,7 @@ def export_sets(
     blocklist: Blocklist | None = None,
     pass_rates: Mapping[str, float] | None = None,
 ) -> SetReport:
-    """Writes `sft/{train,test}.parquet`, `rl/{train,test}.parquet`, `README.md` and `figures.json` under `out`.
+    """Writes `{sft,rl}/{train,test}.parquet`, the same rows as `.jsonl`, `README.md` and `figures.json` under `out`.
 
     `datasets.load_dataset(out, "sft")` and `(out, "rl")` read them. Trajectories are read, filtered and written one at
     a time, so memory does not grow with them.
@@ -286,6 +286,10 @@ def _body(name: str, figures: Mapping[str, Any]) -> list[str]:
         "Trajectories over caption trees of videos, by a teacher that thinks aloud, opens captions (`get_caption`), "
         "asks about clips (`video_qa`) and answers. `sft` holds conversations (`messages`, `tools`), `rl` questions "
         "(`prompt`, answer, clue intervals). Splits are by video: no video is in both.",
+        "",
+        f"The Parquet files need `datasets` {OLDEST_DATASETS} or newer (their features are `Json` and `List`). The "
+        'same rows stand beside them as JSON lines for older versions and other readers: `load_dataset("json", '
+        'data_files="sft/train.jsonl")`. Older versions fill keys that one call has and another lacks with null.',
         "",
         "| set | train | test | videos, train | videos, test |",
         "|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""Parquet files that `datasets.load_dataset` reads with the features they were written with, written row by row."""
+"""Files of rows, written row by row: Parquet with its features for `datasets`, and the same rows as JSON lines."""
 
 import json
 import os
@@ -25,10 +25,14 @@ _TYPES: dict[str, tuple[pa.DataType, dict[str, Any]]] = {
     ),
 }
 COLUMN_TYPES = tuple(_TYPES)
+OLDEST_DATASETS = "4.7"
+"""The first version of `datasets` with the features `Json` and `List`: older ones refuse these Parquet files."""
 
 
 class ParquetFile:
     """Writes rows of fixed columns; the file appears under its name when it is closed without an error.
+
+    The same rows stand beside it as `<name>.jsonl`, which any version of `datasets`, and any other reader, reads.
 
     `json_list` columns hold lists of JSON values (messages, tools): Arrow has one type a column, and the arguments of
     two tools differ. `datasets` gives them back as they were.
@@ -48,6 +52,8 @@ class ParquetFile:
         self._schema = pa.schema([(name, _TYPES[kind][0]) for name, kind in columns.items()], metadata)
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lines = self._temporary.with_suffix(".jsonl")
+        self._text = open(self._lines, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         self._writer = pq.ParquetWriter(self._temporary, self._schema, compression="zstd")
 
     def __enter__(self) -> "ParquetFile":
@@ -58,13 +64,19 @@ class ParquetFile:
             if kind is None:
                 self._flush()
             self._writer.close()
+            self._text.close()
             if kind is None:
+                os.replace(self._lines, self.path.with_suffix(".jsonl"))
                 os.replace(self._temporary, self.path)
         finally:
+            self._text.close()
+            self._lines.unlink(missing_ok=True)
             self._temporary.unlink(missing_ok=True)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Adds a row; a column that it lacks is null."""
+        # Half of a surrogate pair becomes its JSON escape.
+        self._text.write(json.dumps({name: row.get(name) for name in self.columns}, ensure_ascii=False) + "\n")
         for name, kind in self.columns.items():
             value = row.get(name)
             if kind == "json_list" and value is not None:

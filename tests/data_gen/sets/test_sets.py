@@ -9,6 +9,7 @@ from data_gen.corpora.small_world import load
 from data_gen.expert import Expert
 from data_gen.filters import FilterSettings
 from data_gen.sets import Blocklist, SetSettings, export_sets
+from data_gen.sets.parquet import ParquetFile
 from navigation import (
     TOOLS,
     InputError,
@@ -72,6 +73,25 @@ def test_load_dataset_gives_back_the_conversations(traces, loaded):
         )
         assert row["tools"] == trajectories[row["id"]]["tools"]
         assert row["visits"] == len(trajectories[row["id"]]["visits"])
+
+
+def test_the_same_rows_stand_beside_them_as_json_lines(loaded, tmp_path):
+    from datasets import load_dataset
+
+    _, read = loaded
+    for name, splits in read.items():
+        for split, rows in splits.items():
+            path = tmp_path / "sets" / name / f"{split}.jsonl"
+            assert [row for _, row in read_jsonl(path)] == list(rows)
+            lines = load_dataset("json", data_files=str(path), cache_dir=str(tmp_path / "cache"))["train"]
+            assert lines["id"] == rows["id"]
+    assert "need `datasets` 4.7 or newer" in (tmp_path / "sets" / "README.md").read_text()
+
+
+def test_half_a_surrogate_pair_is_written_as_its_escape(tmp_path):
+    with ParquetFile(tmp_path / "x.parquet", {"id": "text", "messages": "json_list"}) as file:
+        file.write({"id": "a", "messages": [{"content": "\ud800 é"}]})
+    assert (tmp_path / "x.jsonl").read_bytes() == b'{"id": "a", "messages": [{"content": "\\ud800 \xc3\xa9"}]}\n'
 
 
 def test_rl_rows_hold_prompt_and_question(traces, loaded):
