@@ -92,7 +92,7 @@ class WatchedEnvironment(NavigationEnvironment):
         reply = call()
         opened = len(self.visits) > before
         if opened and path is not None:
-            start, end = self.grid.interval(path)
+            start, end = self.tree.grid.interval(path)
             event |= {"start": start, "end": end}
             if tool == VIDEO_QA:
                 self.asked.append((path, str(query), reply))
