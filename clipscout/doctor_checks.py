@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from navigation import InputError, write_json
+from trainer.preflight import meant_as_folder
 
 
 class Finding(NamedTuple):
@@ -150,12 +151,6 @@ def planned_checkpoints(config: Path, launch: Path | None = None) -> Iterator[Fi
     hint = "make room, give another output_dir, or a lower save_total_limit"
     shown = f"{kept} x {size}, {free / 1e9:.0f} GB free at {there}"
     yield Finding("ok" if free > kept * each else "fix", what, shown, hint)
-
-
-def meant_as_folder(name: str) -> bool:
-    """Whether a model's name cannot be one of the Hub (`org/name`), or begins in a folder that is here."""
-    parts = Path(name).parts
-    return name.startswith((".", "~", "/")) or len(parts) > 2 or (len(parts) == 2 and Path(parts[0]).is_dir())
 
 
 def checkpoint_bytes(name: str, values: dict[str, Any], launch: dict[str, Any]) -> float:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 
 from clipscout.options import told_errors
 from navigation import InputError
+from trainer.preflight import check_ranks
 
 CPU = Path("launch/accelerate/cpu.yaml")
 TRL_NAMES = {"data": "--data", "model": "--model_name_or_path", "out": "--output_dir", "seed": "--seed"}
@@ -31,11 +33,17 @@ def training_command(
         **options: Of `TRL_NAMES`; None is left to the config.
 
     Raises:
-        InputError: a file that is not there.
+        InputError: a file that is not there, or ranks of another launch in the environment.
     """
     for flag, path in (("--config", config), ("--launch", launch)):
         if not path.is_file():
             raise InputError("command line", flag, str(path), f"give a YAML file that exists; see {flag[2:]}*/")
+    try:
+        alone = (yaml.safe_load(launch.read_text(encoding="utf-8")) or {}).get("distributed_type") == "NO"
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError):
+        raise InputError("command line", "--launch", str(launch), "give a launch file of accelerate") from None
+    if alone and not launch_args:
+        check_ranks(alone=True)
     flags = [text for name, value in options.items() if value is not None for text in (TRL_NAMES[name], str(value))]
     return [
         *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(launch), *shlex.split(launch_args)),

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ class CommandLine:
         """Instances of the dataclasses in `kinds`; flags win over the config.
 
         Raises:
-            InputError: an unknown key or flag, with the nearest known one.
+            InputError: an unknown key or flag, with the nearest known one, or values that do not go together.
         """
         known = sorted({field.name for kind in kinds for field in dataclasses.fields(kind) if field.init})
         for flag in (flag for flag in self.flags if flag.startswith("--")):
@@ -144,7 +145,30 @@ class CommandLine:
         # What trl's own reading of `--config` does, with the values that were read already.
         parser = TrlParser(kinds)
         parser.set_defaults_with_config(**{key: value for key, value in self.config.items() if key != "env"})
-        return parser.parse_args_and_config(self.flags)
+        try:
+            return parser.parse_args_and_config(self.flags)
+        except ValueError as error:  # of the libraries' own checks
+            raise _told(str(error), self.source) from None
+
+
+def _told(error: str, source: str | Path) -> InputError:
+    """What transformers and trl say of values that do not go together, as a field and what to do."""
+    if match := re.search(r"generation_batch_size \((\d+)\) must be divisible by num_generations \((\d+)\)", error):
+        rollouts, group = map(int, match.groups())
+        fits = [count for count in range(2, rollouts + 1) if rollouts % count == 0]
+        hint = (
+            f"it must divide the {rollouts} rollouts of a step (per_device_train_batch_size x processes x "
+            f"gradient_accumulation_steps): use one of {', '.join(map(str, fits))}, or change those"
+        )
+        return InputError(source, "num_generations", group, hint)
+    if match := re.search(r"eval batch size \((\d+) \* (\d+)\) must .* evaluation \((\d+)\)", error):
+        rows, processes, group = map(int, match.groups())
+        hint = f"it must divide per_device_eval_batch_size x processes, {rows} x {processes}: use 1, or change those"
+        return InputError(source, "num_generations_eval", group, hint)
+    if "support bf16" in error:
+        hint = "no GPU here computes in bf16: set bf16: false, and use_cpu: true on a CPU or fp16: true on an older GPU"
+        return InputError(source, "bf16", True, hint)
+    return InputError(source, "options", " ".join(error.split()), "change the option that it names")
 
 
 def parse(kinds: Sequence[Any], arguments: Sequence[str] | None = None) -> tuple[Any, ...]:

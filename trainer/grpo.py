@@ -26,6 +26,8 @@ from trainer.arguments import CommandLine
 from trainer.checkpoint import load_model, load_tokenizer, model_name
 from trainer.grpo_checks import GRPOArguments, check, check_prompts
 from trainer.grpo_trainer import NavigationGRPOTrainer
+from trainer.preflight import check_run, check_surroundings
+from trainer.probe import first_replies
 from trainer.recorder import MetricsLog, RolloutRecorder
 from trainer.rollout_metrics import EpisodeMasks
 from trainer.run import describe_run, ended, quiet_unless_watched, train
@@ -109,8 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     quiet_unless_watched()
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    check_surroundings()
     data_args, training_args, model_args = parse_grpo(arguments)
     check(data_args, training_args, model_args)
+    check_run(data_args, training_args, model_args)
     mix = RewardMix.from_config(data_args.reward)
     base = model_name(model_args)
     tokenizer = load_tokenizer(base, revision=model_args.model_revision)
@@ -164,8 +168,10 @@ def _sync_trainer(
     functions, options.reward_weights = trl_functions(
         mix, turns=options.max_tool_calling_iterations + 1, tokens=options.max_completion_length
     )
+    loaded = load_model(model)
+    first_replies(data, options, model, loaded, shared)
     return NavigationGRPOTrainer(
-        model=load_model(model),
+        model=loaded,
         eval_dataset=held_out,
         reward_funcs=functions,
         keep_cache=data.cached_rollouts,

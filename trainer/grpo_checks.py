@@ -49,6 +49,13 @@ class GRPOArguments(DataArguments):
         default=None,
         metadata={"help": "When to stop a collapsing run: a mapping as trainer.alarms.Alarms takes it."},
     )
+    probe_questions: int | None = field(
+        default=None,
+        metadata={
+            "help": "Ask for the first turn of this many questions before training, and say if none can be read; 0 "
+            "asks none. Default: 8 where the model's record names no training of ours. engine sync, one process."
+        },
+    )
     record_rollouts: str = field(
         default="extremes",
         metadata={"help": "Which training rollouts to keep under <output_dir>/rollouts: all, extremes or none."},
@@ -111,6 +118,9 @@ def check(data: GRPOArguments, training: Any, model: ModelConfig, processes: int
 def _check_both(data: GRPOArguments, training: Any) -> None:
     if training.max_tool_calling_iterations is None:
         raise InputError(SOURCE, "max_tool_calling_iterations", None, "set a limit, for example 14: None is unlimited")
+    if not training.temperature > 0:
+        hint = "use 1.0: without sampling all episodes of a group are the same, and nothing is learned"
+        raise InputError(SOURCE, "temperature", training.temperature, hint)
     if (training.top_p or 1.0) < 1.0:
         raise InputError(SOURCE, "top_p", training.top_p, "use 1.0: filtered sampling biases the importance ratios")
     if training.top_k:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, TrainerCallback
+from transformers import EarlyStoppingCallback, PretrainedConfig, PreTrainedTokenizerBase, TrainerCallback
 from trl import ModelConfig, SFTConfig, get_peft_config, pack_dataset
 
 from navigation import InputError
@@ -15,6 +15,7 @@ from navigation.prompt import template_hash
 from trainer.arguments import SFTArguments, parse
 from trainer.checkpoint import load_model, load_tokenizer, model_name
 from trainer.estimate import lines, model_config, row_length, setup_of, total_tokens, uses_fsdp
+from trainer.preflight import check_run, check_surroundings
 from trainer.recorder import MetricsLog
 from trainer.run import describe_run, ended, quiet_unless_watched, train
 from trainer.sft_trainer import NavigationEvaluation, NavigationSFTTrainer
@@ -55,6 +56,29 @@ def check(data: SFTArguments, training: SFTConfig) -> None:
         raise InputError(SOURCE, "early_stopping_patience", data.early_stopping_patience, hint)
 
 
+def check_context(counts: Counts, max_length: int | None, config: PretrainedConfig) -> None:
+    """Raises for samples of more tokens than the model has positions; says which were left out by `max_length`.
+
+    Raises:
+        InputError: the longest sample does not fit the model.
+    """
+    room = getattr(config, "max_position_embeddings", None)
+    if room is not None and counts.longest > room:
+        hint = f"set it to at most {room}, the model's max_position_embeddings: a sample has {counts.longest} tokens"
+        raise InputError(SOURCE, "max_length", max_length, hint)
+    if counts.dropped and PartialState().is_main_process:
+        hint = (
+            f"set max_length to {counts.longest_given} to keep them all"
+            if room is None or (counts.longest_given <= room)
+            else "set too_long: cut to keep their first turns"
+        )
+        total = counts.samples + counts.dropped
+        print(
+            f"left out: {counts.dropped} of {total} trajectories are longer than {max_length} tokens: {hint}",
+            flush=True,
+        )
+
+
 def packed_lengths(rows: Dataset, room: int) -> list[int]:
     """Tokens of each row after packing as the trainer packs, best fit first."""
     return [len(ids) for ids in pack_dataset(rows.select_columns(["input_ids", "labels"]), room)["input_ids"]]
@@ -67,8 +91,10 @@ def waste(lengths: Sequence[int], room: int) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     quiet_unless_watched()
+    check_surroundings()
     data_args, training_args, model_args = parse((SFTArguments, SFTConfig, ModelConfig), arguments)
     check(data_args, training_args)
+    check_run(data_args, training_args, model_args)
     base = model_name(model_args)
     tokenizer = load_tokenizer(base, revision=model_args.model_revision)
     longest, data = training_args.max_length, data_args.opened
@@ -83,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     evaluation, held = supervise(
         data.sft_dataset(held=True), tokenizer, longest, data_args.too_long, source=data.sft_source(held=True)
     )
+    check_context(counts, longest, model_config(base))
     rows, packed = counts.samples, {}
     if training_args.packing:
         room = row_length(training_args)

@@ -20,7 +20,7 @@ TOO_LONG = ("drop", "cut")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of the samples. `tokens` and `supervised` count those that are left."""
+    """What became of the samples. All but `longest_given` count those that are left."""
 
     samples: int = 0
     cut: int = 0
@@ -28,6 +28,7 @@ class Counts:
     tokens: int = 0
     supervised: int = 0
     longest: int = 0
+    longest_given: int = 0
 
     @property
     def facts(self) -> dict[str, int]:
@@ -103,22 +104,25 @@ def supervise(
         ids, labels, ends = encoded["input_ids"], encoded["labels"], encoded["ends"]
         if int((number + 1) * whole_text_share) > int(number * whole_text_share):
             labels = list(ids)
-        fate = "kept"
+        fate, given = "kept", len(ids)
         if longest is not None and len(ids) > longest:
             end = max((end for end in ends if end <= longest), default=0) if too_long == "cut" else 0
             ids, labels = ids[:end], labels[:end]
             fate = "cut" if any(label != IGNORED for label in labels) else "dropped"
-        return {"input_ids": ids, "labels": labels, "fate": fate}
+        return {"input_ids": ids, "labels": labels, "fate": fate, "given": given}
 
     if not len(dataset):
         return dataset, Counts()
     rows = dataset.map(learn, with_indices=True, remove_columns=dataset.column_names, desc="Tokenizing")
     fates = list(rows["fate"])
-    rows = rows.remove_columns("fate").select([place for place, fate in enumerate(fates) if fate != "dropped"])
+    given = max(rows["given"])
+    rows = rows.remove_columns(["fate", "given"]).select(
+        [place for place, fate in enumerate(fates) if fate != "dropped"]
+    )
     counts = Counts(samples=len(rows), cut=fates.count("cut"), dropped=fates.count("dropped"))
     if not len(rows):
-        hint = f"give more than {longest} tokens: none of {len(fates)} samples fits"
+        hint = f"give up to {given} tokens: none of {len(fates)} samples fits"
         raise InputError("config", "max_length", longest, hint)
     lengths = [len(ids) for ids in rows["input_ids"]]
     learned = sum(sum(label != IGNORED for label in labels) for labels in rows["labels"])
-    return rows, replace(counts, tokens=sum(lengths), supervised=learned, longest=max(lengths))
+    return rows, replace(counts, tokens=sum(lengths), supervised=learned, longest=max(lengths), longest_given=given)

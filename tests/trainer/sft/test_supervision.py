@@ -94,6 +94,7 @@ def test_dropped_and_cut_samples_are_counted():
     rows = dataset(MESSAGES, MESSAGES[:3])
     assert supervise(rows, TOKENIZER, longest)[1].facts == {
         "samples": 1, "cut": 0, "dropped": 1, "tokens": WHOLE["ends"][0] + 1, "longest": WHOLE["ends"][0] + 1,
+        "longest_given": LENGTH,
         "supervised": sum(label != IGNORED for label in WHOLE["labels"][: WHOLE["ends"][0]]),
     }  # fmt: skip
     cut = supervise(rows, TOKENIZER, longest, "cut")[1]
