@@ -4,9 +4,9 @@ import importlib.metadata
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -39,19 +39,27 @@ def doctor(
 
     Exit code 0 if all is well, 1 if something must be fixed before a run, 2 if nothing can run here.
     """
-    from clipscout import doctor_checks
-    from clipscout.doctor_checks import sft_memory
+    from clipscout import doctor_checks as checks
 
-    found = [*machine(), *sft_memory()]
+    found = [*guarded("machine", machine), *guarded("memory of SFT", checks.sft_memory)]
     for address in url or ():
-        found += doctor_checks.endpoint(address, model or ())
+        found += guarded(f"endpoint {checks.shown_address(address)}", checks.endpoint, address, model or ())
     for path in checkpoint or ():
-        found += doctor_checks.checkpoint(path)
+        found += guarded(f"checkpoint {path}", checks.checkpoint, path)
     for path in config or ():
-        found += doctor_checks.planned_checkpoints(path, launch)
+        found += guarded(f"room for {path.name}", checks.planned_checkpoints, path, launch)
     for path in shared or ():
-        found += doctor_checks.shared_folder(path)
+        found += guarded(f"shared {path}", checks.shared_folder, path)
     raise typer.Exit(show(found))
+
+
+def guarded(what: str, check: Callable[..., Iterable[Finding]], *arguments: Any) -> Iterator[Finding]:
+    """A check's findings; one that breaks on what it looks at is itself a finding, and the others go on."""
+    try:
+        yield from check(*arguments)
+    except Exception as error:  # servers, folders and packages of every kind: none may end the doctor
+        found = f"cannot be looked at: {type(error).__name__}: {str(error)[:200]}"
+        yield Finding("fix", what, found, "look at what this says; the checks after it were made")
 
 
 def machine() -> Iterator[Finding]:
@@ -136,5 +144,7 @@ def show(findings: Iterable[Finding]) -> int:
 
 
 def _plain(text: str) -> str:
-    """Texts of servers and files, which must steer neither the table nor the terminal."""
-    return escape("".join(each if each.isprintable() else "\ufffd" for each in text))
+    """Texts of servers and files, which must neither steer the table or the terminal nor say a key back to us."""
+    from runtime.secrets import without_secrets
+
+    return escape("".join(each if each.isprintable() else "\ufffd" for each in without_secrets(text)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import http.client
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import yaml
 
@@ -30,6 +32,7 @@ class Finding(NamedTuple):
 
 
 SECONDS = 5.0
+MOST_BYTES = 1_000_000
 MOST_SKEW = 2.0
 """Seconds that clocks may differ: more makes locks, journals and `make` look at wrong times."""
 SEEN_WITHIN = 600.0
@@ -37,39 +40,56 @@ MARK = ".clipscout-doctor"
 DEEPSPEED = {"distributed_type": "DEEPSPEED", "deepspeed_config": {"zero_stage": 3}}
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: the key is for the address that was given."""
+
+    def redirect_request(self, *arguments: Any) -> None:
+        return None
+
+
+def shown_address(url: str) -> str:
+    """An address without what could be a key: user, password and the query's values."""
+    try:
+        parts = urlsplit(url)
+        query = "&".join(f"{name}=…" for name, _ in parse_qsl(parts.query, keep_blank_values=True))
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+    except ValueError:  # a bracket that is not closed
+        return url.partition("?")[0].rpartition("@")[2]
+
+
 def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
     """Whether an OpenAI-compatible endpoint answers, what it serves, and whether its clock is ours."""
-    what = f"endpoint {url}"
+    shown = shown_address(url)
+    what = f"endpoint {shown}"
     if not url.startswith(("http://", "https://")):
         yield Finding("fix", what, "no address", "give http://host:port/v1")
         return
-    request = urllib.request.Request(url.rstrip("/") + "/models")
-    key = os.environ.get("OPENAI_API_KEY")
-    if key:
-        request.add_header("Authorization", f"Bearer {key}")
+    if shown != url:
+        hint = "give http://host:port/v1 alone, and the key in OPENAI_API_KEY: addresses are written to logs"
+        yield Finding("fix", what, "a user, a key or a query in the address", hint)
+        return
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            date = answer.headers.get("Date")
-            served = [str(each["id"]) for each in json.loads(answer.read(1_000_000))["data"]]
+        date, body = _models(url)
+        served = [str(each["id"]) for each in json.loads(body)["data"]]
     except urllib.error.HTTPError as error:
         hint = "set OPENAI_API_KEY" if error.code in (401, 403) else "give the address with /v1 at its end"
         yield Finding("fix", what, f"answers {error.code} to /models", hint)
         return
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        yield Finding("fix", what, f"no list of models: {reason}", "start the server, or fix the address")
+        yield Finding("fix", what, f"no list of models: {str(reason)[:200]}", "start the server, or fix the address")
         return
-    shown = ", ".join(served) or "nothing"
+    listed = ", ".join(served[:20]) or "nothing"
     missing = [model for model in models if model not in served]
     hint = f"it does not serve {', '.join(missing)}: take a name from its list, or start it with --served-model-name"
-    yield Finding("fix" if missing else "ok", what, f"serves {shown}", hint)
+    yield Finding("fix" if missing else "ok", what, f"serves {listed}", hint)
     if date:
         try:
             theirs = email.utils.parsedate_to_datetime(date).timestamp()
         except (ValueError, TypeError, OverflowError):
-            yield Finding("note", f"clock of {url}", f"its Date header is no date: {date[:80]}", "compare it by hand")
+            yield Finding("note", f"clock of {shown}", f"its Date header is no date: {date[:80]}", "compare it by hand")
         else:
-            yield _skew(f"clock of {url}", theirs - time.time(), whole=True)
+            yield _skew(f"clock of {shown}", theirs - time.time(), whole=True)
     if served and not missing:
         yield prompts(url, models[0] if models else served[0])
 
@@ -82,6 +102,21 @@ def prompts(url: str, model: str) -> Finding:
     found = asyncio.run(check_parity(EndpointSettings(url, model)))
     hint = "serve the checkpoint under its own chat template, with nothing added"
     return Finding("ok" if found.same else "note", f"prompts of {model}", str(found), hint)
+
+
+def _models(url: str) -> tuple[str | None, bytes]:
+    """The Date header and the body of `/models`, in `SECONDS` a read and four times that in all."""
+    request = urllib.request.Request(url.rstrip("/") + "/models")
+    key = os.environ.get("OPENAI_API_KEY")
+    if key:
+        request.add_header("Authorization", f"Bearer {key}")
+    begun, body = time.monotonic(), b""
+    with urllib.request.build_opener(_NoRedirect).open(request, timeout=SECONDS) as answer:
+        while len(body) < MOST_BYTES and (piece := answer.read1(65536)):
+            body += piece
+            if time.monotonic() - begun > 4 * SECONDS:
+                raise TimeoutError("the answer does not end")
+        return answer.headers.get("Date"), body
 
 
 def checkpoint(folder: Path) -> Iterator[Finding]:
@@ -124,7 +159,7 @@ def planned_checkpoints(config: Path, launch: Path | None = None) -> Iterator[Fi
         values = yaml.safe_load(config.read_text(encoding="utf-8"))
         output, name = Path(values["output_dir"]), str(values["model_name_or_path"])
         launched = yaml.safe_load(launch.read_text(encoding="utf-8")) if launch is not None else DEEPSPEED
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         hint = "give a config of configs/sft or configs/grpo, and a launch file of launch/accelerate"
         yield Finding("fix", what, f"cannot be read: {error}", hint)
         return
@@ -222,7 +257,7 @@ def _skew(what: str, seconds: float, whole: bool = False) -> Finding:
 def _template(folder: Path) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")
     found = _json(folder / "tokenizer_config.json").get("chat_template")
     return found if isinstance(found, str) else None
 
@@ -230,7 +265,7 @@ def _template(folder: Path) -> str | None:
 def _json(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

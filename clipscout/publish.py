@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+import httpx
+from huggingface_hub import CommitOperationAdd, HfApi, get_token, is_offline_mode
 from huggingface_hub.utils import HfHubHTTPError, validate_repo_id
 from peft import PeftModel
 from safetensors import safe_open
 from trl import ModelConfig
 
 from navigation import CaptionTree, InputError
-from runtime.secrets import refuse_secrets, secret_in
+from runtime.secrets import refuse_secrets, secret_in, without_secrets
 from trainer.checkpoint import NAME, load_model, load_tokenizer, refuse_pickled_adapter
 
 MODEL_FILES = (
@@ -181,21 +182,43 @@ def upload(made: Plan, private: bool = True) -> str:
     The token comes from HF_TOKEN or `hf auth login`.
 
     Raises:
-        InputError: the Hub refused.
+        InputError: the Hub refused, or cannot be reached.
     """
-    api = HfApi()
+    check_hub()
     operations = [
         CommitOperationAdd(name, content if isinstance(content, Path) else content.encode())
         for name, content in sorted(made.files.items())
     ]
     try:
+        api = HfApi()
         api.create_repo(made.repo, repo_type=made.repo_type, private=private, exist_ok=True)
         commit = api.create_commit(
             made.repo, operations, repo_type=made.repo_type, commit_message=f"ClipScout {made.kind}"
         )
     except HfHubHTTPError as error:
-        raise InputError("Hub", "answer", str(error).splitlines()[0], "check HF_TOKEN and its rights") from None
+        raise InputError("Hub", "answer", _line(error), "check HF_TOKEN and its rights") from None
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        hint = "check the network, HF_ENDPOINT and proxies, then run the same command again"
+        raise InputError("Hub", "connection", _line(error), hint) from None
     return str(commit.commit_url)
+
+
+def check_hub() -> None:
+    """Raises where an upload cannot begin: offline, or nobody is logged in.
+
+    Raises:
+        InputError: which of the two.
+    """
+    if is_offline_mode():
+        raise InputError("environment", "HF_HUB_OFFLINE", "1", "unset it: an upload needs the Hub")
+    if get_token() is None:
+        raise InputError("Hub", "token", None, "nobody is logged in: run `hf auth login`, or set HF_TOKEN")
+
+
+def _line(error: Exception) -> str:
+    """What went wrong, in one line that holds no secret."""
+    first = next(iter(str(error).splitlines()), "")
+    return without_secrets(f"{type(error).__name__}: {first}" if first else type(error).__name__)
 
 
 CARRIED = (NAME, "resolved_config.yaml", "metrics.jsonl")

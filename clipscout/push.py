@@ -22,9 +22,11 @@ def push(
 ) -> None:
     """Upload FOLDER to REPO: weights, tokenizer, template, configs and a card; never a pickle, optimizer or secret."""
     from clipscout.cards import write_card, write_trees_card
-    from clipscout.publish import check_names, merge_adapter, plan, upload
+    from clipscout.publish import check_hub, check_names, merge_adapter, plan, upload
 
     check_names(folder, repo, kind)
+    if not dry_run:
+        check_hub()  # before a merge that takes minutes
     # Beside the checkpoint, not in /tmp: a merged 8B model is 16 GB.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".push-") if merge else nullcontext(folder) as aside:
         source = merge_adapter(folder, aside) if merge else folder

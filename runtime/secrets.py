@@ -37,6 +37,14 @@ def secret_in(text: str, environment: Iterable[tuple[str, str]] | None = None) -
     return None
 
 
+def without_secrets(text: str) -> str:
+    """A text with `…` for what looks like a secret or is the value of a variable whose name speaks of one."""
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST and any(word in name.upper().split("_") for word in _NAMES):
+            text = text.replace(value, "…")
+    return _PATTERN.sub("…", text)
+
+
 def refuse_secrets(path: Path) -> None:
     """Raises if a text or Parquet file holds a secret.
 

@@ -1,9 +1,10 @@
 import asyncio
-import io
 import json
 import re
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -195,9 +196,7 @@ def test_memory_and_time_of_the_presets_are_told():
 
 @pytest.mark.parametrize("date", ["yesterday", "", "Thu, 99 Nov 2026 99:99:99 GMT", "0"])
 def test_a_date_that_is_none_is_noted(monkeypatch, date):
-    body = io.BytesIO(b'{"data": [{"id": "m"}]}')
-    body.headers = {"Date": date}
-    monkeypatch.setattr(doctor_checks.urllib.request, "urlopen", lambda *arguments, **options: body)
+    monkeypatch.setattr(doctor_checks, "_models", lambda url: (date, b'{"data": [{"id": "m"}]}'))
     found = list(doctor_checks.endpoint("http://127.0.0.1:9/v1", ["m"]))
     assert found[0].level == "ok"
     assert all(each.level == "note" for each in found[1:])
@@ -271,10 +270,89 @@ def test_what_a_server_says_steers_neither_table_nor_terminal(capsys):
     assert "[red]all" in said
 
 
-def test_a_key_is_sent_but_never_shown(monkeypatch, capsys):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-for-your-eyes")
-    doctor.show(doctor_checks.endpoint("http://127.0.0.1:9/v1", []))
-    assert "not-for-your-eyes" not in capsys.readouterr().out
+KEY = "sk-not-for-your-eyes-0123456789"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:9/v1", f"http://me:{KEY}@127.0.0.1:9/v1", f"http://{KEY}@127.0.0.1:9/v1",
+        f"http://127.0.0.1:9/v1?key={KEY}", f"http://127.0.0.1:9/v1?{KEY}", f"http://me:{KEY}@[::1/v1", f"{KEY}",
+        f"http://127.0.0.1:9/v1#{KEY}", f"ftp://me:{KEY}@host/v1",
+    ],
+)  # fmt: skip
+def test_a_key_is_never_shown(monkeypatch, address):
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("OPENAI_API_KEY", "another-not-for-your-eyes")
+    result = CliRunner().invoke(app, ["doctor", "--url", address])
+    assert result.exit_code == 1
+    assert "not-for-your-eyes" not in result.output
+    assert "not-for-your-eyes" not in repr(result.exception)
+
+
+ODD = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{", b"nonsense", b"", b"HTTP/1.1 999\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/steal\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000, b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1 200 OK\r\n\r\n\xff\xfe",
+    b'HTTP/1.1 200 OK\r\n\r\n{"data": 3}', b'HTTP/1.1 200 OK\r\n\r\n{"data": [null]}', b"HTTP/1.1 200 OK\r\n\r\n[]",
+    b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000 + b"\r\n\r\n", b"HTTP/1.1 401 No\r\n\r\n",
+    b'HTTP/1.1 200 OK\r\nDate: ECHO\r\n\r\n{"data": [{"id": "ECHO"}]}', b"HTTP/1.1 200 ECHO\r\n\r\nECHO",
+    b"HTTP/1.1 500 ECHO\r\n\r\nECHO", b"HTTP/1.1 ECHO\r\n\r\n", b"ECHO",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ODD, ids=range(len(ODD)))
+def test_odd_servers_end_in_a_finding_and_hear_no_echo_of_the_key(monkeypatch, answer, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("COLUMNS", "400")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer.replace(b"ECHO", KEY.encode()))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        found = list(doctor_checks.endpoint(address, ["m"]))
+        thread.join()
+    assert found[0].level == "fix"
+    doctor.show(found)
+    assert KEY not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[1]", b"\xff\xfe", b"output_dir: 3\nmodel_name_or_path: 4\n", b"a: [", b"{" * 5000, b"output_dir: x\n"],
+)
+def test_broken_configs_and_folders_end_in_a_finding(tmp_path, text, capsys):
+    path, folder = tmp_path / "run.yaml", tmp_path / "checkpoint"
+    path.write_bytes(text)
+    folder.mkdir()
+    for name in ("clipscout.json", "tokenizer_config.json", "chat_template.jinja", "config.json", "a.safetensors"):
+        (folder / name).write_bytes(text)
+    (tmp_path / "whole.yaml").write_text(
+        f"output_dir: {tmp_path}\nmodel_name_or_path: {folder}\nsave_total_limit: many\n"
+    )
+    checks = [
+        (doctor_checks.planned_checkpoints, path), (doctor_checks.planned_checkpoints, path, path),
+        (doctor_checks.planned_checkpoints, tmp_path / "whole.yaml"), (doctor_checks.checkpoint, folder),
+        (doctor_checks.checkpoint, path), (doctor_checks.planned_checkpoints, tmp_path),
+        (doctor_checks.shared_folder, path),
+    ]  # fmt: skip
+    for check, *arguments in checks:
+        found = list(doctor.guarded("it", check, *arguments))
+        assert found
+        assert doctor.show(found) in (0, 1)
+
+
+def test_packages_without_versions_end_in_a_finding(monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: None)
+    (found,) = doctor.guarded("packages", doctor.packages)
+    assert (found.level, found.what) == ("fix", "packages")
 
 
 def test_the_command_needs_no_torch_for_its_help():

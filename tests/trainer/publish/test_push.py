@@ -138,6 +138,23 @@ def test_a_refusal_of_the_hub_is_told(checkpoint, hub):
     assert "madeUpForTheRecorder" not in str(done.exception)
 
 
+@pytest.mark.parametrize("kind", ["closed", "offline", "nobody"])
+def test_a_hub_that_cannot_be_reached_is_one_line(checkpoint, hub, monkeypatch, kind):
+    if kind == "closed":
+        for name in ("ENDPOINT", "HF_ENDPOINT"):
+            monkeypatch.setattr("huggingface_hub.constants." + name, "http://127.0.0.1:9", raising=False)
+    elif kind == "offline":
+        monkeypatch.setattr("clipscout.publish.is_offline_mode", lambda: True)
+    else:
+        monkeypatch.setattr("clipscout.publish.get_token", lambda: None)
+    done = run(checkpoint, "org/navigator")
+    assert isinstance(done.exception, InputError)
+    assert done.exception.field == {"closed": "connection", "offline": "HF_HUB_OFFLINE", "nobody": "token"}[kind]
+    assert "\n" not in str(done.exception)
+    assert "madeUpForTheRecorder" not in str(done.exception)
+    assert run(checkpoint, "org/navigator", "--dry-run").exit_code == 0
+
+
 def test_an_adapter_on_a_local_base_is_merged_or_refused(base, hub, tmp_path):
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_pretrained(base)
