@@ -89,10 +89,11 @@ test-all: setup ## every test
 test-faults: setup ## kill, fill, cut, delay, corrupt and double every stage, and count what is left: ARGS="-k captions"
 	$(BIN)/pytest -q tests/faults $(ARGS)
 
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy and the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 audit: ## known vulnerabilities of the locked packages, and secrets in the tree
 	$(PYTHON) .ci/audit.py $(ARGS)

@@ -34,11 +34,11 @@ def write_run(folder: Path, trajectories: int) -> None:
     for number in range(trajectories):
         text, options = f"What is at {number}?", ("one", "two")
         questions.append(Question(f"q{number}", "video", text, options, "A", ((0.0, 9.0),), 1800.0, "b", "k"))
-        letter, reward = "AB"[number % 2], {"answer": 1.0, "total": number / trajectories}
+        letter = "AB"[number % 2]
         played = Trajectory(
             f"q{number}#0", f"q{number}", "video", messages, TOOLS, letter, letter == "A", Status.ANSWERED, visits
         )
-        played.turns, played.reward = TURNS + 1, reward
+        played.turns, played.reward = TURNS + 1, {"answer": 1.0, "total": number / trajectories}
         rows.append(played.to_dict())
     write_jsonl(folder / "questions.jsonl", (question.to_dict() for question in questions))
     write_jsonl(folder / "trajectories.jsonl", rows)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from navigation.environment import NavigationEnvironment
-from navigation.policy import Policy, Reply, Task
+from navigation.policy import Replies, Reply, Task
 from navigation.prompt import initial_messages
 from navigation.question import Question
 from navigation.status import Status, read_outcome
@@ -32,7 +32,7 @@ class Limits:
 
 
 async def run(
-    policy: Policy,
+    policy: Replies,
     environment: NavigationEnvironment,
     question: Question,
     limits: Limits | None = None,

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from navigation.grid import TimeGrid
 from navigation.prompt import without_markup
@@ -33,6 +33,12 @@ class Reply:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     truncated: bool = False
+
+
+class Replies(Protocol):
+    """What an episode needs of whoever plays it."""
+
+    async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply: ...
 
 
 class Policy(ABC):
