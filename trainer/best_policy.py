@@ -98,8 +98,8 @@ class BestPolicy(TrainerCallback, ExportableState):
     def on_train_begin(self, args, state, control, **kwargs):
         saved: Mapping[str, Any] = state.stateful_callbacks.get(type(self).__name__, {}).get("attributes", {})
         self.last = saved.get("last")
-        named = [HeldOutScore(**score) for score in saved.get("scores", ())]
-        self.scores = [score for score in named if self.path(score.step).is_dir()]
+        # Whether the weights are there is asked at the end, by the process that writes: here all must agree.
+        self.scores = [HeldOutScore(**score) for score in saved.get("scores", ())]
         if state.is_world_process_zero:
             self._delete_others()
 
@@ -137,19 +137,29 @@ class BestPolicy(TrainerCallback, ExportableState):
         if writes:
             flush(path)
 
-    def hand_over(self, folder: str | Path) -> None:
-        """Puts the chosen weights into a folder, where they take no room of their own if the disk has hard links."""
-        assert self.chosen is not None
-        shutil.copytree(self.path(self.chosen.step), folder, copy_function=_link, dirs_exist_ok=True)
+    def hand_over(self, folder: str | Path) -> HeldOutScore:
+        """Puts the chosen weights into a folder, where they take no room of their own if the disk has hard links.
 
-    def keep_chosen_alone(self) -> None:
-        """Deletes what was not chosen, once the final model is there: the run started again chooses the same."""
-        assert self.chosen is not None
-        self.scores = [self.chosen]
-        self._delete_others()
+        Returns:
+            Their score. A run that ended keeps what it chose alone; one that goes on from an older checkpoint after
+            that chooses from what is there.
 
-    def _delete_others(self) -> None:
-        kept = {self.path(score.step) for score in self.scores}
+        Raises:
+            FileNotFoundError: no weights are there.
+        """
+        there = [score for score in self.scores if self.path(score.step).is_dir()]
+        if not there:
+            raise FileNotFoundError(f"{self.folder} has no weights: they were deleted")
+        score = best(there)
+        shutil.copytree(self.path(score.step), folder, copy_function=_link, dirs_exist_ok=True)
+        return score
+
+    def keep_alone(self, step: int) -> None:
+        """Deletes the weights of other steps, once the final model is there: the run started again chooses it too."""
+        self._delete_others({self.path(step)})
+
+    def _delete_others(self, kept: set[Path] | None = None) -> None:
+        kept = {self.path(score.step) for score in self.scores} if kept is None else kept
         for path in self.folder.glob("step-*"):
             if path not in kept:
                 shutil.rmtree(path, ignore_errors=True)

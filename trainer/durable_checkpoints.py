@@ -47,8 +47,8 @@ class DurableCheckpoints(Trainer):
         self.save_model(folder)
         return {"step": self.state.global_step}
 
-    def after_final(self) -> None:
-        """Called on the process that wrote the final model, once it and its record are in place."""
+    def after_final(self, record: Mapping[str, Any]) -> None:
+        """Called on the process that wrote the final model, once it and its record are there."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"

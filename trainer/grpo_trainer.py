@@ -1,7 +1,7 @@
 """trl's `GRPOTrainer` over navigation episodes: kept caches, tools side by side, masks by status, metrics, records."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -208,11 +208,12 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         self.state.best_model_checkpoint = str(self.best.path(cast(HeldOutScore, self.best.chosen).step))
 
     def save_final(self, folder: str) -> dict[str, Any]:
-        chosen = self.best.chosen
-        if chosen is None:
+        if self.best.chosen is None:
             return super().save_final(folder)
-        if self.args.should_save:
-            self.best.hand_over(folder)
+        if not self.args.should_save:
+            return {}
+        chosen = self.best.hand_over(folder)
+        if self.accelerator.is_main_process:
             print(
                 f"the final model is that of step {chosen.step} of {self.state.global_step}: held-out accuracy "
                 f"{chosen.accuracy:.3f} with {chosen.visits:.2f} visits",
@@ -222,9 +223,9 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         held_out = {**score, "standard_error": chosen.standard_error}
         return {"step": chosen.step, "steps": self.state.global_step, "held_out": held_out}
 
-    def after_final(self) -> None:
+    def after_final(self, record: Mapping[str, Any]) -> None:
         if self.best.chosen is not None:
-            self.best.keep_chosen_alone()
+            self.best.keep_alone(record["step"])
 
     def _generate_and_score_completions(self, inputs):
         output = super()._generate_and_score_completions(inputs)

@@ -144,7 +144,7 @@ def _save_final(trainer: Trainer, folder: Path, facts: Mapping[str, Any]) -> Non
             shutil.rmtree(aside)
             write_record(folder, trainer.processing_class, facts)
             if isinstance(trainer, DurableCheckpoints):
-                trainer.after_final()
+                trainer.after_final(facts)
     except Exception as error:  # safetensors and torch have classes of their own for a full disk
         if trainer.args.should_save:
             shutil.rmtree(aside, ignore_errors=True)
