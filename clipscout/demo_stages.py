@@ -99,7 +99,7 @@ class Stages:
         else:
             code = subprocess.run(command, check=False, env=self._environment).returncode
         if code:
-            where = f"see {log}" if beside else "see its last words above"
+            where = f"see {log}" if beside else "see its last lines above"
             raise InputError("demo", name, f"exit code {code}", f"{where}; run the demo again to go on from here")
         seconds = round(time.monotonic() - begun, 1)
         if beside:

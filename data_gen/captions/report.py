@@ -92,7 +92,7 @@ class RunReport:
         return cls(videos, stopped, max((part.seconds for part in parts), default=0.0))
 
     def lines(self) -> list[str]:
-        """The last words of a run: totals, then everything that is missing with its reason."""
+        """What a run says at its end: totals, then everything that is missing with its reason."""
         counts = [sum(video.state == state for video in self.videos) for state in ("complete", "incomplete", "refused")]
         usage = self.usage
         money = f"{usage.usd:.4f} USD" if usage.usd or not usage.prompt_tokens else "no price known for this model"

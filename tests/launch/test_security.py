@@ -158,7 +158,7 @@ def test_a_secret_ends_the_summary_and_packages_are_warned_of(tmp_path, secrets,
     done = subprocess.run([tmp_path / ".ci" / "run"], env=environment, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     assert ("warning: the audit of packages" in done.stderr) == (packages != 0)
-    # The tests come last: a run's last words are their summary.
+    # The tests come last: the end of a run is their summary.
     assert (done.stdout.splitlines()[-1:] == ["made test"]) == tested
 
 
