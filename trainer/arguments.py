@@ -1,7 +1,6 @@
 """What a training run is told: options besides trl's own, from one YAML parsed strictly with flags on top."""
 
 import dataclasses
-import difflib
 import json
 import os
 import re
@@ -14,11 +13,10 @@ from typing import Any
 import yaml
 from trl import TrlParser
 
-from navigation import InputError, write_atomic
-from runtime.secrets import secret_in
+from navigation import InputError
+from runtime.config_file import nearest, without_secrets
 from trainer.data import SetsFolder, TracesFolder, open_data
 
-SECRET_WORDS = ("token", "key", "secret", "password")
 """An option whose name has one of these between its underscores is not written down."""
 
 
@@ -134,10 +132,10 @@ class CommandLine:
         for flag in (flag for flag in self.flags if flag.startswith("--")):
             name = flag[2:].split("=")[0]
             if name.replace("-", "_").removeprefix("no_") not in {*known, "help"}:
-                raise InputError("command line", "flag", flag, _nearest(name, known))
+                raise InputError("command line", "flag", flag, nearest(name, known))
         for key, value in self.config.items():
             if key not in known and key != "env":
-                raise InputError(self.source, str(key), value, _nearest(str(key), known))
+                raise InputError(self.source, str(key), value, nearest(str(key), known))
         variables = self.config.get("env") or {}
         if not isinstance(variables, dict):
             raise InputError(self.source, "env", variables, "give a mapping of environment variables")
@@ -180,37 +178,10 @@ def parse(kinds: Sequence[Any], arguments: Sequence[str] | None = None) -> tuple
     return CommandLine.read(arguments).parse(kinds)
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name.replace("-", "_"), known, n=1, cutoff=0.4)
-    return f"no such option; the nearest is {close[0]!r}" if close else "no such option; --help lists them"
-
-
 def resolved(*instances: Any) -> dict[str, Any]:
     """Every option as it took effect; values that could be secrets are left out, however deep they lie."""
     values: dict[str, Any] = {}
     for instance in instances:
         record = instance.to_dict() if hasattr(instance, "to_dict") else dataclasses.asdict(instance)
         values.update(json.loads(json.dumps(record, default=str)))
-    return _without_secrets({key: values[key] for key in sorted(values)})
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_secrets(each) for key, each in value.items() if not _secret(key, each)}
-    if isinstance(value, list):
-        return [_without_secrets(each) for each in value if not _secret("", each)]
-    return value
-
-
-def _secret(key: str, value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    named = any(word in key.lower().split("_") for word in SECRET_WORDS) and "max" not in key
-    return named or secret_in(value) is not None
-
-
-def write_resolved(folder: str | Path, values: dict[str, Any], name: str = "resolved_config.yaml") -> Path:
-    """Writes the resolved config into a run's folder."""
-    path = Path(folder) / name
-    write_atomic(path, yaml.safe_dump(values, sort_keys=True, allow_unicode=True))
-    return path
+    return without_secrets({key: values[key] for key in sorted(values)})

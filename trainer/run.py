@@ -15,8 +15,9 @@ from transformers import Trainer
 from transformers.utils import logging
 
 from navigation import InputError
+from runtime.config_file import write_resolved
 from runtime.lock import RunLock
-from trainer.arguments import resolved, write_resolved
+from trainer.arguments import resolved
 from trainer.checkpoint import unfinished, write_record
 from trainer.durable_checkpoints import DurableCheckpoints, discard_incomplete, newest_checkpoint, refuse_another_run
 from trainer.stopping import PREEMPTED, Preempted, StopOnSignal, TrainingFailed

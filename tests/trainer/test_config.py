@@ -13,8 +13,9 @@ from clipscout.options import read_options
 from clipscout.teacher import TeacherOptions
 from navigation import InputError
 from rewards import RewardMix
+from runtime.config_file import write_resolved
 from trainer.alarms import Alarms
-from trainer.arguments import SFTArguments, parse, resolved, write_resolved
+from trainer.arguments import SFTArguments, parse, resolved
 from trainer.grpo import parse_grpo
 from trainer.grpo_checks import check
 from trainer.rollout_metrics import EpisodeMasks
