@@ -23,6 +23,7 @@ _OPTIONS = {
 }
 _LONGEST_DAYS = 7
 _MOST_LATE_STREAMS = 100
+_MOST_UNSTAMPED = 0.05
 HIDDEN, LOST = -1, -2
 """Positions of what is decoded and not shown, and of what cannot be decoded."""
 
@@ -162,6 +163,7 @@ class _Packets:
     heads: array = field(default_factory=lambda: array("q"))
     closing: array = field(default_factory=lambda: array("q"))
     count: int = 0
+    unstamped: int = 0
     newest: int | None = None
     newest_ticks: int = 0
     all_stamped: bool = True
@@ -178,7 +180,8 @@ def _read_packets(
             stamp = packet.pts if read.all_stamped and packet.pts is not None else packet.dts
             if packet.size == 0:
                 continue
-            read.all_stamped &= packet.pts is not None
+            read.all_stamped &= packet.pts is not None or packet.dts is None
+            read.unstamped += stamp is None
             if packet.is_keyframe:
                 read.heads.append(read.count)
                 if is_idr(packet):
@@ -192,6 +195,8 @@ def _read_packets(
             read.count += 1
     except av.error.FFmpegError as error:
         read.ended_by = error.strerror or str(error)
+    # A few packets without any time are left out; many, and it is a stream that is counted.
+    read.all_stamped &= read.unstamped <= _MOST_UNSTAMPED * read.count
     if not read.shown and read.count:
         # A raw stream without any times: its frames follow each other at its rate.
         read.newest_ticks = max(1, _rate_ticks(stream, time_base))
@@ -254,6 +259,7 @@ def _indexed(
 
     last_ticks = frame if breaks else packets.newest_ticks or frame
     origin, duration = _span(container, time_base, int(shown_clock.min()), int(pts[-1]) + last_ticks)
+    reliable = packets.all_stamped
     warnings: list[str] = []
     if len(pts) == 1 and container.streams.audio:
         heard = max((end for _, end in sound(path)), default=0.0) - float(origin * time_base)
@@ -275,12 +281,13 @@ def _indexed(
             f"from {place(begin):.1f} to {place(until):.1f} s the pictures are missing ({int(lacking.sum())} frames): "
             "the recording begins inside a group of pictures, without its keyframe"
         )
+    if reliable and packets.unstamped:
+        warnings.append(f"{packets.unstamped} frames have no time stamp and are left out")
     doubled = np.flatnonzero(pts[1:] == pts[:-1])
     if len(doubled):
         at = f"the first at {place(int(pts[doubled[0]])):.1f} s"
         warnings.append(f"{len(doubled)} frames have the time stamp of the one before ({at}): the later one is shown")
     warnings += _header_warnings(path, container, stream, packets, duration, accept_damaged)
-    reliable = packets.all_stamped
     seekable = reliable and not breaks and bool(np.all(keyframes[1:] > keyframes[:-1]))
     return VideoIndex(
         path=path,

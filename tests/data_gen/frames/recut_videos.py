@@ -43,7 +43,7 @@ def cut(source, target, seconds):
 
     def later(packets):
         base = packets[0].time_base
-        ticks = round(Fraction(seconds) / base)
+        ticks = packets[0].pts + round(Fraction(seconds) / base)
         first = max(place for place, packet in enumerate(packets) if packet.is_keyframe and packet.pts <= ticks)
         for packet in packets[first:]:
             packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
