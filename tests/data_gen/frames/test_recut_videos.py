@@ -25,7 +25,7 @@ from tests.data_gen.frames.recut_videos import (
 SMALL = FrameRecipe((5, 9), (160, 80))
 
 
-def whole_and_parts(path, width=4):
+def whole_and_parts(path, width=3):
     """The whole pass by segment, after each segment alone was found equal to it."""
     index = index_video(path)
     grid = TimeGrid(index.duration, width, 2)
@@ -38,7 +38,7 @@ def whole_and_parts(path, width=4):
     return index, whole
 
 
-def numbers_by_time(whole, width=4):
+def numbers_by_time(whole, width=3):
     """Asked times of the leaves and the numbers on their frames, in order."""
     leaves = [whole[(high, low)] for high in range(1, width + 1) for low in range(1, width + 1)]
     return [(time, read_number(jpeg)) for leaf in leaves for time, jpeg in zip(leaf.asked, leaf.jpegs, strict=True)]
