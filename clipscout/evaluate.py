@@ -138,6 +138,7 @@ def run_eval(options: EvalOptions) -> int:
     from evaluation.evaluate import EvaluationStopped
     from evaluation.run import EndpointOptions, corpus_folder, evaluate_corpus
     from navigation import Limits
+    from runtime import Usage
 
     _check_source(options)
     endpoint = None
@@ -178,6 +179,13 @@ def run_eval(options: EvalOptions) -> int:
         typer.echo(f"stopped: {stopped}. What is finished is kept: run the same command again to go on", err=True)
         return 1
     policy_table(summary["policies"])
+    if requests := summary.get("requests"):
+        typer.echo(f"requests: {Usage.from_dict(requests).money}")
+    if unmeasured := summary.get("unmeasured"):
+        told = ", ".join(f"{count} x {reason}" for reason, count in unmeasured.items())
+        where = options.out / "unmeasured.jsonl"
+        typer.echo(f"not measured: {told}; see {where}. Run the same command again to ask them again", err=True)
+        return 1
     return 0
 
 

@@ -62,12 +62,18 @@ class RequestOptions:
     timeout: float = option("Seconds until a request is given up.", 600.0, ENDPOINT)
     prices: Path | None = option("Price table (YAML).", None, ENDPOINT)
     max_usd: float | None = option("Stop before more than this is spent on the folder.", None, ENDPOINT)
+    request: str = option(
+        "How requests are written: default, openai-reasoning, vllm, sglang, gemini, mistral, or a YAML file.",
+        "default",
+        ENDPOINT,
+    )
 
     def endpoint(self, url: str, model: str) -> Any:
         """`EndpointSettings` of a model."""
-        from runtime import EndpointSettings
+        from runtime import BodyOptions, EndpointSettings
 
-        return EndpointSettings(url, model, self.in_flight, self.attempts, self.timeout)
+        body = BodyOptions.load(self.request)
+        return EndpointSettings(url, model, self.in_flight, self.attempts, self.timeout, body=body)
 
     def check_price(self, url: str, model: str) -> None:
         """Refuses what `Endpoint` refuses, without a request: a limit on money for a model without a price."""

@@ -102,6 +102,8 @@ class SharedCache(Generic[Value]):
 CLIP_RECIPE = FrameRecipe((16,), (1024,), 75)
 """LongVideo-R1's `video_qa`: 16 frames, long side 1024 px."""
 
+MORE_ROOM = 4
+"""An answer cut for want of room is asked for with up to so many times the room; cut then, it has failed."""
 PROMPT = (
     "These {count} frames show a clip of a video, from {start} to {end}, in order. Answer from what you see, in "
     "at most 60 words; say so if the clip does not show it.\n{query}"
@@ -226,7 +228,8 @@ class ClipService:
         endpoint = asyncio.run_coroutine_threadsafe(begin(), loop).result()
 
         async def ask(key: str, make_messages: Callable[[], Awaitable[list[dict[str, Any]]]]) -> str:
-            completion = await endpoint.chat(await make_messages(), self.max_tokens, accept_text, temperature=0.0)
+            messages, longest = await make_messages(), MORE_ROOM * self.max_tokens
+            completion = await endpoint.chat(messages, self.max_tokens, accept_text, longest=longest, temperature=0.0)
             return completion.text
 
         return ClipEndpointAnswerer(self.videos, ask, loop)

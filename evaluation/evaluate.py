@@ -12,7 +12,17 @@ from typing import Any
 from evaluation.cost_model import CostModel
 from evaluation.journal import Journal
 from evaluation.meter import Measures, Meter, cited, evidence
-from navigation import EnvironmentFactory, InputError, Limits, Policy, Question, Trajectory, run
+from navigation import (
+    EnvironmentFactory,
+    InputError,
+    Limits,
+    Policy,
+    Question,
+    RequestFailed,
+    Status,
+    Trajectory,
+    run,
+)
 from rewards import RewardMix
 from runtime import Progress
 
@@ -31,7 +41,10 @@ async def evaluate(
     keep_messages: bool = True,
     costs: CostModel | None = None,
 ) -> list[Trajectory]:
-    """Trajectories of every question, in the order of `questions`, then of samples.
+    """Trajectories of every measured episode, in the order of `questions`, then of samples.
+
+    An episode whose request failed is not measured: it is no trajectory, stands in `out/unmeasured.jsonl` with the
+    reason, and is played by the next call.
 
     Each is appended to `out/trajectories.jsonl` as soon as it is finished: a kill loses what is in flight, and the next
     call with the same settings plays only what is missing.
@@ -51,7 +64,7 @@ async def evaluate(
 
     Raises:
         InputError: doubled question ids, a missing tree, or an `out` that holds results of other settings.
-        EvaluationStopped: the policy says that it cannot go on.
+        EvaluationStopped: the policy says that it cannot go on, or no episode could be measured.
     """
     mix, limits = mix or RewardMix.from_config(None), limits or Limits()
     for name, value in (("concurrency", concurrency), ("samples", samples)):
@@ -74,6 +87,11 @@ async def evaluate(
             meter = Meter(costs or CostModel())
             worker = _Worker(policy, environment_factory, limits, mix, journal, progress, meter)
             await _all_or_none([worker.play(jobs) for _ in range(min(concurrency, len(order)))])
+        journal.write_unmeasured()
+        if policy.stopped:
+            raise EvaluationStopped(policy.stopped)
+        if not journal.finished:
+            raise EvaluationStopped(f"no episode was measured: {', '.join(journal.reasons())}")
         return journal.close_in_order(order)
 
 
@@ -112,10 +130,18 @@ class _Worker:
     async def play(self, jobs: Iterator[tuple[Question, int]]) -> None:
         environment = self.factory()
         for question, sample in jobs:
-            trajectory = await run(self.policy, environment, question, self.limits, sample)
-            if stopped := self.policy.stopped:
-                # What ended the episode was not the policy: it is played when the run goes on.
-                raise EvaluationStopped(stopped)
+            if self.policy.stopped:
+                # The others end too, each with the request that it is waiting for: those are paid, and are kept.
+                return
+            try:
+                trajectory = await run(self.policy, environment, question, self.limits, sample)
+            except RequestFailed as failure:
+                self.policy.account(f"{question.id}#{sample}")
+                if not self.policy.stopped:
+                    self.journal.unmeasured[f"{question.id}#{sample}"] = getattr(failure, "reason", str(failure))
+                continue
+            if self.policy.stopped and trajectory.status is Status.FAILED:
+                continue
             self.score(trajectory, question)
             self.journal.append(trajectory)
             self.progress.advance()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from navigation import InputError, Trajectory, write_jsonl
 from navigation.files import read_line
 from runtime import keep_settings
+from runtime.endpoint import label_of
 from runtime.journal import LineFile
 
 
@@ -28,6 +30,9 @@ class Journal:
         self.folder = Path(folder)
         self.keep_messages = keep_messages
         self.finished: dict[str, Trajectory] = {}
+        self.unmeasured: dict[str, str] = {}
+        """Reasons of episodes that this run could not measure, by id."""
+        self._dropped = 0
         self._right = 0
         self._places: dict[str, tuple[int, int]] = {}
         self._seconds: dict[str, float] = {}
@@ -55,6 +60,18 @@ class Journal:
         """How right the finished episodes are, in words."""
         return f"accuracy {self._right / len(self.finished):.3f}" if self.finished else ""
 
+    def reasons(self) -> list[str]:
+        """Why episodes were not measured, most frequent first, with counts."""
+        return count_reasons(self.unmeasured.values())
+
+    def write_unmeasured(self) -> None:
+        """Keeps the reasons beside the results, or takes away those of an earlier run."""
+        path = self.folder / "unmeasured.jsonl"
+        if self.unmeasured:
+            write_jsonl(path, ({"id": each, "reason": reason} for each, reason in sorted(self.unmeasured.items())))
+        else:
+            path.unlink(missing_ok=True)
+
     def append(self, trajectory: Trajectory) -> None:
         """Writes one finished episode; it survives a kill from here on."""
         self._timings.append(_line({"id": trajectory.id, "seconds": trajectory.seconds}))
@@ -65,11 +82,14 @@ class Journal:
         self._remember(trajectory, self._file.append(line), len(line))
 
     def close_in_order(self, ids: Iterable[str]) -> list[Trajectory]:
-        """Brings the files into the given order, whatever order the episodes ended in; returns the trajectories."""
-        ids = list(ids)
+        """Brings the files into the given order, whatever order the episodes ended in; returns the trajectories.
+
+        Ids of episodes that were not measured are left out.
+        """
+        ids = [each for each in ids if each in self.finished]
         self._file.sync()
         places = [self._places[each] for each in ids]
-        if places != sorted(self._places.values()):
+        if self._dropped or places != sorted(self._places.values()):
             path = self.folder / "trajectories.jsonl"
             temporary = path.with_suffix(".jsonl.tmp")
             with open(temporary, "wb") as ordered:
@@ -84,7 +104,9 @@ class Journal:
         for _, _, record in _records(self._timings):
             self._seconds[record["id"]] = record["seconds"] or 0.0
         for place, length, record in _records(self._file):
-            if record["id"] not in self.finished:
+            if record.get("status") == "failed" and str(record.get("error")).startswith(_NO_ANSWERS):
+                self._dropped += 1
+            elif record["id"] not in self.finished:
                 trajectory = Trajectory.from_dict(record)
                 trajectory.seconds = self._seconds.get(trajectory.id, 0.0)
                 self._remember(trajectory, place, length)
@@ -95,6 +117,15 @@ class Journal:
         self.finished[trajectory.id] = trajectory
         self._right += trajectory.correct
         self._places[trajectory.id] = (place, length)
+
+
+_NO_ANSWERS = ("EndpointFailed: ", "EndpointDown: ", "Stopped: ")
+"""How the version before wrote down an episode whose request had failed: it is played again."""
+
+
+def count_reasons(reasons: Iterable[str]) -> list[str]:
+    """Reasons in short, most frequent first, with counts."""
+    return [f"{count} x {label}" for label, count in Counter(map(label_of, reasons)).most_common()]
 
 
 def _records(file: LineFile) -> Iterator[tuple[int, int, dict[str, Any]]]:

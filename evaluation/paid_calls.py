@@ -11,6 +11,7 @@ from runtime import (
     Budget,
     Completion,
     Endpoint,
+    EndpointFailed,
     EndpointSettings,
     Journal,
     PriceTable,
@@ -43,6 +44,7 @@ class PaidCalls:
         if max_tokens < 1:
             raise InputError("endpoint", "max_tokens", max_tokens, "give a whole number of at least 1")
         self.model, self.max_tokens, self.temperature = settings.model, max_tokens, temperature
+        self._extra = settings.body.extra
         self._endpoint = Endpoint(settings, PriceTable(prices) if prices else PriceTable(), Budget(max_usd))
         self._journal = Journal(Path(folder) / "calls.jsonl", self.settings)
         self._calls = CallCache(self._endpoint, self._journal, message_of)
@@ -53,7 +55,18 @@ class PaidCalls:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the replies."""
-        return {"model": self.model, "max_tokens": self.max_tokens, "temperature": self.temperature}
+        decided = {"model": self.model, "max_tokens": self.max_tokens, "temperature": self.temperature}
+        return {**decided, **({"extra": dict(self._extra)} if self._extra else {})}
+
+    @property
+    def usage(self) -> Usage:
+        """Of all requests into the folder, those of earlier runs and the failed ones included."""
+        return self._calls.usage + self._calls.earlier
+
+    @property
+    def notes(self) -> list[str]:
+        """What of the requests was changed because the server refuses it."""
+        return self._endpoint.notes
 
     @property
     def stopped(self) -> str:
@@ -73,9 +86,14 @@ class PaidCalls:
         task: Task,
         messages: list[dict[str, Any]],
         accept: Callable[[Completion], None] | None = None,
+        longest: int | None = None,
         **parameters: Any,
     ) -> dict[str, Any]:
         """The reply `{message, finish_reason, usage}`; equal requests of one episode are asked and counted once.
+
+        Args:
+            task: Of the episode.
+            messages, accept, longest, parameters: See `Endpoint.chat`.
 
         Raises:
             EndpointFailed: this request failed for good.
@@ -85,14 +103,22 @@ class PaidCalls:
         request = {"messages": messages, **parameters}
         digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode("utf-8", "backslashreplace")).hexdigest()
         key = f"{episode}/{digest[:24]}"
-        record, usage = await self._calls.chat(
-            key, messages, self.max_tokens, accept, temperature=self.temperature, seed=task.sample, **parameters
-        )
+        parameters |= {"temperature": self.temperature, "seed": task.sample}
+        if longest is not None:
+            parameters["longest"] = longest
+        try:
+            record, usage = await self._calls.chat(key, messages, self.max_tokens, accept, **parameters)
+        except EndpointFailed as error:
+            self._count(episode, key, error.usage)
+            raise
+        self._count(episode, key, usage)
+        return record
+
+    def _count(self, episode: str, key: str, usage: Usage) -> None:
         if key not in self._counted.setdefault(episode, set()):
             self._counted[episode].add(key)
             self._fresh[episode] = self._fresh.get(episode, Usage()) + usage
             self._episode[episode] = self._episode.get(episode, Usage()) + usage
-        return record
 
     def spent(self, task: Task) -> tuple[int, int]:
         """Prompt and completion tokens of the episode since the last call of this method."""

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,12 +31,14 @@ from navigation import (
     Question,
     Trajectory,
     TreeStore,
+    read_jsonl,
     read_questions,
     write_json,
 )
 from navigation.question import held_out
 from rewards import RewardMix
 from runtime import EndpointSettings
+from runtime.endpoint import label_of
 
 RECORD = "corpus.json"
 
@@ -96,6 +99,8 @@ def write_summary(
     build: Mapping[str, Any] | None = None,
     scores: Scores | None = None,
     measured: float | None = None,
+    unmeasured: Mapping[str, str] | None = None,
+    requests: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes and returns `{"policies": {name: summary}, "seconds", "seed", "interval"}`, and what else is given.
 
@@ -108,6 +113,8 @@ def write_summary(
         build: What captions cost to make.
         scores: The benchmark's official figures.
         measured: Mean wall seconds of an episode on this machine.
+        unmeasured: Episodes whose request failed, with the reason.
+        requests: What all requests of the evaluation used, the failed ones included.
     """
     summary = {
         "policies": dict(policies),
@@ -120,6 +127,8 @@ def write_summary(
         "build": build,
         "scores": None if scores is None else asdict(scores),
         "seconds_measured": None if measured is None else round(measured, 4),
+        "unmeasured": Counter(map(label_of, unmeasured.values())) if unmeasured else None,
+        "requests": requests or None,
     }
     summary |= {name: value for name, value in more.items() if value is not None}
     write_json(path, summary)
@@ -200,11 +209,13 @@ def evaluate_corpus(
         **options: The policy's settings, see `make_policy`.
 
     Returns:
-        What `out/summary.json` holds. `seconds` is the wall time of the call that finished the evaluation.
+        What `out/summary.json` holds. `seconds` is the wall time of the call that finished the evaluation. `unmeasured`
+        counts episodes whose request failed, by reason; a call that plays them measures them.
 
     Raises:
         InputError: a missing file or tree, a bad option, or an `out` that holds other results.
-        EvaluationStopped: the endpoint is down or the money used up; the same call goes on later.
+        EvaluationStopped: the endpoint is down, the money used up or nothing could be measured; the same call goes on
+            later.
     """
     store = TreeStore(trees)
     if not store.folder.is_dir():
@@ -220,6 +231,8 @@ def evaluate_corpus(
     policy_options = {"name": policy, "seed": seed, **{name: str(value) for name, value in options.items()}}
     settings = {"policy_options": policy_options, "trees": {"sha256": fingerprint}, "costs": costs.to_dict()}
     card: dict[str, Any] = {}
+
+    requests: dict[str, Any] = {}
 
     async def play() -> tuple[Policy, list[Trajectory]]:
         paid = None if endpoint is None else await endpoint.calls(out).open()
@@ -249,6 +262,7 @@ def evaluate_corpus(
             )
         finally:
             if paid is not None:
+                requests.update(paid.usage.to_dict(), **({"notes": paid.notes} if paid.notes else {}))
                 await paid.close()
 
     player, trajectories = asyncio.run(play())
@@ -259,11 +273,14 @@ def evaluate_corpus(
     label = name or policy
     write_result(out, label, card, build, rows)
     path = Path(out) / "summary.json"
-    seconds = read_summary(path)["seconds"] if path.exists() else time.monotonic() - begun
+    left = Path(out) / "unmeasured.jsonl"
+    unmeasured = {row["id"]: row["reason"] for _, row in read_jsonl(left)} if left.exists() else {}
+    before = read_summary(path) if path.exists() else {}
+    seconds = time.monotonic() - begun if "unmeasured" in before or not before else before["seconds"]
     scores = score(card["benchmark"], rows, seed)
     measured = sum(trajectory.seconds for trajectory in trajectories) / len(trajectories)
     policies = {label: summarise(trajectories, asked, seed)}
-    return write_summary(path, policies, seconds, seed, card, build, scores, measured)
+    return write_summary(path, policies, seconds, seed, card, build, scores, measured, unmeasured, requests)
 
 
 def _questions(path: Path, seed: int, limit: int | None, held_out_share: float) -> list[Question]:

@@ -7,7 +7,16 @@ from navigation.episode import Limits, run
 from navigation.errors import InputError
 from navigation.files import read_jsonl, write_atomic, write_json, write_jsonl
 from navigation.grid import SegmentPath, TimeGrid, default_width
-from navigation.policy import Policy, Reply, Task, answer_message, assistant_message
+from navigation.policy import (
+    ContentRefused,
+    Policy,
+    PromptTooLong,
+    Reply,
+    RequestFailed,
+    Task,
+    answer_message,
+    assistant_message,
+)
 from navigation.prompt import initial_messages, question_text, split_prompt, without_markup
 from navigation.question import LETTERS, PublicQuestion, Question, SkippedRow, read_questions
 from navigation.status import Status, read_outcome
@@ -21,6 +30,7 @@ __all__ = [
     "VIDEO_QA",
     "CaptionTree",
     "ClipAnswerer",
+    "ContentRefused",
     "EnvironmentFactory",
     "InputError",
     "Limits",
@@ -28,9 +38,11 @@ __all__ = [
     "LineAnswerer",
     "NavigationEnvironment",
     "Policy",
+    "PromptTooLong",
     "PublicQuestion",
     "Question",
     "Reply",
+    "RequestFailed",
     "SegmentPath",
     "SkippedRow",
     "Status",

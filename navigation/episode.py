@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from navigation.environment import NavigationEnvironment
-from navigation.policy import Replies, Reply, Task
+from navigation.policy import ContentRefused, PromptTooLong, Replies, Reply, RequestFailed, Task
 from navigation.prompt import initial_messages
 from navigation.question import Question
 from navigation.status import Status, read_outcome
@@ -44,6 +44,7 @@ async def run(
 
     Raises:
         InputError: the video has no caption tree.
+        RequestFailed: a request of the policy was not answered: the episode has no outcome.
         Exception: whatever the `video_qa` answerer raises: the world failed, and the episode says nothing.
     """
     limits = limits or Limits()
@@ -52,10 +53,18 @@ async def run(
     messages = initial_messages(question, environment.tree)
     task = Task(question.public, environment.tree.grid, tuple(messages), TOOLS, sample)
     turns = prompt_tokens = completion_tokens = 0
-    truncated, error = False, None
+    truncated, filtered, error = False, False, None
     while turns < limits.turns:
         try:
             reply = _checked(await policy.reply(task, messages))
+        except PromptTooLong as full:
+            truncated, error = True, str(full)
+            break
+        except ContentRefused as refusal:
+            filtered, error = True, str(refusal)
+            break
+        except RequestFailed:
+            raise
         except Exception as failure:  # a policy is foreign code: what it raises is a datum of this episode
             error = f"{type(failure).__name__}: {failure}"
             break
@@ -70,8 +79,10 @@ async def run(
             truncated = True
             break
         messages.extend(await asyncio.to_thread(_execute, environment, reply.message["tool_calls"]))
-    status, prediction = read_outcome(messages, len(question.options), truncated, turns_left=turns < limits.turns)
-    if error is not None:
+    status, prediction = read_outcome(
+        messages, len(question.options), truncated, turns_left=turns < limits.turns, filtered=filtered
+    )
+    if error is not None and not (truncated or filtered):
         status, prediction = Status.FAILED, None
     return Trajectory(
         id=f"{question.id}#{sample}", question_id=question.id, video_id=question.video_id,

@@ -41,6 +41,18 @@ class Replies(Protocol):
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply: ...
 
 
+class RequestFailed(Exception):
+    """A request that the episode needed was not answered: it has no outcome, and is played again."""
+
+
+class PromptTooLong(Exception):
+    """The transcript no longer fits the model's context: the episode ends as `out_of_tokens`."""
+
+
+class ContentRefused(Exception):
+    """A provider refused the transcript, or cut the reply, for its content: the episode ends as `filtered`."""
+
+
 class Policy(ABC):
     """Answers a transcript with the next assistant message.
 
@@ -52,7 +64,13 @@ class Policy(ABC):
 
     @abstractmethod
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
-        """The next assistant message. What this raises ends the episode as `failed`."""
+        """The next assistant message.
+
+        Raises:
+            PromptTooLong, ContentRefused: the episode ends so.
+            RequestFailed: the episode has no outcome; `run` raises it too.
+            Exception: any other ends the episode as `failed`.
+        """
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -18,12 +18,18 @@ class Status(StrEnum):
     """The token budget ended in the middle of a message, or had no room for a tool's reply."""
     UNPARSABLE = "unparsable"
     """The last message is neither a tool call nor a readable answer."""
+    FILTERED = "filtered"
+    """A provider refused a request, or cut its reply, for content: nothing can be said about the policy's answer."""
     FAILED = "failed"
-    """The policy itself failed (an endpoint gave up, say): nothing can be said about its answer."""
+    """The policy itself raised an error: nothing can be said about its answer."""
 
 
 def read_outcome(
-    messages: Sequence[Mapping[str, Any]], option_count: int, truncated: bool, turns_left: bool = False
+    messages: Sequence[Mapping[str, Any]],
+    option_count: int,
+    truncated: bool,
+    turns_left: bool = False,
+    filtered: bool = False,
 ) -> tuple[Status, str | None]:
     """Status and predicted letter of a finished transcript.
 
@@ -36,7 +42,10 @@ def read_outcome(
         truncated: Whether the last message was cut by a token limit.
         turns_left: Whether the policy could have gone on. A transcript that ends in a call although turns were left was
             ended by the token budget: its tool reply found no room.
+        filtered: Whether a provider refused or cut the last message for its content: whatever it says is no answer.
     """
+    if filtered:
+        return Status.FILTERED, None
     last = messages[-1] if messages else {}
     if last.get("role") != "assistant":
         return Status.OUT_OF_TOKENS if turns_left or truncated else Status.OUT_OF_TURNS, None

@@ -96,7 +96,7 @@ class RewardMix:
     | answered, right | 1 | as measured | charged | refused calls |
     | answered, wrong | 0 | as measured | None | refused calls |
     | unparsable, out_of_turns, out_of_tokens | 0 | as measured | None | penalty of the status, and refused calls |
-    | failed | None | None | None | None |
+    | failed, filtered | None | None | None | None |
 
     None is not applicable: trl leaves it out of the sum, and a row of nothing else out of the batch. Grounding is None
     for a question whose clue intervals hold no time. With the defaults every right answer totals more than every wrong
@@ -166,7 +166,7 @@ class RewardMix:
         result = tally(visits, clues, self.cost_weight.settings.prices, keep_steps)
         parts: dict[str, float | None] = dict.fromkeys(self.parts)
         weights = self.weights
-        if status is Status.FAILED:
+        if status in (Status.FAILED, Status.FILTERED):
             return Breakdown(parts, weights, None, status, result, refused)
         right = status is Status.ANSWERED and prediction == question.answer
         if settings.answer is not None:

@@ -13,15 +13,27 @@ A record is in the journal when `append` returns: a killed process loses none, a
 `sync_seconds` of them.
 """
 
+from runtime.body_options import PRESETS, BodyOptions
 from runtime.budget import Budget, BudgetExceeded, PriceTable, Usage
-from runtime.endpoint import Completion, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
+from runtime.endpoint import (
+    Endpoint,
+    EndpointDown,
+    EndpointFailed,
+    EndpointSettings,
+    Filtered,
+    OutOfContext,
+    Unacceptable,
+)
 from runtime.executors import executor_logs, make_executor, run_step, stop_when_orphaned
 from runtime.fingerprint import differences, file_identity, keep_settings, refuse_other, settings_hash
 from runtime.journal import Journal
 from runtime.lock import RunLock
 from runtime.progress import Progress
+from runtime.reply import Completion
 
 __all__ = [
+    "PRESETS",
+    "BodyOptions",
     "Budget",
     "BudgetExceeded",
     "Completion",
@@ -29,7 +41,9 @@ __all__ = [
     "EndpointDown",
     "EndpointFailed",
     "EndpointSettings",
+    "Filtered",
     "Journal",
+    "OutOfContext",
     "PriceTable",
     "Progress",
     "RunLock",

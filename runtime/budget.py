@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from navigation import InputError
+from navigation import InputError, RequestFailed
 
 
 @dataclass(slots=True)
@@ -19,9 +19,12 @@ class Usage:
     Args:
         requests: Requests sent, the failed ones included.
         unanswered: Those of them that brought no usage back (errors, timeouts). A provider may still bill them.
+        estimated: Those whose cost is reckoned from the texts, because the server did not tell it.
         images: Images sent with the answered ones.
         image_tokens: Prompt tokens of the images, where the server reports them (`prompt_tokens_details`).
-        usd: By the price table; 0 for a model without a price.
+        usd: By the price table; 0 for a model without a price. A request that brought no reply but may have been billed
+            (a timeout, a connection cut in the middle) is in it as if its whole room had been used, and in no token
+            count.
     """
 
     requests: int = 0
@@ -32,9 +35,16 @@ class Usage:
     images: int = 0
     image_tokens: int = 0
     usd: float = 0.0
+    estimated: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(Usage)))
+
+    @property
+    def money(self) -> str:
+        """The cost in words, and how much of it is an estimate."""
+        guessed = f", {self.estimated} of {self.requests} requests estimated from their texts" if self.estimated else ""
+        return f"{self.usd:.4f} USD{guessed}"
 
     def to_dict(self) -> dict[str, float]:
         """Counts that are not 0."""
@@ -101,7 +111,7 @@ class PriceTable:
         return Price(**values)
 
 
-class BudgetExceeded(Exception):
+class BudgetExceeded(RequestFailed):
     """The next request could pass the limit: it was not sent. `usage` is what earlier attempts at the answer used."""
 
     def __init__(self, reason: str) -> None:

@@ -5,10 +5,11 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from runtime import BudgetExceeded, Completion, Endpoint, EndpointDown, EndpointFailed, Journal, Usage
+from navigation import RequestFailed
+from runtime import BudgetExceeded, Completion, Endpoint, EndpointDown, EndpointFailed, Filtered, Journal, Usage
 
 
-class Stopped(Exception):
+class Stopped(RequestFailed):
     """The run asks for nothing more: the endpoint is down or the money is used up."""
 
 
@@ -48,6 +49,7 @@ class CallCache:
         What it took includes failed attempts of earlier runs.
 
         Raises:
+            Filtered: the provider refused it for its content; that is kept as a reply is.
             EndpointFailed: this request failed for good; the next run asks it again.
             Stopped: no request is sent any more.
         """
@@ -69,6 +71,8 @@ class CallCache:
         found = self.journal.get(key)
         if found is not None and "finish_reason" in found:
             self.reused += 1
+            if "filtered" in found:
+                raise Filtered(found["filtered"], 0, Usage.from_dict(found["usage"]))
             return found, Usage.from_dict(found["usage"])
         if self.stopped:
             raise Stopped(self.stopped)
@@ -77,8 +81,11 @@ class CallCache:
             completion = await self.endpoint.chat(await make_messages(), max_tokens, accept, **parameters)
         except (EndpointFailed, EndpointDown, BudgetExceeded) as error:
             self.usage += error.usage
-            if error.usage.requests:
-                self._keep(key, {"usage": (before + error.usage).to_dict()})
+            record = {"usage": (before + error.usage).to_dict()}
+            if isinstance(error, Filtered):
+                self._keep(key, {"filtered": error.reason, "finish_reason": "content_filter", **record})
+            elif error.usage.requests:
+                self._keep(key, record)
             if isinstance(error, EndpointFailed):
                 raise
             self.stopped = self.stopped or str(error)
@@ -122,9 +129,8 @@ def text_of(completion: Completion) -> dict[str, Any]:
 
 
 def message_of(completion: Completion) -> dict[str, Any]:
-    """`{message}` as the server sent it, without what nobody reads."""
-    kept = ("content", "reasoning_content", "reasoning", "tool_calls")
-    return {"message": {name: value for name in kept if (value := completion.message.get(name))}}
+    """`{message}` as the server sent it: what this project does not read, the provider may want back."""
+    return {"message": {name: value for name, value in completion.message.items() if value}}
 
 
 def _written_calls(calls: object) -> str:

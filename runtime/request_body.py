@@ -32,6 +32,11 @@ class RequestBody:
         self._images = images
         self.image_count = len(images)
 
+    @property
+    def prompt_tokens(self) -> int:
+        """An estimate: 4 bytes a token of text, and a token for 28 x 28 pixels of an image, as Qwen2.5-VL counts."""
+        return sum(map(len, self._texts)) // 4 + sum(map(_image_tokens, self._images))
+
     def __len__(self) -> int:
         """Bytes on the wire."""
         urls = sum(len(_PREFIX) + 4 * -(-len(image) // 3) for image in self._images)
@@ -51,3 +56,15 @@ class RequestBody:
                 image = memoryview(self._images[index])
                 for start in range(0, len(image), _PIECE):
                     yield base64.b64encode(image[start : start + _PIECE])
+
+
+def _image_tokens(jpeg: bytes) -> int:
+    """Reads the size in a JPEG's start-of-frame marker; 300 tokens where there is none."""
+    place = 2
+    while place + 9 <= len(jpeg) and jpeg[place] == 0xFF:
+        marker, length = jpeg[place + 1], int.from_bytes(jpeg[place + 2 : place + 4])
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = int.from_bytes(jpeg[place + 5 : place + 7]), int.from_bytes(jpeg[place + 7 : place + 9])
+            return max(1, -(-height // 28) * -(-width // 28))
+        place += 2 + length
+    return 300

@@ -56,7 +56,7 @@ def clip_answerer(options: GRPOArguments, video_ids: Iterable[str]) -> ClipAnswe
     # PyAV and the client are loaded by runs that ask a model alone.
     from data_gen.clips import ClipService
     from data_gen.frames.video_files import find_videos
-    from runtime import EndpointSettings
+    from runtime import BodyOptions, EndpointSettings
 
     folder = Path(videos)
     if not folder.is_dir():
@@ -67,7 +67,9 @@ def clip_answerer(options: GRPOArguments, video_ids: Iterable[str]) -> ClipAnswe
         raise InputError(
             folder, "video_id", absent, "put this video's file into the folder, or leave out its questions"
         )
-    return ClipService(folder, EndpointSettings(url, model, options.clips_in_flight))
+    return ClipService(
+        folder, EndpointSettings(url, model, options.clips_in_flight, body=BodyOptions.load(options.clip_request))
+    )
 
 
 def parse_grpo(arguments: Sequence[str] | None = None) -> tuple[GRPOArguments, Any, ModelConfig]:

@@ -87,6 +87,10 @@ class GRPOArguments(DataArguments):
         },
     )
     clip_model: str | None = field(default=None, metadata={"help": "The vision model's name there."})
+    clip_request: str = field(
+        default="default",
+        metadata={"help": "How requests to it are written: a preset of docs/endpoints.md, or a file."},
+    )
     videos: str | None = field(default=None, metadata={"help": "Folder of video files, <video_id>.<suffix>."})
     clips_in_flight: int = field(
         default=64, metadata={"help": "Most questions to the vision model at once, a process."}

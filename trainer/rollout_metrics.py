@@ -23,11 +23,12 @@ class EpisodeMasks:
         masked: The statuses that are masked.
     """
 
-    masked: frozenset[Status] = frozenset({Status.FAILED})
+    masked: frozenset[Status] = frozenset({Status.FAILED, Status.FILTERED})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None) -> "EpisodeMasks":
-        """Reads `{status: masked | penalised}`. What is left out: `failed` is masked, the others are penalised.
+        """Reads `{status: masked | penalised}`. What is left out: `failed` and `filtered` are masked, the others
+        penalised.
 
         Raises:
             InputError: an unknown status, an unknown choice, or `answered`.

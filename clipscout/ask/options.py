@@ -47,6 +47,7 @@ Turns = Annotated[int, typer.Option(min=1, help="Most turns of an episode.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of captions; default: .clipscout beside the video.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Prices = Annotated[Path | None, typer.Option(help="Price table (YAML).")]
+Request = Annotated[str, typer.Option(help="How requests are written: a preset such as openai-reasoning, or YAML.")]
 MaxUsd = Annotated[float | None, typer.Option(help="Stop before more than this is spent by this process.")]
 
 
@@ -67,6 +68,7 @@ def read_settings(
     seed: Seed = 0,
     prices: Prices = None,
     max_usd: MaxUsd = None,
+    request: Request = "",
 ) -> "AskSettings":
     """Options to `AskSettings`; the defaults are those of the command line.
 
@@ -87,9 +89,9 @@ def read_settings(
         policy=policy,
         checkpoint="" if url else model,
         temperature=temperature,
-        policy_server=Server(url, model if url else "", timeout),
-        captioner=Server(caption_url, caption_model, timeout),
-        clips=Server(clip_url, clip_model, timeout),
+        policy_server=Server(url, model if url else "", timeout, request),
+        captioner=Server(caption_url, caption_model, timeout, request),
+        clips=Server(clip_url, clip_model, timeout, request),
         frames=_numbers("--frames", frames_per),
         sides=_numbers("--sides", sides),
         turns=turns,

@@ -10,7 +10,7 @@ from evaluation.policies import make_policy, reader
 from evaluation.policies.notes import Note, WordWeights, notes_read, statements_by_level, words_of
 from navigation import GET_CAPTION, VIDEO_QA, InputError, Policy, Reply, SegmentPath, Task, TreeStore, assistant_message
 from navigation.grid import clock, format_path
-from runtime import Completion, Endpoint, Unacceptable
+from runtime import BudgetExceeded, Completion, Endpoint, EndpointDown, EndpointFailed, Unacceptable, Usage
 
 PLANNED, SEARCHING = ("uniform", "random", "exhaustive"), ("best_first", "coarse_to_fine", "spotlight")
 POLICIES = ("descent", *PLANNED, *SEARCHING, "local", "endpoint")
@@ -127,6 +127,8 @@ class LiveCalls:
     def __init__(self, endpoint: Endpoint, temperature: float = 0.0, max_tokens: int = 2048) -> None:
         self.temperature, self.max_tokens = temperature, max_tokens
         self.endpoint = endpoint
+        self.usage = Usage()
+        """Of all requests of this process, the failed ones included."""
         self._spent: dict[str, tuple[int, int]] = {}
 
     @property
@@ -136,9 +138,14 @@ class LiveCalls:
 
     async def chat(self, task: Task, messages: list[dict[str, Any]], **parameters: Any) -> dict[str, Any]:
         """The reply as `{message, finish_reason}`. Raises EndpointFailed, EndpointDown or BudgetExceeded."""
-        completion = await self.endpoint.chat(
-            messages, self.max_tokens, _accept, temperature=self.temperature, **parameters
-        )
+        try:
+            completion = await self.endpoint.chat(
+                messages, self.max_tokens, _accept, temperature=self.temperature, **parameters
+            )
+        except (EndpointFailed, EndpointDown, BudgetExceeded) as error:
+            self.usage += error.usage
+            raise
+        self.usage += completion.usage
         self._spent[task.question.id] = completion.usage.prompt_tokens, completion.usage.completion_tokens
         return {"message": with_reasoning(completion.message), "finish_reason": completion.finish_reason}
 
@@ -156,7 +163,7 @@ def with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _accept(completion: Completion) -> None:
-    if not completion.text and not completion.message.get("tool_calls"):
+    if not completion.text and not completion.message.get("tool_calls") and completion.finish_reason != "length":
         raise Unacceptable("an empty reply")
 
 

@@ -8,7 +8,6 @@ from clipscout.ask.answer import Answer, answer_of
 from clipscout.ask.policies import SEARCHING
 from clipscout.ask.settings import POLICY_START, LimitReached, ModelUnavailable
 from clipscout.ask.video_source import SourceTree, VideoSource
-from evaluation.policies.endpoint import EndpointPolicy
 from navigation import (
     GET_CAPTION,
     LETTERS,
@@ -19,8 +18,8 @@ from navigation import (
     Policy,
     Question,
     Reply,
+    RequestFailed,
     SegmentPath,
-    Status,
     Task,
     run,
 )
@@ -35,12 +34,12 @@ class WatchedPolicy(Policy):
     """Tells each turn: `{"type": "turn", "turn", "reasoning", "content", "calls", "prompt_tokens", …}`.
 
     Attributes:
-        budget_exceeded: Set where the limit on money ended the episode.
+        failure: What a request of the policy failed by.
     """
 
     def __init__(self, policy: Policy, tell: Tell) -> None:
         self._policy, self._tell = policy, tell
-        self.budget_exceeded: BudgetExceeded | None = None
+        self.failure: RequestFailed | None = None
         self.name = policy.name
         self._turns = 0
 
@@ -48,8 +47,8 @@ class WatchedPolicy(Policy):
         self._tell({"type": "thinking", "turn": self._turns + 1})
         try:
             reply = await self._policy.reply(task, messages)
-        except BudgetExceeded as error:
-            self.budget_exceeded = error
+        except RequestFailed as error:
+            self.failure = error
             raise
         self._turns += 1
         message = reply.message
@@ -137,6 +136,7 @@ async def ask(
         raise InputError("ask", "options", [], hint)
     grid = source.tree.grid
     before, made = source.usage, _made(source)
+    watched = WatchedPolicy(policy, tell)
     asked = {"id": question.id, "question": question.question, "options": list(question.options)}
     shape = {"duration": grid.duration, "width": grid.width, "depth": grid.depth}
     tell({"type": "begin", "video": source.tree.video_id, "policy": policy.name, **asked, **shape})
@@ -144,22 +144,19 @@ async def ask(
         await source.prepare()
         tell({"type": "overview", "segments": [overview(source, path) for path in grid.paths(1)]})
         environment = WatchedEnvironment(SourceTree(source), source.answerer, tell=tell)
-        watched = WatchedPolicy(policy, tell)
         trajectory = await run(watched, environment, question, limits)
-        if watched.budget_exceeded is not None:
-            raise watched.budget_exceeded
     except BudgetExceeded as error:
         hint = "give a higher limit to go on; captions written so far are kept"
         raise LimitReached("ask", "--max-usd", str(error), hint) from None
     except (EndpointFailed, EndpointDown) as error:
+        if error is watched.failure:
+            hint = f"start the model that --url names, for example `{POLICY_START}`"
+            raise ModelUnavailable("ask", "policy", str(error), hint) from None
         hint = "start the model that --caption-url and --clip-url name, and ask again"
         raise ModelUnavailable("ask", "captions or clips", str(error), hint) from None
     spent, new = _less(source.usage, before), _made(source) - made
     answer = answer_of(source, question, trajectory, policy.name, environment.asked, spent, new)
     tell({"type": "answer", **answer.to_dict(messages=False)})
-    if trajectory.status is Status.FAILED and isinstance(policy, EndpointPolicy):
-        hint = f"start the model that --url names, for example `{POLICY_START}`"
-        raise ModelUnavailable("ask", "policy", trajectory.error, hint)
     return answer
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from data_gen.captions import CaptionSettings
 from data_gen.frames import FrameRecipe
 from navigation import InputError
-from runtime import Budget, Endpoint, EndpointSettings
+from runtime import BodyOptions, Budget, Endpoint, EndpointSettings
 from runtime.budget import PRICES, PriceTable
 
 CAPTION_START = "vllm serve Qwen/Qwen2.5-VL-7B-Instruct --port 8001"
@@ -33,6 +33,7 @@ class Server:
     url: str = ""
     model: str = ""
     timeout: float = 120.0
+    request: str = ""
 
     def endpoint_settings(self, what: str) -> EndpointSettings | None:
         """Settings for an endpoint client; None without an address.
@@ -54,6 +55,7 @@ class Server:
             first_wait=FIRST_WAIT,
             longest_wait=3.0,
             down_after=NEVER_DOWN,
+            body=BodyOptions.load(self.request),
         )
 
 

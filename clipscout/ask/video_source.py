@@ -11,11 +11,11 @@ from clipscout.ask.settings import CAPTION_START, STUB_START, AskSettings
 from data_gen.captions import EndpointCaptioner, LinesCaptioner, OnDemandCaptions
 from data_gen.captions.captioner import Captioner
 from data_gen.captions.subtitles import SUFFIXES, find_subtitles
-from data_gen.clips import ClipEndpointAnswerer, accept_text
+from data_gen.clips import MORE_ROOM, ClipEndpointAnswerer, accept_text
 from data_gen.frames import VIDEO_SUFFIXES, FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
 from longvideo_r1.caption_files import import_released
 from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, SegmentPath
-from runtime import Usage
+from runtime import BudgetExceeded, EndpointDown, EndpointFailed, Usage
 
 THUMBNAIL = FrameRecipe((4,), (256,), 70)
 """Frames shown of a segment, whatever its level."""
@@ -222,7 +222,13 @@ def _look_at_clips(source: VideoSource, settings: AskSettings) -> None:
     source._closers.push_async_exit(endpoint.__aexit__)
 
     async def ask(key: str, make_messages: Callable[[], Awaitable[list[dict[str, Any]]]]) -> str:
-        completion = await endpoint.chat(await make_messages(), 256, accept_text, temperature=0.0)
+        try:
+            completion = await endpoint.chat(
+                await make_messages(), 256, accept_text, longest=MORE_ROOM * 256, temperature=0.0
+            )
+        except (EndpointFailed, EndpointDown, BudgetExceeded) as error:
+            source.clip_usage += error.usage
+            raise
         source.clip_usage += completion.usage
         return completion.text
 

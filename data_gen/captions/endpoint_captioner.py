@@ -7,12 +7,14 @@ from data_gen.captions.settings import CaptionSettings, Prompts
 from navigation.grid import clock, format_path
 from runtime import Completion, Endpoint, Unacceptable
 
+MORE_ROOM = 4
+"""A caption cut by `max_tokens` is asked for with up to so many times the room; cut then, it has failed."""
 SUBTITLE_WORDS = 1500
 """Most words of subtitles in one prompt; more are thinned evenly."""
 
 
 class EndpointCaptioner:
-    """Asks the endpoint once a segment. An empty caption is asked for again."""
+    """Asks the endpoint once a segment. An empty caption is asked for again, a cut one with more room."""
 
     def __init__(self, endpoint: Endpoint, settings: CaptionSettings) -> None:
         self.endpoint = endpoint
@@ -33,7 +35,11 @@ class EndpointCaptioner:
                 raise Unacceptable("empty caption")
 
         completion = await self.endpoint.chat(
-            self.messages(segment), self.settings.max_tokens, accept, temperature=self.settings.temperature
+            self.messages(segment),
+            self.settings.max_tokens,
+            accept,
+            longest=MORE_ROOM * self.settings.max_tokens,
+            temperature=self.settings.temperature,
         )
         return Caption(clean_caption(completion.text, limit), completion.usage)
 

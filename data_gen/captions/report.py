@@ -95,7 +95,7 @@ class RunReport:
         """What a run says at its end: totals, then everything that is missing with its reason."""
         counts = [sum(video.state == state for video in self.videos) for state in ("complete", "incomplete", "refused")]
         usage = self.usage
-        money = f"{usage.usd:.4f} USD" if usage.usd or not usage.prompt_tokens else "no price known for this model"
+        money = usage.money if usage.usd or not usage.prompt_tokens else "no price known for this model"
         lines = [
             f"{len(self.videos)} videos: {counts[0]} complete, {counts[1]} incomplete, {counts[2]} refused; "
             f"{sum(video.captioned for video in self.videos)} captions, "

@@ -7,10 +7,10 @@ from data_gen.teacher import prompt
 from data_gen.teacher.prompt import CORRECTION, PROTOCOL, tool_reply
 from data_gen.teacher.settings import HintSettings, TeacherSettings
 from longvideo_r1.turns import Turn, read_turn
-from navigation import LETTERS, Question, Reply, Status, Task, Trajectory, answer_message, assistant_message
+from navigation import LETTERS, Policy, Question, Reply, Status, Task, Trajectory, answer_message, assistant_message
 from navigation.grid import TimeGrid, format_path
-from runtime import EndpointFailed, Usage
-from runtime.paid_calls import CallCache, Fingerprint, Stopped
+from runtime import EndpointFailed, Filtered, OutOfContext, Usage
+from runtime.paid_calls import CallCache, Fingerprint
 
 
 class TerminationReason(StrEnum):
@@ -26,6 +26,8 @@ class TerminationReason(StrEnum):
     """Too many malformed replies in a row."""
     BUDGET_EXCEEDED = "out_of_money"
     """The episode's own limit on money."""
+    FILTERED = "filtered"
+    """The provider refused a request or cut a reply for its content."""
     FAILED = "failed"
     """A request failed for good."""
 
@@ -37,6 +39,7 @@ STATUS_OF = {
     TerminationReason.OUT_OF_TOKENS: Status.OUT_OF_TOKENS,
     TerminationReason.MALFORMED: Status.UNPARSABLE,
     TerminationReason.BUDGET_EXCEEDED: Status.FAILED,
+    TerminationReason.FILTERED: Status.FILTERED,
     TerminationReason.FAILED: Status.FAILED,
 }
 
@@ -82,7 +85,7 @@ class _Ended(Exception):
     """The episode is over before its answer."""
 
 
-class TeacherEpisode:
+class TeacherEpisode(Policy):
     """The policy of one episode. It knows the truth, as the one who gives hints, and shows none of it.
 
     The episode loop sees readable calls and the last answer. A malformed reply is answered by a correction, a wrong
@@ -98,10 +101,9 @@ class TeacherEpisode:
     name = "teacher"
 
     def __init__(self, question: Question, settings: TeacherSettings, calls: CallCache, sample: int = 0) -> None:
-        self.question, self.settings, self.calls, self.sample = question, settings, calls, sample
+        self.question, self._settings, self.calls, self.sample = question, settings, calls, sample
         self.termination: TerminationReason | None = None
         self.reason = ""
-        self.stopped = False
         self.usage = Usage()
         self.rounds = self.malformed = self.hints_given = self.wrong = self.dropped = 0
         self._in_row = 0
@@ -113,7 +115,7 @@ class TeacherEpisode:
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         self._take_in(messages)
         if self._hints is None:
-            self._hints = hints(self.question, task.grid, self.settings.hints)
+            self._hints = hints(self.question, task.grid, self._settings.hints)
         used = Usage()
         while True:
             step, usage = await self._ask()
@@ -140,27 +142,29 @@ class TeacherEpisode:
         key = f"{self.question.id}#{self.sample}/{self.rounds}/{self._fingerprint.of(self._private)}"
         try:
             record, usage = await self.calls.chat(
-                key, self._private, self.settings.max_tokens, temperature=self.settings.temperature, seed=self.sample
+                key, self._private, self._settings.max_tokens, temperature=self._settings.temperature, seed=self.sample
             )
         except EndpointFailed as error:
             self.usage += error.usage
-            self._finish(TerminationReason.FAILED, error.reason)
-        except Stopped as error:
-            self.stopped = True
-            raise _Ended(str(error)) from None
+            termination = TerminationReason.FAILED
+            if isinstance(error, OutOfContext):
+                termination = TerminationReason.OUT_OF_TOKENS
+            elif isinstance(error, Filtered):
+                termination = TerminationReason.FILTERED
+            self._finish(termination, error.reason)
         self.rounds += 1
         self.usage += usage
+        cut = record["finish_reason"] == "length"
         step = read_turn(record["content"], len(self.question.options), record["reasoning"])
-        if isinstance(step, Turn):
+        if isinstance(step, Turn) and not cut:
             self._in_row = 0
             self.dropped += step.dropped
             self._say("assistant", step.text())
             return step, usage
         self.malformed += 1
         self._in_row += 1
-        cut = record["finish_reason"] == "length"
-        reason = f"it was cut after {self.settings.max_tokens} tokens" if cut else step.reason
-        if self._in_row == self.settings.malformed:
+        reason = f"it was cut after {self._settings.max_tokens} tokens" if isinstance(step, Turn) or cut else step.reason
+        if self._in_row == self._settings.malformed:
             self._finish(
                 TerminationReason.MALFORMED, f"{self._in_row} malformed replies in a row, the last one: {reason}"
             )
@@ -170,7 +174,7 @@ class TeacherEpisode:
         return None, usage
 
     def _check_limits(self) -> None:
-        settings = self.settings
+        settings = self._settings
         if self.rounds >= settings.rounds:
             self._finish(TerminationReason.OUT_OF_ROUNDS, f"no answer within {settings.rounds} rounds")
         if settings.tokens is not None and self.usage.completion_tokens >= settings.tokens:
@@ -205,7 +209,7 @@ class TeacherEpisode:
         # Time spent depends on the machine; without it a resumed run writes what an unbroken one writes.
         trajectory.seconds = 0.0
         trajectory.teacher = {
-            "model": self.settings.model,
+            "model": self._settings.model,
             "termination": termination.value,
             "hints": self.hints_given,
             "rounds": self.rounds,

@@ -99,7 +99,7 @@ class RunReport:
         if self.left:
             told.append(f"{self.left} left; the run stopped: {self.stopped or 'killed'}")
         tokens = total.prompt_tokens + total.completion_tokens
-        told.append(f"{total.requests} requests ({self.reused} replies reused), {tokens:,} tokens, {total.usd:.4f} USD")
+        told.append(f"{total.requests} requests ({self.reused} replies reused), {tokens:,} tokens, {total.money}")
         return told
 
 
@@ -193,8 +193,6 @@ class TeacherRun:
             return
         except Exception as error:  # whoever answers video_qa failed in a way of its own: the other episodes go on
             self._fail(question, sample, f"{type(error).__name__}: {error}")
-            return
-        if episode.stopped:
             return
         if episode.termination is None:
             # The loop's own limits are wider than the teacher's: only an error in the policy leads here.

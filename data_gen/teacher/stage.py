@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from data_gen.clips import ClipEndpointAnswerer, accept_text, clip_settings
+from data_gen.clips import MORE_ROOM, ClipEndpointAnswerer, accept_text, clip_settings
 from data_gen.teacher.run import Pace, RunReport, TeacherRun
 from data_gen.teacher.settings import TeacherSettings
 from navigation import TOOLS, InputError, Question, TreeStore, read_questions, write_json, write_jsonl
@@ -153,7 +153,10 @@ async def teach(job: TeacherJob, questions: list[Question], rank: int = 0, quiet
 
 def _asker(calls: CallCache, max_tokens: int) -> Callable[..., Awaitable[str]]:
     async def ask(key: str, make_messages: Callable[[], Awaitable[list[dict[str, Any]]]]) -> str:
-        record, _ = await calls.chat_lazily(key, make_messages, max_tokens, accept_text, temperature=0.0)
+        longest = MORE_ROOM * max_tokens
+        record, _ = await calls.chat_lazily(
+            key, make_messages, max_tokens, accept_text, longest=longest, temperature=0.0
+        )
         return record["content"].strip()
 
     return ask

@@ -17,7 +17,8 @@ class EndpointPolicy(Policy):
     """Asks the model for each turn.
 
     A reply that holds calls and text keeps both. Arguments that are no JSON stay text: the environment refuses them,
-    and the model reads why.
+    and the model reads why; they are sent back as an empty object, since servers refuse a history that holds them. Ids
+    of calls and fields of the provider (`extra_content`) are sent back as they were received.
 
     Args:
         calls: The endpoint behind its journal.
@@ -43,7 +44,8 @@ class EndpointPolicy(Policy):
         return self.calls.account(trajectory_id)
 
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
-        record = await self.calls.chat(task, wire_messages(messages, self.reasoning_field), tools=list(task.tools))
+        sent = as_received(wire_messages(messages, self.reasoning_field), messages)
+        record = await self.calls.chat(task, sent, tools=list(task.tools))
         received = record["message"]
         reasoning = received.get("reasoning_content") or received.get("reasoning") or ""
         content = str(received.get("content") or "")[:_LONGEST]
@@ -52,7 +54,33 @@ class EndpointPolicy(Policy):
         calls = [_call(call) for call in received.get("tool_calls") or () if isinstance(call, Mapping)]
         if calls:
             message["tool_calls"] = calls
+        if kept := {name: received[name] for name in _PROVIDER if received.get(name)}:
+            message["provider"] = kept
         return Reply(message, *self.calls.spent(task), truncated=record["finish_reason"] == "length")
+
+
+_PROVIDER = ("extra_content", "reasoning_details", "thinking_blocks")
+"""Fields of a message that a provider wants back: Gemini's signatures, OpenRouter's and LiteLLM's thoughts."""
+
+
+def as_received(sent: list[dict[str, Any]], messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is sent, with the ids of calls and the provider's fields of `messages` put back.
+
+    An id that came twice in an episode would name two calls: it is kept once, the others stay ours.
+    """
+    renamed: dict[str, str] = {}
+    seen: set[str] = set()
+    for wired, message in zip(sent, messages, strict=True):
+        wired |= message.get("provider") or {}
+        for call, received in zip(wired.get("tool_calls") or (), message.get("tool_calls") or (), strict=True):
+            call |= {name: value for name, value in received.items() if name not in ("id", "type", "function")}
+            name = received.get("id")
+            if name and name not in seen:
+                seen.add(name)
+                renamed[call["id"]] = call["id"] = name
+        if (own := wired.get("tool_call_id")) in renamed:
+            wired["tool_call_id"] = renamed[own]
+    return sent
 
 
 def wire_messages(
@@ -87,7 +115,7 @@ def wire_messages(
 def _wire_function(call: Mapping[str, Any]) -> dict[str, str]:
     function = call["function"]
     arguments = function.get("arguments")
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    text = json.dumps(arguments if isinstance(arguments, Mapping) else {}, ensure_ascii=False)
     return {"name": str(function.get("name")), "arguments": text}
 
 
@@ -100,4 +128,9 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
             arguments = json.loads(arguments)
         except (ValueError, RecursionError):
             arguments = arguments[:_LONGEST]
-    return {"type": "function", "function": {"name": str(function.get("name")), "arguments": arguments}}
+    kept = {name: value for name, value in call.items() if name not in ("type", "function", "index") and value}
+    return {
+        **kept,
+        "type": "function",
+        "function": {"name": str(function.get("name")).strip(), "arguments": arguments},
+    }

@@ -205,7 +205,9 @@ class EndpointJudge:
     async def _ask(self, task: Task, order: str, notes: Sequence[Note], accept: Any = None) -> str:
         lines = [f"{n}. {caption_line(task.grid, note.path, note.text)}" for n, note in enumerate(notes, 1)]
         text = f"{order}\n\n{question_text(task.question)}\n\n" + ("\n".join(lines) or "Nothing was read.")
-        record = await self.calls.chat(task, [{"role": "user", "content": text}], accept)
+        # Half a rating, note or verdict is none.
+        longest = 4 * self.calls.max_tokens
+        record = await self.calls.chat(task, [{"role": "user", "content": text}], accept, longest)
         return str(record["message"].get("content") or "")
 
 

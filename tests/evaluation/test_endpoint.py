@@ -139,7 +139,7 @@ def test_broken_arguments_and_unasked_replies_still_have_ids():
         {"role": "tool", "content": "no"}, {"role": "tool", "content": "unasked"},
     ]  # fmt: skip
     first, second, third = wire_messages(messages)
-    assert first["tool_calls"][0]["function"]["arguments"] == "{["
+    assert first["tool_calls"][0]["function"]["arguments"] == "{}"
     assert second["tool_call_id"] == first["tool_calls"][0]["id"] != third["tool_call_id"]
 
 

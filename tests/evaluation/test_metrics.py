@@ -20,7 +20,7 @@ def test_a_failed_episode_counts_as_no_letter_and_stays_in_n(questions):
     summary = summarise([*failed, trajectory(questions[1], prediction="B")], questions)
     assert summary["accuracy"] == 0.25
     assert (summary["n"], summary["answered"]) == (4, 1)
-    assert summary["statuses"] == {"answered": 1, "out_of_turns": 0, "out_of_tokens": 0, "unparsable": 0, "failed": 3}
+    assert summary["statuses"] == {**dict.fromkeys(Status, 0), "answered": 1, "failed": 3}
 
 
 def test_means_intervals_and_kinds(questions):

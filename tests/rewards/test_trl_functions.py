@@ -161,7 +161,7 @@ def test_functions_share_one_pass_and_one_log(trees) -> None:
     assert logged == {
         "accuracy": [0.5], "visits": [1.5], "useful_visits": [1.0], "repeats": [0.5], "refused": [0.5], "cost": [1.5],
         "cost_of_right_answers": [3.0], "equal_groups": [0.0], "status/answered": [1.0], "status/out_of_turns": [0.0],
-        "status/out_of_tokens": [0.0], "status/unparsable": [0.0],
+        "status/out_of_tokens": [0.0], "status/unparsable": [0.0], "status/filtered": [0.0],
     }  # fmt: skip
     assert extra["status"] == ["answered", "answered"]
     assert extra["cost"] == [3.0, 0.0]

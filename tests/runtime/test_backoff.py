@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.endpoint import backoff_seconds, retry_after_seconds
+from runtime.endpoint import backoff_seconds
+from runtime.reply import retry_after_seconds
 
 
 @given(attempt=st.integers(1, 200), seed=st.integers())
@@ -23,7 +24,8 @@ def test_waits_of_clients_differ():
     ("headers", "wait"),
     [
         ({"retry-after": "3"}, 3.0), ({"retry-after-ms": "1500"}, 1.5), ({"retry-after": "9999"}, 60.0), ({}, None),
-        ({"retry-after": "soon"}, None), ({"retry-after": "-5"}, 0.0), ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None), ({"retry-after": "-5"}, None),
+        ({"retry-after": "0"}, None), ({"retry-after-ms": "0"}, None), ({"retry-after": "nan"}, None),
     ],
 )  # fmt: skip
 def test_retry_after(headers, wait):
@@ -31,5 +33,7 @@ def test_retry_after(headers, wait):
 
 
 def test_retry_after_a_date():
+    past = format_datetime(datetime.now(UTC) - timedelta(seconds=20), usegmt=True)
+    assert retry_after_seconds({"retry-after": past}, 60.0) is None
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
     assert 15 < retry_after_seconds({"retry-after": date}, 60.0) <= 20

@@ -100,7 +100,7 @@ async def test_a_request_that_cannot_pass_is_asked_once(scripted, status):
     assert len(script.requests) == 1
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 402, 404])
 async def test_a_refused_key_or_model_ends_everything(scripted, status):
     script, settings = await scripted((status, [], {"error": {"message": "no"}}))
     async with Endpoint(settings) as endpoint:

@@ -199,7 +199,8 @@ async def test_what_cannot_be_captioned_is_listed_and_asked_again_later(stubs, j
     report = await run(job)
     listed = {(video.video_id, path) for video in report.videos for path in video.failed}
     assert len(listed) == server.stats["faults"]["empty"] > 0
-    assert {reason for video in report.videos for reason in video.failed.values()} == {"empty caption"}
+    reasons = {reason for video in report.videos for reason in video.failed.values()}
+    assert all(reason.startswith(f"empty caption [{address}/") for reason in reasons)
     assert report.usage.completion_tokens > 0
     captioned = sum(video.captioned for video in report.videos)
     assert captioned + len(listed) == 2 * SEGMENTS

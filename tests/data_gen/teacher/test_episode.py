@@ -1,7 +1,9 @@
+import pytest
+
 from data_gen.teacher import HintSettings, TeacherSettings, TerminationReason
 from data_gen.teacher.episode import TeacherEpisode
 from navigation import Limits, NavigationEnvironment, Status, run
-from runtime import EndpointFailed, Usage
+from runtime import EndpointFailed, Filtered, OutOfContext, Usage
 from runtime.paid_calls import Stopped
 
 OPEN = "<think>look</think><tool>get_caption([1, 1])</tool>"
@@ -128,9 +130,16 @@ async def test_a_failed_request_ends_the_episode_with_its_reason(world):
         "HTTP 400: too long",
     )
     assert trajectory.teacher["usd"] == 0.51
-    episode, _ = await play(world, Script(OPEN, Stopped("no money")))
-    assert episode.stopped
-    assert episode.termination is None
+    with pytest.raises(Stopped):
+        await play(world, Script(OPEN, Stopped("no money")))
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(Filtered, Status.FILTERED), (OutOfContext, Status.OUT_OF_TOKENS)], ids=["filtered", "long"]
+)
+async def test_a_refusal_for_content_or_length_ends_the_episode_in_its_own_way(world, error, status):
+    episode, trajectory = await play(world, Script(OPEN, error("no", 1, Usage(requests=1))))
+    assert (trajectory.status, trajectory.prediction, episode.termination) == (status, None, status.value)
 
 
 async def test_keys_differ_by_round_and_transcript_and_repeat_in_a_second_run(world):
