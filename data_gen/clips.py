@@ -16,7 +16,17 @@ from data_gen.frames.passage import Passage
 from data_gen.frames.video_files import find_videos
 from navigation import CaptionTree, InputError, SegmentPath
 from navigation.grid import clock, sample_times
-from runtime import Completion, Endpoint, EndpointSettings, Unacceptable
+from runtime import (
+    Completion,
+    Endpoint,
+    EndpointDown,
+    EndpointFailed,
+    EndpointSettings,
+    PriceTable,
+    Unacceptable,
+    Usage,
+)
+from runtime.budget import PRICES
 
 
 def leaf_frames(
@@ -201,15 +211,20 @@ class ClipService:
         videos: Folder of video files.
         endpoint: The vision model.
         max_tokens: Of an answer.
+        prices: Price table.
     """
 
-    def __init__(self, videos: str | Path, endpoint: EndpointSettings, max_tokens: int = 256) -> None:
-        self.videos, self.endpoint, self.max_tokens = Path(videos), endpoint, max_tokens
+    def __init__(
+        self, videos: str | Path, endpoint: EndpointSettings, max_tokens: int = 256, prices: Path = PRICES
+    ) -> None:
+        self.videos, self.endpoint, self.max_tokens, self.prices = Path(videos), endpoint, max_tokens, prices
         self._lock = threading.Lock()
         self._answerer: ClipEndpointAnswerer | None = None
+        self.usage = Usage()
+        """Of this process's requests, the failed ones included."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ClipService, (self.videos, self.endpoint, self.max_tokens)
+        return ClipService, (self.videos, self.endpoint, self.max_tokens, self.prices)
 
     def answer(self, tree: CaptionTree, path: SegmentPath, query: str) -> str:
         """The model's answer. Raises EndpointFailed or EndpointDown if there is none."""
@@ -223,13 +238,20 @@ class ClipService:
         threading.Thread(target=loop.run_forever, name="clips", daemon=True).start()
 
         async def begin() -> Endpoint:
-            return Endpoint(self.endpoint)
+            return Endpoint(self.endpoint, PriceTable(self.prices))
 
         endpoint = asyncio.run_coroutine_threadsafe(begin(), loop).result()
 
         async def ask(key: str, make_messages: Callable[[], Awaitable[list[dict[str, Any]]]]) -> str:
             messages, longest = await make_messages(), MORE_ROOM * self.max_tokens
-            completion = await endpoint.chat(messages, self.max_tokens, accept_text, longest=longest, temperature=0.0)
+            try:
+                completion = await endpoint.chat(
+                    messages, self.max_tokens, accept_text, longest=longest, temperature=0.0
+                )
+            except (EndpointFailed, EndpointDown) as error:
+                self.usage += error.usage
+                raise
+            self.usage += completion.usage
             return completion.text
 
         return ClipEndpointAnswerer(self.videos, ask, loop)

@@ -91,7 +91,8 @@ async def evaluate(
         if policy.stopped:
             raise EvaluationStopped(policy.stopped)
         if not journal.finished:
-            raise EvaluationStopped(f"no episode was measured: {', '.join(journal.reasons())}")
+            first = next(iter(journal.unmeasured.values()))
+            raise EvaluationStopped(f"no episode was measured: {', '.join(journal.reasons())}; {first}")
         return journal.close_in_order(order)
 
 

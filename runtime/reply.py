@@ -161,7 +161,7 @@ _HINTS = {
 _TOO_LONG = re.compile(
     r"context[ _-]?(length|size|window)|maximum model length|max_model_len|prompt is too long|"
     r"input is too (long|large)|longer than the (model's |maximum )|token count .{0,40}exceeds|"
-    r"exceeds? (the |your )?(maximum|max|limit|available).{0,30}(tokens|context)|too large for model with|"
+    r"exceeds? (the |your )?(maximum|max|limit|available|configured).{0,30}(tokens|context)|too large for model with|"
     r"too many (input )?tokens|`?inputs`? tokens \+ `?max_new_tokens",
     re.IGNORECASE | re.DOTALL,
 )

@@ -25,6 +25,7 @@ from navigation import (
 )
 from navigation.tools import parse_path
 from runtime import BudgetExceeded, EndpointDown, EndpointFailed, Usage
+from runtime.endpoint import label_of
 
 Tell = Callable[[dict[str, Any]], None]
 """Takes one event. Called from the event loop and from tool threads."""
@@ -150,10 +151,10 @@ async def ask(
         raise LimitReached("ask", "--max-usd", str(error), hint) from None
     except (EndpointFailed, EndpointDown) as error:
         if error is watched.failure:
-            hint = f"start the model that --url names, for example `{POLICY_START}`"
-            raise ModelUnavailable("ask", "policy", str(error), hint) from None
-        hint = "start the model that --caption-url and --clip-url name, and ask again"
-        raise ModelUnavailable("ask", "captions or clips", str(error), hint) from None
+            hint = f"{error}. The model that --url names is started as in `{POLICY_START}`"
+            raise ModelUnavailable("ask", "policy", label_of(str(error)), hint) from None
+        hint = f"{error}. Start the model that --caption-url and --clip-url name, and ask again"
+        raise ModelUnavailable("ask", "captions or clips", label_of(str(error)), hint) from None
     spent, new = _less(source.usage, before), _made(source) - made
     answer = answer_of(source, question, trajectory, policy.name, environment.asked, spent, new)
     tell({"type": "answer", **answer.to_dict(messages=False)})

@@ -163,7 +163,9 @@ class TeacherEpisode(Policy):
             return step, usage
         self.malformed += 1
         self._in_row += 1
-        reason = f"it was cut after {self._settings.max_tokens} tokens" if isinstance(step, Turn) or cut else step.reason
+        reason = (
+            f"it was cut after {self._settings.max_tokens} tokens" if isinstance(step, Turn) or cut else step.reason
+        )
         if self._in_row == self._settings.malformed:
             self._finish(
                 TerminationReason.MALFORMED, f"{self._in_row} malformed replies in a row, the last one: {reason}"

@@ -33,6 +33,28 @@ class Answer:
     message: dict[str, Any] | None = None
 
 
+@dataclass(slots=True)
+class Raw:
+    """A reply as it goes over the wire, whatever it is; None for `status` closes the connection without a word.
+
+    Args:
+        headers: Lines; one of `Content-Type` replaces that of JSON.
+        content: Bytes, or what is sent as JSON.
+        hang: Seconds before it.
+    """
+
+    status: int | None
+    content: Any = b""
+    headers: Sequence[str] = ()
+    hang: float = 0.0
+
+    def encoded(self) -> tuple[int, list[str], bytes] | None:
+        if self.status is None:
+            return None
+        content = self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
+        return self.status, list(self.headers), content
+
+
 class Refused(Exception):
     """Raised by a script: the request gets this HTTP status."""
 
@@ -41,7 +63,7 @@ class Refused(Exception):
         super().__init__(message)
 
 
-Script = Callable[[dict[str, Any], bytes], Awaitable[Answer]]
+Script = Callable[[dict[str, Any], bytes], Awaitable[Answer | Raw]]
 """Takes the request and its bytes. Equal requests should get equal answers."""
 
 
@@ -107,7 +129,9 @@ class ChatServer:
                 if reply is None:
                     break
                 status, headers, content = reply
-                head = [f"HTTP/1.1 {status} -", "Content-Type: application/json", f"Content-Length: {len(content)}"]
+                head = [f"HTTP/1.1 {status} -", f"Content-Length: {len(content)}"]
+                if not any(header.lower().startswith("content-type:") for header in headers):
+                    head.append("Content-Type: application/json")
                 writer.write("\r\n".join([*head, *headers, "", ""]).encode() + content)
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -138,6 +162,10 @@ class ChatServer:
             except Refused as error:
                 entry["outcome"] = "refused"
                 return error.status, [], json.dumps({"error": {"message": str(error)}}).encode()
+            if isinstance(answer, Raw):
+                entry["outcome"] = "raw"
+                await asyncio.sleep(answer.hang)
+                return answer.encoded()
             entry["texts"] = answer.texts
             del body
             if fault:
@@ -174,11 +202,15 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, bytes] 
 
 
 def _completion(answer: Answer, content: str | None) -> bytes:
+    return json.dumps(completion_record(answer, content)).encode()
+
+
+def completion_record(answer: Answer, content: str | None) -> dict[str, Any]:
+    """The body of a reply."""
     usage = {"total_tokens": answer.usage["prompt_tokens"] + answer.usage["completion_tokens"], **answer.usage}
     message = {"role": "assistant", "content": content, **(answer.message or {})}
     choice = {"index": 0, "finish_reason": "tool_calls" if message.get("tool_calls") else "stop", "message": message}
-    record = {"id": "stub", "object": "chat.completion", "model": "stub", "choices": [choice], "usage": usage}
-    return json.dumps(record).encode()
+    return {"id": "stub", "object": "chat.completion", "model": "stub", "choices": [choice], "usage": usage}
 
 
 def command_parser(description: str, hang: float) -> argparse.ArgumentParser:
