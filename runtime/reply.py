@@ -194,7 +194,7 @@ def read_reply(status: int, headers: Mapping[str, str], content: bytes, sent: Se
             f"{what} came instead of a completion",
             hint,
             Kind.PASSING if sent.answered else Kind.DOWN,
-            usage=sent.lost(),
+            usage=_nothing() if page else sent.lost(),
         )
     try:
         record = joined(content) if streams else json.loads(content)

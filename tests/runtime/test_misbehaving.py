@@ -37,9 +37,7 @@ from tests.runtime.misbehaving_server import (
     ok,
 )
 
-VLLM = (
-    "This model's maximum context length is 1024 tokens. However, you requested 3072 tokens. Please reduce the length"
-)
+VLLM = "This model's maximum context length is 1024 tokens. However, you requested 3072 tokens. Reduce the length"
 LLAMA_CPP = "the request exceeds the available context size. try increasing the context size"
 SGLANG = "The input (5000 tokens) is longer than the model's context length (4096 tokens)."
 OPENAI = "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000 tokens."
@@ -125,7 +123,8 @@ TABLE = [
     Behaviour("finish_reason length", ok(lambda e: e.with_message("length")), "cut", says="cut"),
     Behaviour("finish_reason content_filter", ok(lambda e: e.with_message("content_filter")), "filtered",
               says="filtered"),
-    Behaviour("a refusal", ok(lambda e: e.with_message(content=None, refusal="I cannot.")), "filtered", says="filtered"),
+    Behaviour("a refusal", ok(lambda e: e.with_message(content=None, refusal="I cannot.")), "filtered",
+              says="filtered"),
     Behaviour("error in a 200", ok(lambda e: {"error": {"message": "-", "code": 502}}), times=2, bills=NOTHING),
     Behaviour("finish_reason error", ok(lambda e: e.with_message("error")), times=1),
     Behaviour("no usage", ok(lambda e: {k: v for k, v in e.record.items() if k != "usage"}), estimated=True),
@@ -137,7 +136,8 @@ TABLE = [
     Behaviour("blanks around tool names", ok(renamed_tools)),
     Behaviour("arguments that are no JSON", broken_arguments),
     Behaviour("signatures wanted back", signatures),
-    Behaviour("no temperature", unless(lambda r: "temperature" in r, "Unsupported value: 'temperature'"), bills=NOTHING),
+    Behaviour("no temperature", unless(lambda r: "temperature" in r, "Unsupported value: 'temperature'"),
+              bills=NOTHING),
     Behaviour("no seed", unless(lambda r: "seed" in r, "extra field seed not permitted"), bills=NOTHING),
     Behaviour("max_completion_tokens", unless(lambda r: "max_tokens" in r, "Unsupported parameter: 'max_tokens'"),
               bills=NOTHING),
@@ -192,9 +192,8 @@ class World:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    write_numbered_clip(folder / "clips" / "one.mp4", [100 * n for n in range(200)]) if _made(
-        folder / "clips"
-    ) else None
+    (folder / "clips").mkdir()
+    write_numbered_clip(folder / "clips" / "one.mp4", [100 * number for number in range(200)])
     (folder / "prices.yaml").write_text(f"models: {{priced: {{prompt: {PROMPT}, completion: {COMPLETION}}}}}")
     grid = TimeGrid(20.0, 2, 1)
     store = TreeStore(folder / "trees")
@@ -202,11 +201,6 @@ def shared(tmp_path_factory):
     question = Question("q", "one", "Who walks?", ("a person", "a dog"), "A", ((0.0, 5.0),), 20.0, "hand")
     write_jsonl(folder / "questions.jsonl", [question.to_dict()])
     return folder
-
-
-def _made(folder: Path) -> bool:
-    folder.mkdir()
-    return True
 
 
 @pytest.fixture
@@ -258,11 +252,8 @@ async def evaluation(world: World, settings: EndpointSettings) -> Outcome:
 
 def last_usage(path: Path) -> dict[str, Any]:
     """The sum of a journal of paid calls, a record a key."""
-    records = {
-        row["key"]: row["value"]["usage"]
-        for line in path.read_text().splitlines()
-        if "key" in (row := json.loads(line))
-    }
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    records = {row["key"]: row["value"]["usage"] for row in rows if "usage" in (row.get("value") or {})}
     return {name: sum(usage.get(name, 0) for usage in records.values()) for name in ("usd", "estimated")}
 
 
@@ -279,7 +270,6 @@ async def ask_once(world: World, settings: EndpointSettings) -> Outcome:
             status, said = answer.status, answer.error or ""
         except InputError as failure:
             status, said = "error", str(failure)
-            assert failure.field == "policy"
     return Outcome(status, said, calls.usage.usd, calls.usage.estimated)
 
 
