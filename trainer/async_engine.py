@@ -13,6 +13,7 @@ from trl.experimental.async_grpo import AsyncGRPOConfig, AsyncGRPOTrainer
 
 from navigation import EnvironmentFactory
 from rewards.trl_functions import Batch
+from runtime.fetch import Unreachable
 from trainer.async_rollouts import NavigationRolloutWorker
 from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.grpo_checks import SERVER_ROOM, check_room, longest_prompt
@@ -151,7 +152,7 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
                 rollout_worker=worker,  # type: ignore[arg-type]  # trl types its queues as unions, which must match
                 callbacks=[*(callbacks or []), *([recorder] if recorder else [])],
             )
-        except (requests.RequestException, TimeoutError) as error:
+        except (Unreachable, requests.RequestException, TimeoutError) as error:  # trl asks by requests
             raise self.watch.error(f"cannot be used: {error}") from error
         # Another run's adapters may be on the server, and vLLM keeps what it computed with one under its name alone.
         self._lora_name = f"clipscout-{secrets.token_hex(4)}"
@@ -174,7 +175,7 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
                 self._fit(Served.ask(self.args.vllm_server_base_url))
                 self.watch.start()
             return super()._inner_training_loop(*args, **kwargs)
-        except (requests.RequestException, TimeoutError) as error:
+        except (Unreachable, requests.RequestException, TimeoutError) as error:
             raise self.watch.error(f"failed: {type(error).__name__}: {error}") from error
         except RuntimeError as error:
             # The child gives up a moment before or after the watch does: say what the watch knows.

@@ -4,13 +4,13 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
 from accelerate.state import PartialState
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig
 
 from navigation import TOOLS, InputError
+from runtime.fetch import Unreachable
 from trainer.arguments import DataArguments
 from trainer.checkpoint import model_name
 from trainer.estimate import model_config
@@ -237,7 +237,7 @@ def check_prompts(questions: Dataset, tokenizer: PreTrainedTokenizerBase, traini
     check_room(name, tokens, training.max_completion_length, room, field)
     url = getattr(training, "vllm_server_base_url", None)
     if url is not None:
-        with contextlib.suppress(requests.RequestException):
+        with contextlib.suppress(Unreachable):
             check_room(name, tokens, training.max_completion_length, Served.ask(url).longest, SERVER_ROOM)
     return tokens
 

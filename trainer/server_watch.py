@@ -6,8 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-
+from runtime.fetch import Unreachable, fetch
 from trainer.stopping import TrainingFailed
 
 LAST_LINES = 15
@@ -31,23 +30,17 @@ class Served:
             url: Its base URL, without `/v1`.
 
         Raises:
-            requests.RequestException: it does not answer, or its answer is no list of models.
+            Unreachable: it does not answer, or its answer is no list of models.
         """
-        answer = requests.get(f"{url.rstrip('/')}/v1/models", timeout=TIMEOUT)
-        answer.raise_for_status()
+        answer = fetch(f"{url.rstrip('/')}/v1/models", TIMEOUT)
+        if not answer.ok:
+            raise Unreachable(answer.url, f"answers {answer.status}")
         try:
             # Adapters that a former run left name the model they belong to.
             base = next(each for each in answer.json()["data"] if not each.get("parent"))
             return cls(str(base["id"]), int(base["max_model_len"]))
         except (StopIteration, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise requests.RequestException(f"{url} lists no model of its own: {answer.text[:200]!r}") from error
-
-
-def is_refused(error: BaseException | None) -> bool:
-    """Whether nothing listened at the address. requests has one class for that and for all that a network does."""
-    while error is not None and not isinstance(error, ConnectionRefusedError):
-        error = error.__cause__ or error.__context__
-    return error is not None
+            raise Unreachable(answer.url, f"it lists no model of its own: {answer.body[:200]!r}") from error
 
 
 class ServerWatch(threading.Thread):
@@ -73,16 +66,14 @@ class ServerWatch(threading.Thread):
         good, refusals = time.monotonic(), 0
         while not self._ended.wait(self.every):
             try:
-                answer = requests.get(f"{self.url}/health", timeout=min(self.patience, 10.0))
+                answer = fetch(f"{self.url}/health", min(self.patience, 10.0))
                 if answer.ok:
                     good, refusals = time.monotonic(), 0
                     continue
-                said, refusals = f"answers {answer.status_code} to /health", 0
-            except requests.Timeout:
-                said, refusals = "does not answer /health", 0
-            except requests.RequestException as error:
-                said = f"cannot be reached ({type(error).__name__})"
-                refusals = refusals + 1 if is_refused(error) else 0
+                said, refusals = f"answers {answer.status} to /health", 0
+            except Unreachable as error:
+                said = "does not answer /health" if error.timed_out else f"cannot be reached ({error.reason})"
+                refusals = refusals + 1 if error.refused else 0
             if refusals > 1 or time.monotonic() - good > self.patience:
                 self.failure = said
                 return

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clipscout.ask.policies import choose_policy
+from clipscout.ask.policies import LiveCalls
 from clipscout.ask.session import ask, make_question
 from clipscout.ask.settings import AskSettings
 from clipscout.ask.video_source import open_source
@@ -18,7 +18,7 @@ from data_gen.clips import ClipService
 from data_gen.frames import FrameRecipe
 from data_gen.frames.video_files import find_videos
 from data_gen.teacher import TeacherJob, TeacherSettings
-from data_gen.teacher.stage import teach
+from data_gen.teacher.stage import teach, trajectory_journal
 from evaluation.evaluate import EvaluationStopped
 from evaluation.policies.endpoint import EndpointPolicy
 from evaluation.run import EndpointOptions, evaluate_corpus
@@ -228,7 +228,10 @@ async def teacher(world: World, settings: EndpointSettings) -> Outcome:
     report = await teach(job, list(read_questions(world.out / "questions.jsonl")), quiet=True)
     ends = list(report.terminations) or (["stopped"] if report.stopped else ["failed"])
     usage = report.usage + report.earlier
-    return Outcome(ends[0], report.stopped + str(report.failed), usage.usd, usage.estimated)
+    with trajectory_journal(job, 0) as journal:
+        errors = [journal[key]["error"] or "" for key in journal]
+    said = report.stopped + str(report.failed) + " ".join(errors)
+    return Outcome(ends[0], said, usage.usd, usage.estimated)
 
 
 async def evaluation(world: World, settings: EndpointSettings) -> Outcome:
@@ -258,10 +261,7 @@ def last_usage(path: Path) -> dict[str, Any]:
 
 
 async def ask_once(world: World, settings: EndpointSettings) -> Outcome:
-    parts = AskSettings(policy="descent", prices=world.prices)
-    policy = choose_policy(parts)
-    from clipscout.ask.policies import LiveCalls
-
+    parts = AskSettings(prices=world.prices)
     calls = LiveCalls(parts.endpoint(settings))
     policy = EndpointPolicy(calls)
     async with calls.endpoint, await open_source(world.shared / "trees" / "one.json", parts) as source:
@@ -285,7 +285,7 @@ async def video_qa(world: World, settings: EndpointSettings) -> Outcome:
 
 
 CONSUMERS = {"captions": captions, "teacher": teacher, "evaluation": evaluation, "ask": ask_once, "video_qa": video_qa}
-FAST = ("evaluation", "ask")
+FAST = ("evaluation",)
 CASES = [
     pytest.param(behaviour, name, id=f"{behaviour.name}-{name}", marks=[] if name in FAST else [pytest.mark.slow])
     for behaviour in TABLE

@@ -8,6 +8,7 @@ from navigation import EnvironmentFactory, InputError
 from rewards import RewardMix
 from rewards.trl_functions import Batch
 from tests.trainer.grpo.policy_stub import PolicyStub
+from runtime.fetch import Unreachable
 from trainer.async_engine import AsyncNavigationTrainer, Served
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
@@ -105,5 +106,5 @@ def test_what_a_server_says_of_itself(server):
     assert Served.ask(server(adapters=["a"], longest=77).url) == Served("policy", 77)
     nothing = server()
     nothing.listed = lambda: iter(())
-    with pytest.raises(OSError, match="lists no model of its own"):
+    with pytest.raises(Unreachable, match="lists no model of its own"):
         Served.ask(nothing.url)
