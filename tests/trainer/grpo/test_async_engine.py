@@ -7,8 +7,8 @@ from trl.experimental.async_grpo import AsyncGRPOConfig, async_grpo_trainer, asy
 from navigation import EnvironmentFactory, InputError
 from rewards import RewardMix
 from rewards.trl_functions import Batch
-from tests.trainer.grpo.policy_stub import PolicyStub
 from runtime.fetch import Unreachable
+from tests.trainer.grpo.policy_stub import PolicyStub
 from trainer.async_engine import AsyncNavigationTrainer, Served
 from trainer.checkpoint import load_tokenizer
 from trainer.data import TracesFolder
