@@ -151,9 +151,9 @@ async def ask(
         raise LimitReached("ask", "--max-usd", str(error), hint) from None
     except (EndpointFailed, EndpointDown) as error:
         if error is watched.failure:
-            hint = f"{error}. The model that --url names is started as in `{POLICY_START}`"
+            hint = f"start the model that --url names, for example `{POLICY_START}`, or fix what it says: {error}"
             raise ModelUnavailable("ask", "policy", label_of(str(error)), hint) from None
-        hint = f"{error}. Start the model that --caption-url and --clip-url name, and ask again"
+        hint = f"start the model that --caption-url and --clip-url name, or fix what it says: {error}"
         raise ModelUnavailable("ask", "captions or clips", label_of(str(error)), hint) from None
     spent, new = _less(source.usage, before), _made(source) - made
     answer = answer_of(source, question, trajectory, policy.name, environment.asked, spent, new)
