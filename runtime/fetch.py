@@ -5,8 +5,8 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 
 
@@ -24,7 +24,7 @@ class Fetched:
 
     url: str
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
     @property

@@ -130,8 +130,9 @@ def _annotations(path: Path | None) -> Callable[[VideoFile], TimedLines]:
     hint = "give an object with video_id, start and end in seconds (start first), and text"
     for source, row in read_jsonl(path, hint):
         start, end, text = row.get("start"), row.get("end"), row.get("text")
-        timed = is_number(start) and is_number(end) and 0 <= start <= end
-        if not (timed and isinstance(text, str) and "video_id" in row):
+        if not (is_number(start) and is_number(end) and 0 <= start <= end):
+            raise InputError(source, "row", row, hint)
+        if not isinstance(text, str) or "video_id" not in row:
             raise InputError(source, "row", row, hint)
         by_video[str(row["video_id"])].append(Line(float(start), float(end), text))
 

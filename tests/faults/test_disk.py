@@ -94,7 +94,7 @@ def test_training_keeps_its_last_good_checkpoint(stage, traces, base, small_disk
     end = stage(traces, base, out).run()
     says_full(end)
     assert "Traceback" not in end.said, end.said
-    assert "checkpoint-2" in end.last_words or "last good checkpoint" in end.said, end.said
+    assert "checkpoint-2" in end.error or "last good checkpoint" in end.said, end.said
     small_disk.free()
     end = stage(traces, base, out).run()
     assert end.code == 0, end.said
