@@ -247,7 +247,7 @@ class World:
         traces, self.tokenizer = TracesFolder(Path(folder) / "traces"), load_tokenizer(f"{folder}/base")
         self.trees = traces.trees
         few = traces.rl_dataset(held=False).select(range(2 * sizes.groups))
-        self.questions = padded_rows(few, traces.trees, self.tokenizer, sizes.prompt)
+        self.questions = padded_rows(few, self.tokenizer, sizes.prompt)
 
     def grpo_trainer(self, sizes: Sizes, model: Any, adapter: LoraConfig | None, *callbacks: TrainerCallback) -> Any:
         """The project's, over `model`, as `configs/grpo/qwen3_8b_lora_1gpu.yaml` has it but for vLLM."""

@@ -144,7 +144,7 @@ def options(
     """Answer questions about hours of video while looking at little of it."""
 
 
-COMMANDS = {
+COMMANDS: dict[str, dict[str, Any]] = {
     "Data": {
         "doctor": doctor, "questions": questions, "captions": captions, "tree": tree, "traces": traces,
         "teacher": teacher, "dataset": dataset, "difficulty": difficulty,

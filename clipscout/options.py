@@ -105,7 +105,8 @@ class ExecutorOptions:
 
 
 class _Report(Protocol):
-    complete: bool
+    @property
+    def complete(self) -> bool: ...
 
     def lines(self) -> list[str]: ...
 

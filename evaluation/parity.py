@@ -93,7 +93,8 @@ def rendered(messages: list[dict[str, Any]]) -> str:
     """The prompt's text as every stage of training renders it."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    texts, _ = render_jinja_template([messages], tools=TOOLS, chat_template=chat_template(), add_generation_prompt=True)
+    tools: list[Any] = [*TOOLS]
+    texts = render_jinja_template([messages], tools=tools, chat_template=chat_template(), add_generation_prompt=True)[0]
     return texts[0]
 
 
@@ -202,10 +203,9 @@ class _Server:
         one = {"max_tokens": 1, "temperature": 0}
         chat = await self._post(f"{self.base}/chat/completions", {"messages": messages, "tools": TOOLS, **one})
         plain = await self._post(f"{self.base}/completions", {"prompt": text, **one})
-        counts = [((found or {}).get("usage") or {}).get("prompt_tokens") for found in (chat, plain)]
-        if not all(isinstance(count, int) for count in counts):
+        theirs, ours = (((found or {}).get("usage") or {}).get("prompt_tokens") for found in (chat, plain))
+        if not isinstance(theirs, int) or not isinstance(ours, int):
             return None
-        theirs, ours = counts
         return (ours, "") if theirs == ours else (0, f"it serves {theirs} tokens where {ours} were trained")
 
     async def _words(self, ids: list[int]) -> str:

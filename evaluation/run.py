@@ -237,7 +237,7 @@ def evaluate_corpus(
     async def play() -> tuple[Policy, list[Trajectory]]:
         paid = None if endpoint is None else await endpoint.calls(out).open()
         try:
-            if endpoint is not None:
+            if endpoint is not None and paid is not None:
                 if policy == "endpoint":
                     field = await choose_reasoning_field(endpoint.settings, endpoint.parity, endpoint.reasoning_field)
                     options.update(calls=paid, reasoning_field=field)

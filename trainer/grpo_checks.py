@@ -248,7 +248,8 @@ def longest_prompt(questions: Dataset, tokenizer: PreTrainedTokenizerBase) -> tu
     Only the question whose prompt has the most characters is tokenized.
     """
     longest = max(questions, key=lambda row: len(row["prompt"][-1]["content"]))
-    prompt, tools = longest["prompt"], [*TOOLS]
+    prompt = longest["prompt"]
+    tools: list[Any] = [*TOOLS]
     ids = tokenizer.apply_chat_template(prompt, tools=tools, add_generation_prompt=True, return_dict=False)
     return longest["id"], len(ids)
 

@@ -66,7 +66,7 @@ class DescentPolicy(Policy):
         return quote(task, notes)
 
 
-class Quoting:
+class Quoting(Policy):
     """Lets a rule that only knows options answer a question without any: by the caption that fits best.
 
     Args:
