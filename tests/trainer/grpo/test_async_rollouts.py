@@ -74,8 +74,8 @@ def scripted(loop, seed, keep=None):
 
 def episode(loop, row):
     environment = loop._environment_pool[None][0]
-    seen = environment.reset(**row)
-    prompt = [*row["prompt"][:-1], {**row["prompt"][-1], "content": row["prompt"][-1]["content"] + seen}]
+    environment.reset(**row)
+    prompt = row["prompt"]
     tools = {name: getattr(environment, name) for name in ("get_caption", "video_qa")}
     result = asyncio.new_event_loop().run_until_complete(
         loop._generate_one(prompt, tool_dict=tools, tools=loop._env_tools[None])

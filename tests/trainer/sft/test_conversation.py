@@ -14,7 +14,7 @@ from trainer.supervision import encode, supervise
 
 TOKENIZER = golden_tokenizer()
 WHOLE = encode({"messages": MESSAGES, "tools": TOOLS}, TOKENIZER)
-BY_PARTS = [{"type": "text", "text": "Trajectory the "}, {"type": "text", "text": "tree.", "image": None}]
+BY_PARTS = [{"type": "text", "text": "Navigate the "}, {"type": "text", "text": "tree.", "image": None}]
 
 
 def changed(place, drop=(), **fields):
