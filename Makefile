@@ -81,7 +81,7 @@ report: setup ## write the demo's report again from its files
 	$(CLIPSCOUT) report $(ARGS)
 
 test: setup ## the test suite without the slow ones
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-all: setup ## every test
 	$(BIN)/pytest -q
