@@ -11,6 +11,8 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 LAUNCH ?= launch/accelerate/cpu.yaml
 CORPUS ?= small_world
+# Tests run in two processes, a file in one of them.
+WORKERS ?= 2
 OUT ?= runs/$(CORPUS)
 POLICY ?= retrieval
 BENCHMARK ?= $(CORPUS)
