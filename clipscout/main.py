@@ -14,6 +14,7 @@ from clipscout.captions import captions
 from clipscout.dataset import dataset, difficulty
 from clipscout.doctor import doctor
 from clipscout.evaluate import compare_results, evaluate
+from clipscout.migrate import migrate
 from clipscout.options import FULL_DISK, tell_limit
 from clipscout.push import merge, push
 from clipscout.score import score
@@ -149,7 +150,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "doctor": doctor, "questions": questions, "captions": captions, "tree": tree, "traces": traces,
         "teacher": teacher, "dataset": dataset, "difficulty": difficulty,
     },
-    "Training": {"tiny-base": tiny_base, "sft": sft, "grpo": grpo, "merge": merge, "push": push},
+    "Training": {"tiny-base": tiny_base, "sft": sft, "grpo": grpo, "merge": merge, "push": push, "migrate": migrate},
     "Evaluation": {"eval": evaluate, "compare": compare_results, "score": score},
     "Use": {"ask": ask, "serve": serve, "view": view},
     "More": {"report": report, "demo": demo, "import-released": import_released},

@@ -83,6 +83,13 @@ def split_prompt(content: str) -> tuple[str, str]:
     return (shown, asked) if found else (content, "")
 
 
+def is_former(content: str) -> bool:
+    """Whether a prompt's user message is of the former order, the question before the video."""
+    return (
+        not split_prompt(content)[1] and re.search(r"\n\nThe video lasts [\d:]+\. Its tree has ", content) is not None
+    )
+
+
 def describe(tree: CaptionTree) -> str:
     """The tree's shape and the captions of its top level."""
     grid = tree.grid

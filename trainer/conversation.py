@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from navigation import InputError
+from navigation.prompt import is_former
 
 ROLES = ("system", "user", "assistant", "tool")
 FIELDS = {
@@ -34,19 +35,22 @@ def conversation(row: Mapping[str, Any], source: str) -> dict[str, Any]:
         source: Names the row in an error.
 
     Raises:
-        InputError: something that the template would not write, or not as it is; the field says where it is.
+        InputError: something that the template would not write, or not as it is; or a prompt of the former order. The
+            field says where it is.
     """
     messages = row.get("messages")
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise InputError(source, "messages", messages, "give a list of messages, each with role and content")
     tools = _tools(row.get("tools"), source)
-    return {
-        "messages": [
-            _message(message, f"messages[{place}]", tools, source, first=place == 0)
-            for place, message in enumerate(messages)
-        ],
-        "tools": tools,
-    }
+    made = [
+        _message(message, f"messages[{place}]", tools, source, first=place == 0)
+        for place, message in enumerate(messages)
+    ]
+    for place, message in enumerate(made[:2]):
+        if message["role"] == "user" and is_former(message["content"]):
+            hint = "bring the trajectories over with `clipscout migrate FOLDER OUT`, then make the data set again"
+            raise InputError(source, f"messages[{place}].content", "the question before the video", hint)
+    return {"messages": made, "tools": tools}
 
 
 def _tools(tools: Any, source: str) -> list[dict[str, Any]] | None:

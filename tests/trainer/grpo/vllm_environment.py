@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,9 +49,9 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def serving(bin_folder: Path, model: Path, port: int, log: Path):
+def serving(bin_folder: Path, model: Path, port: int, log: Path, options: Sequence[str] = OPTIONS):
     """A server on loopback, ready to answer; yields its process group's leader."""
-    command = [str(bin_folder / "vllm"), "serve", str(model), "--host", "127.0.0.1", "--port", str(port), *OPTIONS]
+    command = [str(bin_folder / "vllm"), "serve", str(model), "--host", "127.0.0.1", "--port", str(port), *options]
     with open(log, "w", encoding="utf-8") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=os.environ | SERVER, start_new_session=True
