@@ -78,7 +78,7 @@ def read_spans(text: str, clocks_only: bool = False, moments: bool = False) -> t
     text = _ARROW.sub("-", _BETWEEN.sub(r"\1-", text))
     text = _PAIR.sub(r"\1-\2", _KEYS.sub(r"\1-\2", text))
     pieces = [each.strip().rstrip(".") for each in _SPLIT.split(_BRACKETS.sub(" ", text))]
-    pieces = [bare for each in pieces if (bare := _LEAD.sub("", each, count=1))]
+    pieces = [_LEAD.sub("", each, count=1) or each for each in pieces if each]
     if any(map(_AS_SECONDS.fullmatch, pieces)) and not moments:
         # `12,5-16,0`, `300, 430`: what the commas are is not told.
         return [], len(pieces)

@@ -32,7 +32,9 @@ def test_what_is_told_holds():
 
 
 def test_help_lists_every_target_in_the_order_of_the_work():
-    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     listed = [line.split()[0] for line in said.splitlines()]
     phony = (ROOT / "Makefile").read_text().split(".PHONY: ")[1].split("\n\n")[0].replace("\\\n", " ").split()
     assert listed == phony

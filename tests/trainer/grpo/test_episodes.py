@@ -196,4 +196,4 @@ def test_every_status_but_answered_can_be_masked():
     every = [status for status in Status if status is not Status.ANSWERED]
     assert EpisodeMasks.from_config(dict.fromkeys(every, "masked")).masked == frozenset(every)
     assert EpisodeMasks.from_config(dict.fromkeys(every, "penalised")).masked == frozenset()
-    assert EpisodeMasks.from_config(None).masked == {Status.FAILED}
+    assert EpisodeMasks.from_config(None).masked == {Status.FAILED, Status.FILTERED}

@@ -99,7 +99,7 @@ def unreachable(monkeypatch, error, patience):
         asked.release()
         raise error
 
-    monkeypatch.setattr("urllib3.util.connection.create_connection", fail)
+    monkeypatch.setattr("socket.create_connection", fail)
     watch = ServerWatch("http://127.0.0.1:9", every=0.01, patience=patience)
     watch.start()
     return watch, asked
