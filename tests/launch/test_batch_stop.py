@@ -167,7 +167,8 @@ def test_a_start_forgets_the_step_of_the_one_before(job, tmp_path):
     step.write_text("7.99\n")
     script = job()
     until((tmp_path / "training").exists, script)
-    assert step.read_text() == "7.1\n"
+    # Steps of the stand-in for srun are numbered as they begin, the server's and the trainer's at the same time.
+    assert step.read_text() in ("7.0\n", "7.1\n")
 
 
 def test_the_trainer_is_told_where_both_servers_are(job, tmp_path):
