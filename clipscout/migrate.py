@@ -1,9 +1,9 @@
-"""`clipscout migrate`: a checkpoint or a traces folder of the former protocol, made into one of this one."""
+"""`clipscout migrate` and `clipscout import-gguf`: what others or an earlier protocol made, brought to this one."""
 
 import json
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from navigation.prompt import FORMER_TEMPLATES, chat_template, template_hash
 RECORD = "clipscout.json"
 CARRIED = ("*.safetensors", "*.json", "*.txt", "*.yaml", "*.model")
 """What of a checkpoint is copied; pickles, optimizer states and logs are not."""
+Dtype = Literal["float32", "bfloat16"]
 
 
 def migrate(
@@ -24,8 +25,7 @@ def migrate(
     A checkpoint gets the new chat template, and its record says under which one it was trained: train it a little more
     before it is used. Trajectories get the new prompt; what was said in them stays.
     """
-    if out.exists() and any(out.iterdir()):
-        raise InputError(out, "out", "not empty", "give a folder that is new or empty")
+    _check_new(out)
     if (folder / RECORD).is_file():
         typer.echo(migrate_checkpoint(folder, out))
     elif (folder / "trajectories.jsonl").is_file():
@@ -34,6 +34,24 @@ def migrate(
         raise InputError(
             folder, "folder", f"neither {RECORD} nor trajectories.jsonl", "give a checkpoint or a traces folder"
         )
+
+
+def import_gguf(
+    file: Annotated[Path, typer.Argument(help="A model as llama.cpp and Ollama have it.")],
+    out: Annotated[Path, typer.Argument(help="New folder.")],
+    dtype: Annotated[Dtype, typer.Option(help="Of the weights: float32 to train them, bfloat16 to play.")] = "float32",
+) -> None:
+    """Make a checkpoint of a GGUF file: weights, tokenizer, our chat template. Needs the extra `gguf`."""
+    from trainer.gguf import import_gguf as convert
+
+    _check_new(out)
+    facts = convert(file, out, dtype)
+    typer.echo(f"{out}: {facts['base']}, {facts['parameters']:,} parameters, {dtype}, license {facts['license']}")
+
+
+def _check_new(out: Path) -> None:
+    if out.exists() and any(out.iterdir()):
+        raise InputError(out, "out", "not empty", "give a folder that is new or empty")
 
 
 def migrate_checkpoint(folder: Path, out: Path) -> str:

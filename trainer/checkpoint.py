@@ -21,6 +21,9 @@ NAME = "clipscout.json"
 """A checkpoint's record: what made it, and the hash of the chat template it was trained under."""
 INCOMPLETE = "checkpoint-is-incomplete.txt"
 """Stands in a checkpoint's folder while it is written."""
+END, PADDING = "<|im_end|>", "<|endoftext|>"
+MARKERS = ("<|im_start|>", END)
+"""What the chat template begins and ends a turn with (ChatML)."""
 
 
 def write_record(folder: str | Path, tokenizer: Any, facts: Mapping[str, Any]) -> None:
@@ -99,21 +102,39 @@ def load_tokenizer(name: str, template: str | None = None, revision: str | None 
         revision: Branch, tag or commit on the Hub; None: its main branch.
 
     Raises:
-        InputError: the tokenizer lacks Qwen's turn markers, which the template writes; or the checkpoint was trained
-            under another template.
+        InputError: the tokenizer lacks ChatML's turn markers, which the template writes, or a token to pad with; or
+            the checkpoint was trained under another template.
     """
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or "main")
     check_template(name, tokenizer.chat_template, template or chat_template(), revision)
-    for marker in ("<|im_start|>", "<|im_end|>"):
-        if len(tokenizer(marker, add_special_tokens=False)["input_ids"]) != 1:
-            raise InputError(name, "tokenizer", marker, "use a Qwen3 checkpoint: each turn marker must be one token")
-    tokenizer.eos_token = "<|im_end|>"
-    if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
-        tokenizer.pad_token = "<|endoftext|>"
+    check_markers(tokenizer, name)
+    tokenizer.eos_token = END
+    if tokenizer.pad_token is None or tokenizer.pad_token == END:
+        tokenizer.pad_token = PADDING
     tokenizer.chat_template = template or chat_template()
     if template is None:
         tokenizer.response_template = response_template()
     return tokenizer
+
+
+def check_markers(tokenizer: PreTrainedTokenizerBase, name: str) -> None:
+    """Raises for a tokenizer without the tokens that our chat template needs.
+
+    Raises:
+        InputError: the tokens that are missing, or that it takes for several.
+    """
+    own = tokenizer.pad_token not in (None, END)
+    missing = [
+        marker
+        for marker in (*MARKERS, *(() if own else (PADDING,)))
+        if len(tokenizer(marker, add_special_tokens=False)["input_ids"]) != 1
+    ]
+    if missing:
+        hint = (
+            "use a model whose turns are ChatML's (SmolLM2, Qwen2.5, Qwen3): each of these must be one token. Or add "
+            "them (tokenizer.add_special_tokens, model.resize_token_embeddings), save, and train longer"
+        )
+        raise InputError(name, "tokenizer", f"no token {', '.join(missing)}", hint)
 
 
 def load_model(options: ModelConfig, attention: str | None = None) -> PreTrainedModel:
