@@ -1,7 +1,7 @@
 """A GGUF file, as llama.cpp and Ollama have models, made into a checkpoint that the trainers and players load.
 
 The weights are read by transformers, which undoes the quantization. The tokenizer is built here from the file's own
-record: transformers' takes the end token for the beginning one, and splits digits and spaces otherwise than the model's.
+record: transformers' takes the end token for the beginning one, and splits digits otherwise than the model does.
 """
 
 from pathlib import Path
@@ -57,7 +57,7 @@ def import_gguf(file: Path, out: Path, dtype: str = "float32") -> dict[str, Any]
     except ValueError as error:
         raise InputError(file, "file", str(error), "give a GGUF file, read to its end from its source") from None
     tokenizer = gguf_tokenizer(fields, file)
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         str(file.parent), gguf_file=file.name, dtype=getattr(torch, dtype), trust_remote_code=False
     )
     for config in (model.config, model.generation_config):
