@@ -10,6 +10,7 @@ from typing import Any
 
 from data_gen.corpora import Corpus, load_corpus, write_corpus
 from data_gen.expert import Expert
+from data_gen.transcript import Transcript
 from navigation import (
     CaptionTree,
     EnvironmentFactory,
@@ -152,7 +153,15 @@ async def _navigate(
         for question, sample in itertools.product(questions, range(samples)):
             trajectory = await run(expert, environment, question, Limits(turns=30), sample)
             trajectory.seconds = 0.0  # the clock is no part of the record: the same seed writes the same file
-            trajectory.teacher = {"model": "expert", "hints": 0, "prompt_tokens": 0, "completion_tokens": 0, "usd": 0.0}
+            supported = Transcript(question, trajectory.messages).support() is not None
+            trajectory.teacher = {
+                "model": "expert",
+                "hints": 0,
+                "prompt_tokens": 0,
+                "completion_tokens": 0,
+                "usd": 0.0,
+                "supported": supported,
+            }
             trajectories.append(trajectory)
             progress.advance()
     return trajectories
@@ -166,6 +175,7 @@ def trajectory_stats(trajectories: list[Trajectory]) -> dict[str, Any]:
     return {
         "trajectories": len(trajectories),
         "right": sum(trajectory.correct for trajectory in trajectories),
+        "unsupported": sum(trajectory.teacher.get("supported") is False for trajectory in trajectories),
         "statuses": dict(Counter(trajectory.status.value for trajectory in trajectories)),
         "mean_visits": round(fmean(len(trajectory.visits) for trajectory in trajectories), 3),
         "mean_turns": round(fmean(trajectory.turns for trajectory in trajectories), 3),

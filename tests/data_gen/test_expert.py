@@ -1,17 +1,21 @@
 """The scripted teacher: detours, ways back and looks at clips at the rates that it is told, and never a wrong end."""
 
 import asyncio
+import random
 import re
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_gen.corpora.actions import Action, AnnotatedVideo
+from data_gen.corpora.compose import compose
+from data_gen.corpora.derive import derive
 from data_gen.corpora.small_world import GRID, load
-from data_gen.expert import Expert, _Seen, targets
+from data_gen.expert import Expert, Step, _Thoughts, targets
 from data_gen.filters import find_leaks
+from data_gen.transcript import Transcript
 from navigation import GET_CAPTION, VIDEO_QA, InputError, NavigationEnvironment, Status, run
 
 WORLD = load(seed=2, videos=40)
@@ -60,9 +64,13 @@ def test_reasoning_tells_of_ways_back_and_names_only_what_was_shown(question, wa
     found = trajectory(expert, question, sample)
     said = [m.get("reasoning_content") or "" for m in found.messages if m["role"] == "assistant"]
     steps = expert.plan(question, GRID, sample)
-    assert [said[0].startswith("Not there."), *(later.startswith("Not there.") for later in said[1 : len(steps)])] == [
-        False, *(earlier.detour for earlier, _ in pairwise(steps)),
-    ]  # fmt: skip
+    assert not said[0].startswith("Not there.")
+    replies = [m["content"] for m in found.messages if m["role"] == "tool"]
+    for earlier, reply, later in zip(steps, replies, said[1:], strict=True):
+        # The place itself of what a neighbour is asked of is no wrong place.
+        anchor = reply.split(" ", 2)[-1].split(" is ")[0].split()[-4:]
+        there = question.kind != "look" and set(anchor) - {"in"} <= set(question.question.split())
+        assert later.startswith("Not there.") == (earlier.detour and not there)
     assert find_leaks(found.messages) == []
     shown = ""
     for message in found.messages:
@@ -116,4 +124,95 @@ def test_a_quote_keeps_the_phrase_it_was_asked_in(text, path, said):
             {"role": "assistant", "content": "", "reasoning_content": "Look in park [2] during run [1]"},
             {"role": "tool", "content": opened},
         ]
-    assert _Seen(replace(WORLD.questions[0], question=text), messages).quotes(path) == said
+    read = Transcript(replace(WORLD.questions[0], question=text), messages)
+    assert _Thoughts(read, GRID, random.Random(0)).leading_to(Step(GET_CAPTION, path)) == f"Look {said}"
+
+
+TEXTS = """Gather the ingredients
+Wash a red pepper
+Chop onions finely
+Heat oil in a pan
+Fry the onions
+Add tomato paste
+Boil a pot of water
+Cook spaghetti
+Grate hard cheese
+Serve dinner on plates"""
+STEPS = [Action(n, 40.0 * n, 40.0 * n + 40, text) for n, text in enumerate(TEXTS.splitlines())]
+KITCHEN = AnnotatedVideo("kitchen", 400.0, "Cook dinner", (0.0, 400.0), STEPS)
+ASKED = derive(KITCHEN, "steps", 0)[0]
+KITCHEN_TREE = {"kitchen": compose(KITCHEN, "steps")}
+_SPEECH = re.compile("“([^”]*)”")
+
+
+def in_kitchen(question, seed=0, wander=0.4):
+    expert = Expert(ASKED, seed, wander)
+    return asyncio.run(run(expert, NavigationEnvironment(KITCHEN_TREE), question)).messages
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(ASKED), st.integers(0, 9), st.floats(0, 0.9))
+def test_every_quote_was_read_before_it_is_said_and_names_the_segment_that_holds_it(question, seed, wander):
+    messages = in_kitchen(question, seed, wander)
+    assert find_leaks(messages) == []
+    for turn, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        read = Transcript(question, messages[:turn])
+        for quote in _SPEECH.findall(message["reasoning_content"]):
+            holders = [clause.path for clause in read.clauses if clause.text == quote]
+            assert holders or quote == read.asked_for
+        for quote, address in re.findall(r"“([^”]*)”[^“.;]*? in (\[[\d, ]+\])", message["reasoning_content"]):
+            path = tuple(map(int, address.strip("[]").split(", ")))
+            assert quote in read.captions[path]
+
+
+def test_the_answer_follows_its_quote_and_the_letter_its_text():
+    guesses = 0
+    for question in ASKED:
+        messages = in_kitchen(question)
+        said = messages[-1]["reasoning_content"]
+        right = question.options["ABCD".index(question.answer)]
+        assert said.endswith(f" {right}\n{question.answer}.")
+        supported = Transcript(question, messages).support() is not None
+        guesses += not supported
+        assert supported == said.startswith("“") == ("guess" not in said)
+        if supported and question.kind != "when":
+            assert _SPEECH.match(said).group(1).startswith(right)
+    assert guesses <= 0.1 * len(ASKED)
+
+
+def test_what_nothing_read_supports_is_said_to_be_a_guess():
+    question = replace(ASKED[0], options=("Sleep", "Dance", "Sing", "Swim"), answer="C")
+    asked = {**{each.id: each for each in ASKED}, question.id: question}
+    expert = Expert(list(asked.values()))
+    messages = asyncio.run(run(expert, NavigationEnvironment(KITCHEN_TREE), question)).messages
+    assert Transcript(question, messages).support() is None
+    assert messages[-1]["reasoning_content"].endswith("A guess: Sing\nC.")
+
+
+def test_sentences_vary_by_seed():
+    said = {
+        str([m["reasoning_content"] for m in in_kitchen(question, seed, 0.0) if m["role"] == "assistant"])
+        for seed in range(6)
+        for question in ASKED[:1]
+    }
+    assert len(said) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "supported"),
+    [
+        (("Chop onions", "Serve dinner", "Fry the onions", "Sing"), "A", True),
+        (("Chop onions", "Serve dinner", "Fry the onions", "Sing"), "C", False),
+        (("0:00-0:50", "1:20-2:00", "2:30-3:00", "4:00-4:40"), "B", True),
+        (("0:00-0:50", "1:20-2:00", "2:30-3:00", "4:00-4:40"), "A", False),
+    ],
+)
+def test_an_option_is_supported_by_its_text_or_its_time(options, answer, supported):
+    question = replace(ASKED[0], question="When does “Chop onions finely” happen?", options=options, answer=answer)
+    shown = {"role": "tool", "content": "1:15-1:40 [1, 4] Wash a red pepper (continued). Chop onions finely."}
+    support = Transcript(question, [shown]).support()
+    assert (support is not None) == supported
+    if support is not None:
+        assert (support.clause.text, support.clause.path) == ("Chop onions finely", (1, 4))

@@ -1,0 +1,152 @@
+"""What a transcript has shown, clause by clause, and what of it bears on a question: only what a policy could read."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data_gen.corpora.actions import stems
+from navigation import LETTERS, Question, SegmentPath
+from navigation.prompt import split_prompt
+from navigation.times import Span, read_spans
+from navigation.tools import parse_path
+
+_SHOWN = re.compile(r"(?P<span>[\d:]+-[\d:]+) (?P<path>\[\d+(?:, \d+)*\]) (?P<caption>.*)")
+_CLAUSE = re.compile(r"(?<=[.!?;:])\s+|\s+(?=\[\d)")
+_QUOTED = re.compile(r"[“\"]([^”\"]{3,})[”\"]")
+_ASKING = stems(
+    "what which who when where why how does do did was were has have there their she he you your during while after "
+    "before right comes come happen happens first last following step these part time"
+)
+_AFTER = re.compile(r"\b(after|following|next)\b")
+_BEFORE = re.compile(r"\b(before|previous)\b")
+
+NAMED = 0.75
+"""Share of a text's words that a clause holds to say it."""
+LIKE_IT = 0.5
+"""Share of a text's words that a clause holds to lead towards it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A piece of a caption between stops, as it was read.
+
+    Args:
+        text: Without the stop at its end.
+        path: The segment whose caption holds it.
+        span: The segment's time, as written and in seconds.
+        place: Where in the caption it stands, 0 to 1.
+        opened: Whether a call showed it, not the prompt.
+    """
+
+    text: str
+    path: SegmentPath
+    written: str
+    span: Span
+    place: float
+    opened: bool
+
+    def share(self, words: frozenset[str]) -> float:
+        """Share of `words` that it holds, 0 to 1."""
+        return len(words & stems(self.text)) / len(words) if words else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """Why an option is right: the clause that says so, and whether it settles it against the other options."""
+
+    clause: Clause
+    named: bool
+    """Whether the clause says the option's text; else its time falls in the option's span."""
+
+
+class Transcript:
+    """Clauses that the messages of an episode have shown, in the order in which they were.
+
+    Args:
+        question: Only its text and options are looked at until `support` is asked for the right one.
+        messages: Prompt, turns and tool replies so far.
+    """
+
+    def __init__(self, question: Question, messages: Sequence[Mapping[str, Any]]) -> None:
+        self.question = question
+        self.captions: dict[SegmentPath, str] = {}
+        self.clauses: list[Clause] = []
+        self.said = " ".join(m.get("reasoning_content") or "" for m in messages if m["role"] == "assistant")
+        for message in messages:
+            if message["role"] == "user":
+                self._read(split_prompt(message["content"])[0], opened=False)
+            elif message["role"] == "tool":
+                self._read(message["content"], opened=True)
+        quoted = _QUOTED.search(question.question)
+        words = stems(quoted.group(1) if quoted else question.question)
+        self.subject = words if quoted else (words - _ASKING or words)
+        """Stems of what the question is about: of what it quotes, or of its words that do not ask."""
+        self.asked_for = quoted.group(1) if quoted else ""
+
+    def _read(self, text: str, opened: bool) -> None:
+        for line in text.splitlines():
+            match = _SHOWN.fullmatch(line)
+            path = parse_path(match["path"]) if match else None
+            spans = read_spans(match["span"])[0] if match else []
+            if match is None or path is None or not spans:
+                continue
+            self.captions[path] = match["caption"]
+            pieces = [piece.rstrip(" .;:,") for piece in _CLAUSE.split(match["caption"])]
+            pieces = [piece for piece in pieces if piece]
+            for number, piece in enumerate(pieces):
+                place = (number + 0.5) / len(pieces)
+                self.clauses.append(Clause(piece, path, match["span"], spans[0], place, opened))
+
+    def above(self, path: SegmentPath) -> SegmentPath:
+        """The nearest segment above `path` whose caption was shown; () if none was."""
+        return next((path[:level] for level in range(len(path) - 1, 0, -1) if path[:level] in self.captions), ())
+
+    def best(self, words: frozenset[str], path: SegmentPath | None = None, least: float = LIKE_IT) -> Clause | None:
+        """The clause that holds most of `words`, the latest of equals; in one segment's caption or in any.
+
+        Args:
+            words: Stems.
+            path: The segment; None for all that was read.
+            least: Share that it must hold.
+        """
+        found = [clause for clause in self.clauses if path is None or clause.path == path]
+        chosen = max(reversed(found), key=lambda clause: clause.share(words), default=None)
+        return chosen if chosen is not None and chosen.share(words) >= least else None
+
+    @property
+    def order(self) -> str:
+        """`after` or `before` where the question asks for a neighbour in time; else empty."""
+        text = _QUOTED.sub("", self.question.question).lower()
+        return "after" if _AFTER.search(text) else "before" if _BEFORE.search(text) else ""
+
+    def support(self) -> Support | None:
+        """What was opened that speaks for the right option and for no other as well; None if nothing does.
+
+        An option is named by a clause that holds at least 0.75 of its stems, and no caption opened may hold more of
+        another option's. An option that is a span is supported where the subject was read at a time that shares more
+        with it than with any other option's.
+        """
+        options = self.question.options
+        right = LETTERS.index(self.question.answer)
+        opened = [clause for clause in self.clauses if clause.opened]
+        spans = [read_spans(option, clocks_only=True)[0] for option in options]
+        if all(len(found) == 1 for found in spans):
+            read = [clause for clause in opened if clause.share(self.subject) >= NAMED]
+            read.sort(key=lambda clause: clause.span[1] - clause.span[0])
+            for clause in read:
+                shares = [_shared(clause.span, found[0]) for found in spans]
+                if shares[right] > max((share for n, share in enumerate(shares) if n != right), default=0.0):
+                    return Support(clause, named=False)
+            return None
+        wanted = [stems(option) for option in options]
+        best = [max((clause.share(words) for clause in opened), default=0.0) for words in wanted]
+        if best[right] < NAMED or best[right] < max(best):
+            return None
+        clause = max(reversed(opened), key=lambda clause: clause.share(wanted[right]))
+        return Support(clause, named=True)
+
+
+def _shared(one: Span, other: Span) -> float:
+    """Seconds that two spans share."""
+    return max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
