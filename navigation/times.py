@@ -31,6 +31,9 @@ _PAIR = re.compile(rf"[\[(]\s*({_TIME}),\s*({_TIME})[\])]")
 _KEYS = re.compile(
     rf"(?:start|begin)(?:_?time|_?sec(?:ond)?s?)?\s*[:=]\s*({_TIME}),\s*end(?:_?time|_?sec(?:ond)?s?)?\s*[:=]\s*({_TIME})"
 )
+_MARK = re.compile(r"<\s*time\s+([^<>]{1,30}?)(?:\s+video\s+\d{1,3})?\s*>", re.IGNORECASE)
+"""`<TIME 00:00:03.720 video 1>`, as HD-EPIC writes a moment."""
+_CLOCK_SPAN = re.compile(rf"(?<![\d:.]){_CLOCK}(?![\d:])(?:\s?-\s?{_CLOCK}(?![\d:]))?", re.ASCII)
 _BRACKETS = re.compile(r"[\[\](){}]")
 _SPLIT = re.compile(r"[,;|&\n]|\band\b")
 _LEAD = re.compile(r"^(?:(?:from|at|around|about|approximately|approx\.?|roughly|time|t)\b\s*[:=]?\s*)+")
@@ -38,11 +41,12 @@ _TWO = re.compile(rf"({_TIME}?)\s*-\s*({_TIME})")
 
 
 def read_time(text: str) -> float | None:
-    """Seconds of `75`, `75.5`, `75s`, `1:15`, `1:02:03.5`, `75:12`, `1m15s` or `5 minutes`; None for anything else.
+    """Seconds of `75`, `75.5`, `75s`, `1:15`, `1:02:03.5`, `1:02:03,500`, `75:12`, `1m15s`, `5 minutes` or
+    `<TIME 00:01:15.000 video 1>`; None for anything else.
 
     A clock's minutes may pass 59 where it has no hours; its seconds never do: `1:75:00` and `5:75` are no times.
     """
-    text = text.strip()
+    text = _MILLISECONDS.sub(r"\1.\2", _MARK.sub(r"\1", text.strip()))
     if _AS_SECONDS.fullmatch(text):
         return float(text)
     if clock := _AS_CLOCK.fullmatch(text):
@@ -74,8 +78,7 @@ def read_spans(text: str, clocks_only: bool = False, moments: bool = False) -> t
     """
     if len(text) > LONGEST:
         return [], 1
-    text = _MILLISECONDS.sub(r"\1.\2", text.translate(_SAME).lower())
-    text = _ARROW.sub("-", _BETWEEN.sub(r"\1-", text))
+    text = _evened(text)
     text = _PAIR.sub(r"\1-\2", _KEYS.sub(r"\1-\2", text))
     pieces = [each.strip().rstrip(".") for each in _SPLIT.split(_BRACKETS.sub(" ", text))]
     pieces = [_LEAD.sub("", each, count=1) or each for each in pieces if each]
@@ -85,6 +88,33 @@ def read_spans(text: str, clocks_only: bool = False, moments: bool = False) -> t
     read = [_read_span(piece, moments) if not clocks_only or ":" in piece else None for piece in pieces]
     spans = [span for span in read if span is not None and span[0] <= span[1]]
     return spans, len(pieces) - len(spans)
+
+
+def find_spans(text: str) -> tuple[list[Span], str]:
+    """Clock times inside a text, in its order, and the rest of the text: what a question or an option names.
+
+    `1:15`, `0:01:15.250`, `<TIME 00:01:15.250 video 1>`; two of them with a dash, an arrow or `to` between, or `and`
+    after `between`, are one span, a time alone is its second. Numbers without a colon are no times here.
+    """
+    if len(text) > LONGEST:
+        return [], text
+    spans: list[Span] = []
+
+    def taken(match: re.Match[str]) -> str:
+        span = _read_span(match.group(), moments=True)
+        if span is None or span[0] > span[1]:
+            return match.group()
+        spans.append(span)
+        return " "
+
+    rest = _CLOCK_SPAN.sub(taken, _evened(text))
+    return spans, rest
+
+
+def _evened(text: str) -> str:
+    """Lower case, signs that mean the same as one, and a dash for every way to say "until"."""
+    text = _MILLISECONDS.sub(r"\1.\2", _MARK.sub(r"\1", text).translate(_SAME).lower())
+    return _ARROW.sub("-", _BETWEEN.sub(r"\1-", text))
 
 
 def _read_span(piece: str, moments: bool) -> Span | None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navigation.times import LONGEST, read_spans, read_time
+from navigation.times import LONGEST, find_spans, read_spans, read_time
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,7 @@ from navigation.times import LONGEST, read_spans, read_time
     [
         ("75", 75), ("75.5", 75.5), ("75s", 75), ("75 sec", 75), ("1:15", 75), ("01:15.25", 75.25), ("1:02:03", 3723),
         ("75:12", 4512), ("1m15s", 75), ("5 minutes", 300), ("1 h 2 min 3 s", 3723), ("1.5 min", 90), ("75秒", 75),
+        ("0:01:15.250", 75.25), ("00:01:15,500", 75.5), ("<TIME 00:01:15.250 video 1>", 75.25),
         ("1:75:00", None), ("5:75", None), ("", None), ("-5", None), ("5%", None), ("five", None), ("1:2:3:4", None),
         ("７５", None), ("9" * 400, None),
     ],
@@ -95,3 +96,16 @@ def test_spans_are_never_backwards_and_nothing_is_passed_over(text):
     spans, unread = read_spans(text)
     assert all(0 <= begin <= end for begin, end in spans)
     assert spans or unread or not any(sign.isalnum() for sign in text.replace("and", "").replace("to", ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ("What happens at 1:15?", [(75, 76)]),
+        ("Between <TIME 00:00:03.720 video 1> and <TIME 00:00:10.000 video 1>, what is cut?", [(3.72, 10)]),
+        ("From 0:03 to 0:10.5 and again at 1:02:03", [(3, 10.5), (3723, 3724)]),
+        ("2:40-2:10 backwards", []), ("ratio 3 to 4, 16:9:1:2, 12 eggs", []), ("1:15 " * LONGEST, []),
+    ],
+)  # fmt: skip
+def test_times_inside_a_text(text, spans):
+    assert find_spans(text)[0] == spans

@@ -98,10 +98,21 @@ def test_the_nearest_span_wins_where_none_overlaps():
 @pytest.mark.parametrize(
     ("text", "span"),
     [("2:10-2:40", (130.0, 160.0)), ("from 0:02:10 to 0:02:40.", (130.0, 160.0)), ("1:00:00–1:00:05", (3600.0, 3605.0)),
-     ("2:40-2:10", None), ("at 2:10", None), ("12 eggs", None), ("x" * 100_000, None), ("1:" * 30, None)],
+     ("<TIME 00:02:10.000 video 1> to <TIME 00:02:40.500 video 1>", (130.0, 160.5)), ("at 2:10", (130.0, 131.0)),
+     ("<TIME 00:00:03.500 video 1>", (3.5, 4.5)), ("2:40-2:10", None), ("2:10, 4 times", None), ("2:10, 3:10", None),
+     ("12 eggs", None), ("x" * 100_000, None), ("1:" * 30, None)],
 )  # fmt: skip
 def test_time_spans_are_read(text, span):
     assert time_span(text) == span
+
+
+def test_the_time_that_a_question_names_is_where_options_are_looked_for():
+    notes = [note((1, 1), "washes the car"), note((1, 2), "feeds the dog"), note((1, 3), "reads a book")]
+    options = ["washes the car", "feeds the dog", "reads a book"]
+    for place, each in enumerate(notes):
+        clock = f"{int(each.start) // 60}:{int(each.start) % 60:02}"
+        assert best(f"What is done at {clock}?", options, notes) == place
+        assert best(f"What is done from <TIME 00:0{clock}.500 video 1> on?", options, notes) == place
 
 
 def test_both_directions_or_none_mean_the_whole_question():
