@@ -13,11 +13,16 @@ LAUNCH ?= launch/accelerate/cpu.yaml
 CORPUS ?= small_world
 # Tests run in two processes, a file in one of them.
 WORKERS ?= 2
-OUT ?= runs/$(CORPUS)
+# DATA without CORPUS is a folder of one's own, with questions.jsonl and trees/.
+OWN := $(if $(filter file,$(origin CORPUS)),$(DATA))
+OUT ?= $(or $(OWN),runs/$(CORPUS))
 POLICY ?= retrieval
-BENCHMARK ?= $(CORPUS)
+OWN_ASKED := $(if $(filter undefined,$(origin BENCHMARK)),$(OWN))
+BENCHMARK ?= $(if $(OWN),$(notdir $(OWN:%/=%)),$(CORPUS))
 # A policy's results go where no trajectories and no other policy's results are, unless OUT is given.
 EVAL_OUT = $(if $(filter file,$(origin OUT)),runs/eval/$(BENCHMARK)-$(POLICY),$(OUT))
+# What a training is told besides its config.
+TRAINED = $(if $(DATA),--data $(DATA)) $(if $(MODEL),--model $(MODEL)) $(if $(filter file,$(origin OUT)),,--out $(OUT))
 SFT_CONFIG ?= configs/sft/tiny_cpu.yaml
 RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
 $(if $(CHECKPOINT),$(error CHECKPOINT is called MODEL now))
@@ -53,19 +58,20 @@ captions: setup ## caption trees of a folder of videos: VIDEOS=folder OUT=folder
 	$(CLIPSCOUT) captions --videos $(VIDEOS) --out $(OUT) $(if $(CAPTION_URL),--url $(CAPTION_URL)) \
 	  $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
-traces: setup ## a corpus with trajectories, the expert's or of the model at TEACHER_URL: CORPUS=… DATA=… OUT=… TEACHER_URL=http://… MODEL=name
+traces: setup ## trajectories, the expert's or of the model at TEACHER_URL=http://… MODEL=name: CORPUS=… DATA=… OUT=…, or DATA=folder of your own
 	$(if $(TEACHER_URL),$(if $(MODEL),,$(error give MODEL=name, the teacher that $(TEACHER_URL) serves)))
-	$(CLIPSCOUT) $(if $(TEACHER_URL),questions,traces) --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(if $(and $(TEACHER_URL),$(OWN)),,$(CLIPSCOUT) $(if $(TEACHER_URL),questions,traces) $(if $(OWN),,--corpus $(CORPUS)) \
+	  --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS))
 	$(if $(TEACHER_URL),$(CLIPSCOUT) teacher --data $(OUT) --url $(TEACHER_URL) --model $(MODEL) $(TEACHER_ARGS))
 
-dataset: setup ## SFT and RL sets from a folder of trajectories, and a page about the trajectories: OUT=folder ARGS="--decontaminate bench.jsonl"
+dataset: setup ## SFT and RL sets of a folder's trajectories, and a page about them: OUT=folder or DATA=own ARGS="--decontaminate bench.jsonl"
 	$(CLIPSCOUT) dataset --data $(OUT) --out $(OUT)/sets --report $(OUT)/trajectories.html $(ARGS)
 
-sft: setup ## supervised fine-tuning: SFT_CONFIG=configs/sft/….yaml LAUNCH=launch/accelerate/….yaml ARGS="--flag value"
-	$(CLIPSCOUT) sft --config $(SFT_CONFIG) --launch $(LAUNCH) --launch-args "$(LAUNCH_ARGS)" $(ARGS)
+sft: setup ## supervised fine-tuning: SFT_CONFIG=configs/sft/….yaml LAUNCH=launch/accelerate/….yaml DATA=… MODEL=… ARGS="--flag value"
+	$(CLIPSCOUT) sft --config $(SFT_CONFIG) --launch $(LAUNCH) --launch-args "$(LAUNCH_ARGS)" $(TRAINED) $(ARGS)
 
-rl: setup ## GRPO: RL_CONFIG=configs/grpo/….yaml LAUNCH=… LAUNCH_ARGS="--num_processes 6" ARGS=…
-	$(CLIPSCOUT) grpo --config $(RL_CONFIG) --launch $(LAUNCH) --launch-args "$(LAUNCH_ARGS)" $(ARGS)
+rl: setup ## GRPO: RL_CONFIG=configs/grpo/….yaml LAUNCH=… LAUNCH_ARGS="--num_processes 6" DATA=… MODEL=… ARGS=…
+	$(CLIPSCOUT) grpo --config $(RL_CONFIG) --launch $(LAUNCH) --launch-args "$(LAUNCH_ARGS)" $(TRAINED) $(ARGS)
 
 merge: setup ## one model out of an adapter and its base: MODEL=folder OUT=folder
 	$(if $(MODEL),,$(error give MODEL=folder, the adapter))
@@ -75,8 +81,8 @@ push: setup ## a model to the Hub, private unless --public: MODEL=folder REPO=or
 	$(if $(MODEL),,$(error give MODEL=folder, the checkpoint))
 	$(CLIPSCOUT) push $(MODEL) $(REPO) $(ARGS)
 
-eval: setup ## one policy on a benchmark: POLICY=retrieval BENCHMARK=nextgqa DATA=folder TREES=folder OUT=folder
-	$(CLIPSCOUT) eval --policy $(POLICY) --corpus $(BENCHMARK) --out $(EVAL_OUT) $(if $(DATA),--data $(DATA)) \
+eval: setup ## one policy on a benchmark: POLICY=retrieval BENCHMARK=nextgqa DATA=folder TREES=folder OUT=folder, or DATA=folder of your own
+	$(CLIPSCOUT) eval --policy $(POLICY) $(if $(OWN_ASKED),,--corpus $(BENCHMARK)) --out $(EVAL_OUT) $(if $(DATA),--data $(DATA)) \
 	  $(if $(TREES),--trees $(TREES)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 report: setup ## write the demo's report again from its files

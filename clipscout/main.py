@@ -65,7 +65,8 @@ app = typer.Typer(
     help="Answer questions about hours of video while looking at little of it.",
     no_args_is_help=True,
 )
-Corpus = Annotated[str, typer.Option(help="goalstep, nextgqa, hirest, cgbench, mlvu, lvbench, videomme, small_world.")]
+CORPUS = "goalstep, nextgqa, hirest, cgbench, mlvu, lvbench, videomme, small_world, or path/to/loader.py."
+Corpus = Annotated[str, typer.Option(help=CORPUS)]
 Out = Annotated[Path, typer.Option(help="Folder to write.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus as downloaded; generated corpora need none.")]
 Seed = Annotated[int, typer.Option(help="Of everything random, --limit too.")]
@@ -84,18 +85,27 @@ def questions(corpus: Corpus, out: Out, data: Folder = None, seed: Seed = 0, lim
 
 
 def traces(
-    corpus: Corpus,
-    out: Out,
-    data: Folder = None,
+    folder: Annotated[Path | None, typer.Argument(help="Your own: questions.jsonl and trees/.")] = None,
+    corpus: Annotated[str | None, typer.Option(help=CORPUS)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default: your own folder.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Of --corpus, as downloaded; without it, your own folder.")] = None,
     seed: Seed = 0,
     limit: Limit = None,
     wander: Annotated[float, typer.Option(help="Chance of each further detour of the expert.")] = 0.4,
 ) -> None:
-    """A corpus with the scripted expert's trajectories: ready for `make sft`."""
+    """A corpus, or a folder of your own, with the scripted expert's trajectories: ready for `make sft`."""
     from data_gen.traces import write_traces
 
+    if folder is not None and (corpus is not None or data is not None):
+        raise InputError("command line", "folder", str(folder), "leave it out where --corpus or --data is given")
+    data = data or folder
+    if corpus is not None and out is None:
+        raise InputError("command line", "--out", None, "give the folder to write")
+    if corpus is None and data is None:
+        hint = "give a folder with questions.jsonl and trees/, or --corpus NAME"
+        raise InputError("command line", "folder", None, hint)
     tell_limit(limit, seed)
-    _show(write_traces(corpus, data, out, seed, limit, wander))
+    _show(write_traces(corpus, data, out or data or Path(), seed, limit, wander))
 
 
 def tiny_base(

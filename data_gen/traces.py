@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from data_gen.corpora import Corpus, load_corpus, write_corpus
+from data_gen.corpora import Corpus, folder_corpus, load_corpus, write_corpus
+from data_gen.corpora.corpus import corpus_stats
 from data_gen.expert import Expert
 from data_gen.transcript import Transcript
 from navigation import (
@@ -44,7 +45,7 @@ def write_questions(
 
 
 def write_traces(
-    name: str,
+    name: str | None,
     data: str | Path | None,
     out: str | Path,
     seed: int = 0,
@@ -55,22 +56,29 @@ def write_traces(
     """Everything `make sft` needs: questions, trees, the expert's trajectories, and `stats.json`.
 
     Args:
-        name: Corpus.
+        name: Corpus, see `load_corpus`; None if `data` is a folder with `questions.jsonl` and `trees/`.
         data: Its folder as downloaded; None for a generated one.
-        out: Folder to write.
+        out: Folder to write; it may be `data` itself where that holds questions and trees, which then stay as they are.
         wander: See `data_gen.expert.Expert`.
         samples: Trajectories for each question.
 
     Questions without clue intervals get no trajectory and are counted; so are those whose video has no tree.
 
     Raises:
-        InputError: see `load_corpus`; `out` holds trajectories of a teacher or an evaluation; or no question has both
-            clue intervals and a tree: then questions and trees are written, trajectories are not.
+        InputError: see `load_corpus`; `out` holds trajectories of a teacher, an evaluation or unknown origin; or no
+            question has both clue intervals and a tree: then questions and trees are written, trajectories are not.
     """
     out = Path(out)
-    _refuse_trajectories_of_others(out)
-    corpus = load_corpus(name, data, seed, limit)
-    stats = write_corpus(corpus, out)
+    within = name is None and data is not None and out.resolve() == Path(data).resolve()
+    _refuse_trajectories_of_others(out, within)
+    if name is not None:
+        corpus = load_corpus(name, data, seed, limit)
+    elif data is not None:
+        corpus = folder_corpus(data, seed, limit)
+    else:
+        hint = "give a folder with questions.jsonl and trees/, or --corpus"
+        raise InputError("command line", "folder", None, hint)
+    stats = corpus_stats(corpus) if within else write_corpus(corpus, out)
     trees = TreeStore(out / "trees", capacity=1)
     ready = [question for question in corpus.questions if question.clue_intervals and question.video_id in trees]
     if not ready:
@@ -97,15 +105,31 @@ def _teacher_of(out: Path) -> Path | None:
     return next((mark for mark in marks if mark.is_file()), None)
 
 
-def _refuse_trajectories_of_others(out: Path) -> None:
+def _refuse_trajectories_of_others(out: Path, within: bool) -> None:
+    """Raises before trajectories that this stage did not write would be overwritten.
+
+    Args:
+        out: The folder.
+        within: Whether the folder is the user's own, in which trajectories may be anybody's.
+    """
     mark = _teacher_of(out)
     if mark is not None:
         raise InputError(
             mark, "folder", "trajectories of a model", f"{out} holds them: write the expert's to another folder"
         )
-    if (out / "trajectories.jsonl").is_file() and (out / "settings.json").is_file():
-        hint = "write the expert's trajectories to another folder"
+    if not (out / "trajectories.jsonl").is_file():
+        return
+    hint = "write the expert's trajectories to another folder, with --out"
+    if (out / "settings.json").is_file():
         raise InputError(out / "settings.json", "folder", "results of an evaluation", hint)
+    if within:
+        try:
+            stats = json.loads((out / "stats.json").read_text(encoding="utf-8"))
+            own = stats["trajectories"]["teacher"] == "expert"
+        except (OSError, ValueError, LookupError, TypeError):
+            own = False
+        if not own:
+            raise InputError(out / "trajectories.jsonl", "folder", "trajectories of somebody else", hint)
 
 
 def _check_kept(corpus: Corpus, out: Path) -> None:
@@ -133,11 +157,11 @@ def _what_is_missing(corpus: Corpus) -> str:
     clued = [question for question in corpus.questions if question.clue_intervals]
     if not clued:
         return (
-            f"no question of {corpus.name} has clue intervals, which lead the expert: its questions are written, "
+            f"no question of {corpus.name} has clue intervals, which lead the expert: its questions are there, "
             "`clipscout teacher` navigates for them with a model"
         )
     return (
-        f"none of the {len(clued)} questions with clue intervals has a caption tree: questions.jsonl is written, put "
+        f"none of the {len(clued)} questions with clue intervals has a caption tree: questions.jsonl is there, put "
         "the videos' trees into trees/ beside it (`clipscout captions`), then run this again"
     )
 

@@ -200,9 +200,16 @@ def _merged(first: tuple[float, float], second: tuple[float, float]) -> tuple[tu
     return first, second
 
 
-def annotated_corpus(name: str, videos: Sequence[AnnotatedVideo], skips: Skips, seed: int, limit: int | None) -> Corpus:
-    """Derives the questions; trees are composed when they are asked for."""
-    questions: list[Question] = []
+def annotated_corpus(
+    name: str,
+    videos: Sequence[AnnotatedVideo],
+    skips: Skips,
+    seed: int,
+    limit: int | None,
+    questions: Iterable[Question] = (),
+) -> Corpus:
+    """Derives questions, beside those that the source has of its own; trees are composed when they are asked for."""
+    questions = list(questions)
     not_derived: Counter[str] = Counter()
     for video in videos:
         made, not_made = derive(video, name, seed)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from navigation import LETTERS, SkippedRow
+from navigation.times import read_time
 
 ROUNDING = 1.0
 """Seconds by which a span may pass the video's end: annotation tools and durations are rounded to whole seconds."""
@@ -112,6 +113,16 @@ def number(value: Any, key: str) -> float:
     ):
         return float(value)
     raise BadRow("wrong type", f"{key} is {shown(value)}, not a finite number")
+
+
+def seconds(value: Any, key: str) -> float:
+    """Seconds given as a number, or as a text in any clock that `navigation.times.read_time` knows."""
+    if not isinstance(value, str):
+        return number(value, key)
+    found = read_time(value)
+    if found is None:
+        raise BadRow("time not understood", f"{key} is {shown(value)}")
+    return found
 
 
 def duration(row: Mapping[str, Any], key: str) -> float:

@@ -1,14 +1,15 @@
 """Every command block of the pages is run, or its opening line says why it cannot be."""
 
+import inspect
 import re
 import shlex
+from importlib import import_module
 
 import pytest
 from typer.main import get_command
 
 from clipscout.main import app
-from navigation import TreeStore
-from tests.docs.blocks import EVERY_PAGE, PAGES, ROOT, Block, Checkout, blocks_of
+from tests.docs.blocks import EVERY_PAGE, PAGES, ROOT, Checkout, blocks_of
 
 COMMANDS = {path.name: blocks_of(path) for path in PAGES}
 GROUPS = (("your_policy.md",), ("reproduction.md",), ("ask.md",), ("corpora.md",), ("quickstart.md", "view.md"))
@@ -155,24 +156,10 @@ def test_options_named_in_the_pages_exist():
         assert set(re.findall(r"`(--[a-z-]+)", prose)) <= known, page
 
 
-def test_the_example_corpus_is_short_and_sound(tmp_path):
-    example = ROOT / "examples" / "your_corpus.py"
-    assert len(example.read_text(encoding="utf-8").splitlines()) < 60
-    (tmp_path / "notes.csv").write_text(
-        "video,start,end,text\n" + "".join(f"v/{n % 2},{10 * n},{10 * n + 10},note {n}\n" for n in range(12))
-    )
-    checkout = Checkout(tmp_path)
-    text = f"python examples/your_corpus.py {tmp_path}/notes.csv {tmp_path}/out"
-    checkout.run(Block("example", 1, "bash", "", text))
-    from navigation import read_questions
-
-    questions = list(read_questions(tmp_path / "out" / "questions.jsonl"))
-    assert len(questions) == 10
-    trees = TreeStore(tmp_path / "out" / "trees")
-    for question in questions:
-        tree = trees[question.video_id]
-        assert tree.missing() == []
-        assert question.duration == tree.grid.duration
-        right = question.options["ABCD".index(question.answer)]
-        (line,) = [line for line in tree.lines if line.text == right]
-        assert any(begin < line.end and end > line.start for begin, end in question.clue_intervals)
+def test_the_helpers_of_a_loader_are_called_as_their_page_says():
+    text = (ROOT / "docs" / "corpora.md").read_text(encoding="utf-8").split("## Adding a loader")[1]
+    named = re.findall(r"`(rows|actions|source_files|derive|corpus)\.(\w+)\(([^)`]*)\)`", text)
+    assert len(named) > 20
+    for module, name, parameters in named:
+        function = getattr(import_module(f"data_gen.corpora.{module}"), name)
+        assert list(inspect.signature(function).parameters) == re.findall(r"\w+", parameters), name
