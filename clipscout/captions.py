@@ -33,6 +33,7 @@ class CaptionOptions(RequestOptions, ExecutorOptions, StageOptions):
     strategy: str = option("frames: all levels from frames; bottom_up: only the leaves.", "frames", CAPTIONS)
     words: tuple[int, ...] = option("Word limits by level, leaves first.", (80, 120, 160), CAPTIONS)
     subtitles: bool = option("Put each segment's subtitles into its prompt.", True, CAPTIONS)
+    subtitle_language: str = option("Which subtitles to read, as en, where there are several.", "", CAPTIONS)
     annotations: Path | None = option("JSONL of {video_id, start, end, text}.", None, CAPTIONS)
     prompts: Path | None = option("Folder with your own prompt files.", None, CAPTIONS)
     max_tokens: int = option("Completion tokens of one caption.", 1024, CAPTIONS)
@@ -62,6 +63,7 @@ class CaptionOptions(RequestOptions, ExecutorOptions, StageOptions):
         from data_gen.captions.run import Pace
         from data_gen.captions.settings import PROMPTS
         from data_gen.frames import FrameRecipe
+        from data_gen.lines.settings import LineSettings
         from runtime.budget import PRICES
 
         settings = CaptionSettings(
@@ -71,6 +73,7 @@ class CaptionOptions(RequestOptions, ExecutorOptions, StageOptions):
             recipe=FrameRecipe(self.frames, self.sides, self.quality),
             words=self.words,
             use_subtitles=self.subtitles,
+            lines=LineSettings(self.subtitle_language),
             minimum_width=self.minimum_width,
             depth=self.depth,
             max_tokens=self.max_tokens,

@@ -43,7 +43,7 @@ EXTRACTOR = "lenient-2"
 COMPARED = ("benchmark", "questions", "trees", "prompt_sha256", "extractor", "limits", "samples", "costs")
 """Parts that must be equal for two results to stand side by side on equal terms."""
 
-_PER_VIDEO = ("video", "lines_sha256", "released", "source", "duration_estimated")
+_PER_VIDEO = ("video", "lines_sha256", "read", "warnings", "released", "source", "duration_estimated")
 
 
 def make_card(

@@ -1,7 +1,7 @@
 """The world every stage shares: time grid, caption trees, tools, environment, episode loop, chat protocol."""
 
 from navigation.answer import read_answer
-from navigation.caption_tree import CaptionTree, Line, TreeStore
+from navigation.caption_tree import ANNOTATION, SCREEN, SPEECH, CaptionTree, Line, TreeStore
 from navigation.environment import EnvironmentFactory, NavigationEnvironment
 from navigation.episode import Limits, run
 from navigation.errors import InputError
@@ -24,8 +24,11 @@ from navigation.tools import GET_CAPTION, TOOLS, VIDEO_QA, ClipAnswerer, LineAns
 from navigation.trajectory import Trajectory, Visit, read_trajectories, repeats
 
 __all__ = [
+    "ANNOTATION",
     "GET_CAPTION",
     "LETTERS",
+    "SCREEN",
+    "SPEECH",
     "TOOLS",
     "VIDEO_QA",
     "CaptionTree",

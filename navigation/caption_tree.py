@@ -13,14 +13,58 @@ from navigation.errors import InputError, is_number
 from navigation.files import child_path, write_json
 from navigation.grid import SegmentPath, TimeGrid
 
+SPEECH, SCREEN, ANNOTATION = "speech", "screen", "annotation"
+KINDS = (SPEECH, SCREEN, ANNOTATION)
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A timed text finer than a leaf's caption (subtitle, annotation): what `video_qa` answers from without a video."""
+    """A timed text finer than a leaf's caption: what `video_qa` answers from without a video.
+
+    Args:
+        start, end: Seconds.
+        kind: `speech` (said, or its subtitle), `screen` (read in the picture) or `annotation`; "" if not known.
+        source: Who made it: `subtitles`, or a model's name; "" if not known.
+        language: As `en`; "" if not known.
+    """
 
     start: float
     end: float
     text: str
+    kind: str = ""
+    source: str = ""
+    language: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without what is not known."""
+        record: dict[str, Any] = {"start": self.start, "end": self.end, "text": self.text}
+        return record | {name: value for name in _KNOWN if (value := getattr(self, name))}
+
+    @classmethod
+    def from_dict(cls, record: object, source: str | Path, name: str = "line") -> "Line":
+        """Reads `{start, end, text}` with `kind`, `source` and `language` where they are known.
+
+        Raises:
+            InputError: no object, or a value of the wrong kind in it.
+        """
+        if not isinstance(record, Mapping):
+            raise InputError(source, name, record, "give an object with start, end and text")
+        for key in ("start", "end"):
+            if not is_number(record.get(key)):
+                raise InputError(source, f"{name}.{key}", record.get(key), "give seconds")
+        if record["start"] > record["end"]:
+            raise InputError(source, f"{name}.end", record["end"], f"give at least its start ({record['start']})")
+        for key in ("text", *_KNOWN):
+            if not isinstance(record.get(key, None if key == "text" else ""), str):
+                raise InputError(source, f"{name}.{key}", record.get(key), "give a text")
+        kind = record.get("kind", "")
+        if kind and kind not in KINDS:
+            raise InputError(source, f"{name}.kind", kind, f"give one of {', '.join(KINDS)}, or leave it out")
+        known = [record.get(key, "") for key in _KNOWN]
+        return cls(float(record["start"]), float(record["end"]), record["text"], *known)
+
+
+_KNOWN = ("kind", "source", "language")
 
 
 @dataclass(frozen=True)
@@ -99,7 +143,7 @@ class CaptionTree:
             "depth": self.grid.depth, "segments": segments, "made_by": dict(self.made_by),
         }  # fmt: skip
         if self.lines:
-            record["lines"] = [{"start": line.start, "end": line.end, "text": line.text} for line in self.lines]
+            record["lines"] = [line.to_dict() for line in self.lines]
         return record
 
     def missing(self) -> list[SegmentPath]:
@@ -121,19 +165,7 @@ def _read_lines(lines: object, source: str | Path) -> tuple[Line, ...]:
         return ()
     if not isinstance(lines, list):
         raise InputError(source, "lines", lines, "give a list of objects with start, end and text")
-    read = []
-    for number, line in enumerate(lines):
-        if not isinstance(line, Mapping):
-            raise InputError(source, f"lines[{number}]", line, "give an object with start, end and text")
-        for key in ("start", "end"):
-            if not is_number(line.get(key)):
-                raise InputError(source, f"lines[{number}].{key}", line.get(key), "give seconds")
-        if line["start"] > line["end"]:
-            raise InputError(source, f"lines[{number}].end", line["end"], f"give at least its start ({line['start']})")
-        if not isinstance(line.get("text"), str):
-            raise InputError(source, f"lines[{number}].text", line.get("text"), "give a text")
-        read.append(Line(float(line["start"]), float(line["end"]), line["text"]))
-    return tuple(read)
+    return tuple(Line.from_dict(line, source, f"lines[{number}]") for number, line in enumerate(lines))
 
 
 class TreeStore:

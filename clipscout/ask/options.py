@@ -47,6 +47,7 @@ Turns = Annotated[int, typer.Option(min=1, help="Most turns of an episode.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of captions; default: .clipscout beside the video.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Prices = Annotated[Path | None, typer.Option(help="Price table (YAML).")]
+SubtitleLanguage = Annotated[str, typer.Option(help="Which subtitles to read, as en, where there are several.")]
 Request = Annotated[str, typer.Option(help="How requests are written: a preset such as openai-reasoning, or YAML.")]
 MaxUsd = Annotated[float | None, typer.Option(help="Stop before more than this is spent by this process.")]
 
@@ -69,6 +70,7 @@ def read_settings(
     prices: Prices = None,
     max_usd: MaxUsd = None,
     request: Request = "",
+    subtitle_language: SubtitleLanguage = "",
 ) -> "AskSettings":
     """Options to `AskSettings`; the defaults are those of the command line.
 
@@ -78,6 +80,7 @@ def read_settings(
     """
     # Here, so that the command line's help need not wait for the endpoint client's import.
     from clipscout.ask.settings import AskSettings, Server
+    from data_gen.lines.settings import LineSettings
     from runtime import Budget
     from runtime.budget import PRICES
 
@@ -98,6 +101,7 @@ def read_settings(
         cache=cache,
         seed=seed,
         prices=prices or PRICES,
+        lines=LineSettings(subtitle_language),
         budget=Budget(max_usd),
     )
     for what, server in (("policy", settings.policy_server), ("caption", settings.captioner), ("clip", settings.clips)):

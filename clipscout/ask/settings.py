@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_gen.captions import CaptionSettings
 from data_gen.frames import FrameRecipe
+from data_gen.lines.settings import LineSettings
 from navigation import InputError
 from runtime import BodyOptions, Budget, Endpoint, EndpointSettings
 from runtime.budget import PRICES, PriceTable
@@ -75,6 +76,7 @@ class AskSettings:
         cache: Folder of on-demand captions; None: beside the video.
         seed: Of the policy.
         prices: Price table (YAML).
+        lines: Where timed texts come from.
         budget: Limit on money, shared by all endpoints for as long as the process runs.
     """
 
@@ -90,6 +92,7 @@ class AskSettings:
     cache: Path | None = None
     seed: int = 0
     prices: Path = PRICES
+    lines: LineSettings = field(default_factory=LineSettings)
     budget: Budget = field(default_factory=Budget, compare=False)
 
     def endpoint(self, settings: EndpointSettings) -> Endpoint:
@@ -103,8 +106,9 @@ class AskSettings:
     def caption_settings(self) -> CaptionSettings:
         """Of captions by the endpoint, or by subtitles where there is none."""
         if self.captioner.endpoint_settings("caption") is None:
-            return CaptionSettings("subtitles")
-        return CaptionSettings(model=self.captioner.model, recipe=FrameRecipe(self.frames, self.sides))
+            return CaptionSettings("subtitles", lines=self.lines)
+        recipe = FrameRecipe(self.frames, self.sides)
+        return CaptionSettings(model=self.captioner.model, recipe=recipe, lines=self.lines)
 
     @property
     def clip_server(self) -> Server:

@@ -10,9 +10,9 @@ from typing import Any
 from clipscout.ask.settings import CAPTION_START, STUB_START, AskSettings
 from data_gen.captions import EndpointCaptioner, LinesCaptioner, OnDemandCaptions
 from data_gen.captions.captioner import Captioner
-from data_gen.captions.subtitles import SUFFIXES, find_subtitles
 from data_gen.clips import MORE_ROOM, ClipEndpointAnswerer, accept_text
 from data_gen.frames import VIDEO_SUFFIXES, FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
+from data_gen.lines import SUFFIXES, find_subtitles
 from longvideo_r1.caption_files import import_released
 from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, SegmentPath
 from runtime import BudgetExceeded, EndpointDown, EndpointFailed, Usage
@@ -181,7 +181,7 @@ async def _on_demand(file: Path, settings: AskSettings) -> VideoSource:
     if server is not None:
         captioner = EndpointCaptioner(await closers.enter_async_context(settings.endpoint(server)), captioning)
     else:
-        if file.suffix.lower() not in SUFFIXES and find_subtitles(file) is None:
+        if file.suffix.lower() not in SUFFIXES and find_subtitles(file, settings.lines.subtitle_language) is None:
             hint = (
                 "this video has no subtitles beside it, so a vision model must caption what is opened. Start one, for "
                 f"example `{CAPTION_START}`, and pass --caption-url http://localhost:8001/v1 --caption-model "

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_gen.captions.subtitles import SUFFIXES
 from data_gen.frames import VIDEO_SUFFIXES
+from data_gen.lines import SUFFIXES
 from navigation import InputError
 
 MOST = 50_000

@@ -10,9 +10,9 @@ from typing import Any
 
 from data_gen.captions.captioner import Caption, Captioner, Segment
 from data_gen.captions.settings import CaptionSettings
-from data_gen.captions.subtitles import SUFFIXES, TimedLines, find_subtitles, read_subtitles
-from data_gen.captions.video_job import provenance, with_warnings
+from data_gen.captions.video_job import provenance, with_remarks
 from data_gen.frames import FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
+from data_gen.lines import SUFFIXES, Subtitles, TimedLines, find_subtitles
 from navigation import CaptionTree, InputError, Line, SegmentPath, write_json
 from runtime import Usage, settings_hash
 
@@ -54,7 +54,7 @@ class OnDemandCaptions:
         lines = lines.within(duration)
         self.captions = _OpenedCaptions(self, loop)
         self.warnings = [*(index.warnings if index is not None else ()), *lines.warnings()]
-        record = with_warnings(made_by, self.warnings)
+        record = with_remarks(made_by, self.warnings, lines.read)
         self.tree = CaptionTree(source.stem, settings.grid(duration), self.captions, record, lines.lines)
         self.usage = Usage()
         """What this object has asked for; captions found in the cache cost nothing."""
@@ -70,7 +70,7 @@ class OnDemandCaptions:
         source: str | Path,
         captioner: Captioner,
         settings: CaptionSettings,
-        lines: Sequence[Line] | None = None,
+        lines: Sequence[Line] | TimedLines | None = None,
         cache: str | Path | None = None,
     ) -> "OnDemandCaptions":
         """Reads the video's time stamps (1 % of the cost of decoding it) and its subtitles.
@@ -89,11 +89,13 @@ class OnDemandCaptions:
         folder = Path(cache) if cache else None
 
         def make() -> OnDemandCaptions:
+            given = lines if isinstance(lines, TimedLines) else TimedLines(tuple(lines or ()))
             if source.suffix.lower() in SUFFIXES:
-                timed = read_subtitles(source) if lines is None else TimedLines(tuple(lines))
+                timed = Subtitles(source).read() if lines is None else given
                 return cls(source, captioner, settings, timed, None, folder, loop)
-            found = find_subtitles(source) if lines is None and source.is_file() else None
-            timed = TimedLines(tuple(lines or ())) if found is None else read_subtitles(found)
+            language = settings.lines.subtitle_language
+            found = find_subtitles(source, language) if lines is None and source.is_file() else None
+            timed = given if found is None else found.read()
             index = index_video(source, settings.accept_damaged, captioner.needs_frames(1, 1))
             return cls(source, captioner, settings, timed, index, folder, loop)
 

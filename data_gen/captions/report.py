@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_gen.lines.timed_lines import count_of
 from runtime import Usage
 
 
@@ -16,6 +17,7 @@ class VideoReport:
             kept) or `refused` (not a usable video, or other settings).
         failed: Reasons by segment, as `[1, 2]`.
         unasked: Segments that were not asked because the run stopped.
+        read: Files and tracks that its lines are from.
         usage: What this video has cost, earlier runs included.
     """
 
@@ -28,6 +30,7 @@ class VideoReport:
     unasked: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
 
     def to_dict(self) -> dict[str, Any]:
@@ -41,6 +44,7 @@ class VideoReport:
             "unasked": self.unasked,
             "failed": self.failed,
             "warnings": self.warnings,
+            "read": self.read,
             "usage": self.usage.to_dict(),
         }
 
@@ -56,11 +60,13 @@ class RunReport:
     Args:
         stopped: Why the run ended early; empty if it did not.
         seconds: Wall time.
+        notes: What is said of the whole run.
     """
 
     videos: list[VideoReport] = field(default_factory=list)
     stopped: str = ""
     seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -76,20 +82,23 @@ class RunReport:
             "complete": self.complete,
             "stopped": self.stopped,
             "seconds": round(self.seconds, 3),
+            "notes": self.notes,
             "usage": self.usage.to_dict(),
             "videos": [video.to_dict() for video in self.videos],
         }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "RunReport":
-        return cls([VideoReport.from_dict(video) for video in record["videos"]], record["stopped"], record["seconds"])
+        videos = [VideoReport.from_dict(video) for video in record["videos"]]
+        return cls(videos, record["stopped"], record["seconds"], record.get("notes", []))
 
     @classmethod
     def merged(cls, parts: Iterable["RunReport"]) -> "RunReport":
         parts = list(parts)
         videos = sorted((video for part in parts for video in part.videos), key=lambda video: video.video_id)
         stopped = "; ".join(sorted({part.stopped for part in parts if part.stopped}))
-        return cls(videos, stopped, max((part.seconds for part in parts), default=0.0))
+        notes = sorted({note for part in parts for note in part.notes})
+        return cls(videos, stopped, max((part.seconds for part in parts), default=0.0), notes)
 
     def lines(self) -> list[str]:
         """What a run says at its end: totals, then everything that is missing with its reason."""
@@ -104,6 +113,9 @@ class RunReport:
             f"{usage.prompt_tokens} prompt tokens ({usage.image_tokens} of images), "
             f"{usage.completion_tokens} completion tokens, {money}",
         ]
+        if read := [text for video in self.videos for text in video.read]:
+            lines.append(f"lines read of {sum(bool(video.read) for video in self.videos)} videos: {_by_kind(read)}")
+        lines += self.notes
         if self.stopped:
             lines.append(f"stopped: {self.stopped}")
         for video in self.videos:
@@ -114,3 +126,8 @@ class RunReport:
             if video.unasked:
                 lines.append(f"{video.video_id}: {video.unasked} of {video.segments} segments not asked")
         return lines
+
+
+def _by_kind(read: Iterable[str]) -> str:
+    """How many files and tracks there were of each language: `3 en, 1 no language told`."""
+    return count_of(text.rpartition("(")[2].rstrip(")") if "(" in text else text for text in read)

@@ -13,10 +13,10 @@ from typing import TextIO
 from data_gen.captions.captioner import Captioner
 from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.settings import CaptionSettings
-from data_gen.captions.subtitles import TimedLines
 from data_gen.captions.video_job import VideoJob
 from data_gen.frames import SegmentFrames, segment_frames
 from data_gen.frames.video_files import VideoFile
+from data_gen.lines import TimedLines
 from navigation import InputError, SegmentPath
 from runtime import BudgetExceeded, EndpointDown, EndpointFailed, Progress, Usage
 

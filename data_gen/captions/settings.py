@@ -7,6 +7,7 @@ from string import Template
 from typing import Any
 
 from data_gen.frames import FrameRecipe
+from data_gen.lines.settings import LineSettings
 from navigation import InputError, TimeGrid
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
@@ -64,6 +65,7 @@ class CaptionSettings:
         recipe: Frames of a segment.
         words: Word limits by level, leaves first; levels above take the last.
         use_subtitles: Whether prompts hold the segment's subtitles.
+        lines: Where the timed texts come from.
         minimum_width, depth: Shape of the tree, as in `TimeGrid.for_duration`.
         max_tokens, temperature: Of a completion.
         prompts: Folder with `caption_frames.txt` and `caption_children.txt`.
@@ -77,6 +79,7 @@ class CaptionSettings:
     recipe: FrameRecipe = field(default_factory=FrameRecipe)
     words: tuple[int, ...] = (80, 120, 160)
     use_subtitles: bool = True
+    lines: LineSettings = field(default_factory=LineSettings)
     minimum_width: int = 4
     depth: int | str = 3
     max_tokens: int = 1024
@@ -120,4 +123,6 @@ class CaptionSettings:
                 "temperature": self.temperature,
                 "prompt_sha256": Prompts.load(self.prompts).sha256,
             }
+        if self.captioner != "annotations" and (self.captioner != "endpoint" or self.use_subtitles):
+            record |= self.lines.to_dict()
         return record

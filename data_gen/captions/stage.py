@@ -1,8 +1,8 @@
 """A caption run from its start to its report: ranks caption shares of the videos, here, on Slurm or on Ray."""
 
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from data_gen.captions.endpoint_captioner import EndpointCaptioner
 from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.run import CaptionRun, Pace
 from data_gen.captions.settings import CaptionSettings
-from data_gen.captions.subtitles import TimedLines, find_subtitles, read_subtitles
 from data_gen.captions.video_job import spent_before
 from data_gen.frames.video_files import VideoFile, find_videos
-from navigation import InputError, Line, TreeStore, read_jsonl
-from navigation.errors import is_number
+from data_gen.lines import TimedLines, find_subtitles
+from data_gen.lines.timed_lines import listed
+from navigation import ANNOTATION, InputError, Line, TreeStore, read_jsonl
 from runtime import (
     Budget,
     Endpoint,
@@ -78,7 +78,8 @@ class CaptionJob(RankedJob[RunReport]):
             if video.id not in told:
                 state = "complete" if video.id in trees else "incomplete"
                 others.append(VideoReport(video.id, state, "" if state == "complete" else "no rank has reported on it"))
-        return RunReport.merged([*reports, RunReport(others)])
+        notes = _unknown_videos(self.annotations, [video.id for video in videos]) if self.annotations else []
+        return RunReport.merged([*reports, RunReport(others, notes=notes)])
 
 
 async def caption(job: CaptionJob, videos: Sequence[VideoFile], quiet: bool = False) -> RunReport:
@@ -112,9 +113,9 @@ def lines_by_video(job: CaptionJob) -> Callable[[VideoFile], TimedLines]:
         return lambda video: TimedLines()
 
     def subtitles(video: VideoFile) -> TimedLines:
-        path = find_subtitles(video.path)
-        if path is not None:
-            return read_subtitles(path)
+        found = find_subtitles(video.path, job.settings.lines.subtitle_language)
+        if found is not None:
+            return found.read()
         if job.settings.captioner == "subtitles":
             hint = f"put {video.path.stem}.srt or .vtt beside it, or use another captioner"
             raise InputError(video.path, "subtitles", None, hint)
@@ -127,19 +128,31 @@ def _annotations(path: Path | None) -> Callable[[VideoFile], TimedLines]:
     if path is None:
         raise InputError("captions", "annotations", None, "give a JSONL file of {video_id, start, end, text}")
     by_video: dict[str, list[Line]] = defaultdict(list)
-    hint = "give an object with video_id, start and end in seconds (start first), and text"
-    for source, row in read_jsonl(path, hint):
-        start, end, text = row.get("start"), row.get("end"), row.get("text")
-        if not (is_number(start) and is_number(end) and 0 <= start <= end):
-            raise InputError(source, "row", row, hint)
-        if not isinstance(text, str) or "video_id" not in row:
-            raise InputError(source, "row", row, hint)
-        by_video[str(row["video_id"])].append(Line(float(start), float(end), text))
+    for video_id, line in _annotation_rows(path):
+        by_video[video_id].append(line)
 
     def annotations(video: VideoFile) -> TimedLines:
         if video.id not in by_video:
             raise InputError(path, "video_id", video.id, "annotate this video, or leave it out")
         lines = sorted(by_video[video.id], key=lambda line: (line.start, line.end))
-        return TimedLines(tuple(lines), path)
+        return TimedLines(tuple(lines), path, read=(path.name,))
 
     return annotations
+
+
+def _annotation_rows(path: Path) -> Iterator[tuple[str, Line]]:
+    hint = "give an object with video_id, start and end in seconds (start first), and text"
+    for source, row in read_jsonl(path, hint):
+        if "video_id" not in row:
+            raise InputError(source, "row", row, hint)
+        line = Line.from_dict({"kind": ANNOTATION, **row}, source, "row")
+        if line.start < 0:
+            raise InputError(source, "row", row, hint)
+        yield str(row["video_id"]), line
+
+
+def _unknown_videos(path: Path, known: Sequence[str]) -> list[str]:
+    """What a report says of annotations of videos that are not there."""
+    rows = Counter(video_id for video_id, _ in _annotation_rows(path))
+    unknown = [f"{video_id} ({count} rows)" for video_id, count in sorted(rows.items()) if video_id not in set(known)]
+    return [f"{path.name}: rows of {len(unknown)} videos that are not there: {listed(unknown)}"] if unknown else []

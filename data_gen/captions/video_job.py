@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data_gen.captions.captioner import Caption, Captioner, Segment
 from data_gen.captions.report import VideoReport
 from data_gen.captions.settings import CaptionSettings
-from data_gen.captions.subtitles import TimedLines
 from data_gen.frames import SegmentFrames, VideoIndex, index_video, segment_frames
 from data_gen.frames.video_files import VideoFile
-from navigation import CaptionTree, InputError, Line, SegmentPath, TimeGrid, TreeStore
+from data_gen.lines import TimedLines
+from navigation import SCREEN, CaptionTree, InputError, Line, SegmentPath, TimeGrid, TreeStore
 from navigation.files import child_path
 from navigation.grid import format_path
 from runtime import Journal, Usage, file_identity, refuse_other, settings_hash
@@ -99,11 +99,10 @@ class VideoJob:
             return
         index = index_video(self.video.path, self.settings.accept_damaged, self.captioner.needs_frames(1, 1))
         lines = self.lines.within(index.duration)
-        self.report.warnings = [*index.warnings, *lines.warnings()]
+        self.report.warnings, self.report.read = [*index.warnings, *lines.warnings()], list(lines.read)
         grid = self.settings.grid(index.duration)
-        tree = CaptionTree(
-            self.video.id, grid, self.captions, with_warnings(self._made_by, self.report.warnings), lines.lines
-        )
+        made_by = with_remarks(self._made_by, self.report.warnings, lines.read)
+        tree = CaptionTree(self.video.id, grid, self.captions, made_by, lines.lines)
         self._work = Work(index, grid, tree, Journal(self._journal_path, self._made_by))
         for path in grid.paths():
             value = self._recorded(path)
@@ -128,7 +127,7 @@ class VideoJob:
     def _recognise(self, tree: CaptionTree) -> None:
         hint = "remove it to make it again, or write to another folder"
         made_by = dict(tree.made_by)
-        self.report.warnings = made_by.pop(WARNINGS, [])
+        self.report.warnings, self.report.read = (made_by.pop(name, []) for name in REMARKS)
         refuse_other(self.trees.path(self.video.id), made_by, self._made_by, "made_by", hint)
         self.report.state, self.report.segments = "complete", tree.grid.segment_count
         self.report.captioned = self.report.resumed = len(tree.captions)
@@ -227,17 +226,24 @@ def provenance(settings: CaptionSettings, video: Path, lines: Sequence[Line]) ->
     """All that decides a tree's captions, as `made_by` has it: equal records, equal captions."""
     record = {**settings.to_dict(), "video": file_identity(video)}
     if lines:
-        record["lines_sha256"] = settings_hash({"lines": [astuple(line) for line in lines]})
+        record["lines_sha256"] = settings_hash({"lines": [_told(line) for line in lines]})
     return record
 
 
-WARNINGS = "warnings"
-"""What a tree's `made_by` holds besides its settings: what was odd in the video and its subtitles. Not compared."""
+def _told(line: Line) -> tuple[object, ...]:
+    """What of a line a captioner tells: that it is read on screen, and not who made it."""
+    return (line.start, line.end, line.text, *([line.kind] if line.kind == SCREEN else []))
 
 
-def with_warnings(made_by: dict[str, Any], warnings: Sequence[str]) -> dict[str, Any]:
-    """`made_by` of a tree; without any warning it holds the settings alone."""
-    return {**made_by, WARNINGS: list(warnings)} if warnings else made_by
+REMARKS = ("warnings", "read")
+"""What a tree's `made_by` holds besides its settings: what was odd in the video and its lines, and which files and
+tracks the lines are from. Not compared."""
+
+
+def with_remarks(made_by: dict[str, Any], warnings: Sequence[str], read: Sequence[str]) -> dict[str, Any]:
+    """`made_by` of a tree; without any remark it holds the settings alone."""
+    told = zip(REMARKS, (list(warnings), list(read)), strict=True)
+    return made_by | {name: texts for name, texts in told if texts}
 
 
 def _key(path: SegmentPath) -> str:

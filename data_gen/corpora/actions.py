@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from navigation import Line
+from navigation import ANNOTATION, Line
 
 _WORD = re.compile(r"\w+")
 _EMPTY_WORDS = frozenset(
@@ -89,8 +89,8 @@ class AnnotatedVideo:
 
     def lines(self) -> tuple[Line, ...]:
         """Every goal, step and part text with its times, in time order, longer before shorter."""
-        found = [Line(*self.goal_span, self.goal)] if self.goal else []
+        found = [Line(*self.goal_span, self.goal, ANNOTATION)] if self.goal else []
         for step in self.steps:
-            found.append(Line(step.start, step.end, step.text))
-            found.extend(Line(part.start, part.end, part.text) for part in step.parts)
+            found.append(Line(step.start, step.end, step.text, ANNOTATION))
+            found.extend(Line(part.start, part.end, part.text, ANNOTATION) for part in step.parts)
         return tuple(sorted(found, key=lambda line: (line.start, -line.end)))

@@ -21,7 +21,7 @@ from data_gen.corpora import rows
 from data_gen.corpora.actions import sentence, stems, word_count
 from data_gen.corpora.corpus import Corpus, LazyTrees, keep
 from data_gen.corpora.source_files import find_files, only, parse_json, read_json
-from navigation import CaptionTree, InputError, Line, Question, SegmentPath, TimeGrid
+from navigation import ANNOTATION, CaptionTree, InputError, Line, Question, SegmentPath, TimeGrid
 
 NOTHING = "No caption."
 HIGH, MEDIUM, LEAF = 120, 90, 60
@@ -91,7 +91,7 @@ def extract(video_id: str, duration: float, seconds: Mapping[int, str], made_by:
             first = told[_central(grid, path, inside)][0] if above == 0 and inside else None
             kept[path] = _cover(pool, weights, LEAF if above == 0 else MEDIUM if above == 1 else HIGH, first)
     captions = {path: " ".join(each.text for each in kept[path]) or NOTHING for path in grid.paths()}
-    lines = tuple(Line(second, min(second + 1, duration), text) for second, text in sorted(seconds.items()))
+    lines = tuple(Line(second, min(second + 1, duration), text, ANNOTATION) for second, text in sorted(seconds.items()))
     return CaptionTree(video_id, grid, captions, {"captioner": made_by, "recipe": RECIPE}, lines)
 
 
@@ -180,11 +180,16 @@ def load(data: Path, seed: int = 0, limit: int | None = None) -> Corpus:
     skips = rows.Skips()
     grounding = _grounding(_of_split(groundings, table.stem), skips)
     captions = _Captions(only(NAME, archives), skips)
-    questions = []
+    questions, told = [], set()
     for number, row in _table(table, skips):
+        told.add(row.get("video_id"))
         with skips.reading(f"{NAME}/{table.name} line {number}"):
             questions.append(_question(row, grounding, captions, skips))
     captions.report_late({question.video_id: question.duration for question in questions}, skips)
+    for video_id in sorted(grounding.keys() - told):
+        skips.add(f"{NAME}/{video_id}", "grounding of a video that no question is about")
+    for video_id in sorted(captions.videos - told):
+        skips.add(f"{NAME}/{video_id}", "captions of a video that no question is about")
     questions = keep(questions, seed, limit)
     durations = {question.video_id: question.duration for question in questions}
     trees = LazyTrees(list(durations), lambda video_id: captions.tree(video_id, durations[video_id]))
@@ -260,13 +265,17 @@ class _Captions:
         except (OSError, zipfile.BadZipFile) as error:
             raise InputError(path, "file", str(error), "give the zip of captions as downloaded") from None
         self._members: dict[str, str] = {}
-        self._last: dict[str, int] = {}
+        self._seconds: dict[str, list[int]] = {}
         for member in sorted(name for name in self._archive.namelist() if name.endswith("_cap.json")):
             video_id = PurePosixPath(member).name.removesuffix("_cap.json")
             with skips.reading(f"{NAME}/{member}"):
                 found = self._read(member, skips)
                 skips.once(f"captions of {video_id}")
-                self._members[video_id], self._last[video_id] = member, max(found)
+                self._members[video_id], self._seconds[video_id] = member, sorted(found)
+
+    @property
+    def videos(self) -> Set[str]:
+        return self._members.keys()
 
     def __contains__(self, video_id: str) -> bool:
         return video_id in self._members
@@ -279,8 +288,8 @@ class _Captions:
 
     def report_late(self, durations: Mapping[str, float], skips: rows.Skips) -> None:
         for video_id, duration in durations.items():
-            if self._last[video_id] >= duration:
-                detail = f"second {self._last[video_id]}, the video lasts {duration} s"
+            if late := [second for second in self._seconds[video_id] if second >= duration]:
+                detail = f"{len(late)} captions, from second {late[0]} on: the video lasts {duration} s"
                 skips.add(f"{NAME}/{self._members[video_id]}", "caption past the video's end", detail)
 
     def _read(self, member: str, skips: rows.Skips | None = None) -> dict[int, str]:

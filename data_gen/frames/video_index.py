@@ -75,6 +75,11 @@ class VideoIndex:
         return len(self.pts) > 0
 
     @property
+    def zero(self) -> float:
+        """Time 0 in seconds of the file's own clock, for tracks that are read apart from the pictures."""
+        return float(self.origin * self.time_base)
+
+    @property
     def byte_count(self) -> int:
         return self.pts.nbytes + self.order.nbytes
 
@@ -330,6 +335,7 @@ def _sound_alone(path: Path, container: av.container.InputContainer, pictures: b
     if not spans:
         raise InputError(path, "streams", kinds, "give a file with pictures or sound")
     start = container.start_time / av.time_base if container.start_time is not None else min(spans)[0]
+    time_base = Fraction(1, av.time_base)
     duration = round(max(end for _, end in spans) - start, 6)
     if not 0 < duration <= _LONGEST_DAYS * 86400:
         raise InputError(path, "time stamps", duration, f"remux the file: it should last 0 to {_LONGEST_DAYS} days")
@@ -344,8 +350,8 @@ def _sound_alone(path: Path, container: av.container.InputContainer, pictures: b
         keyframes=nothing,
         closed=nothing.astype(bool),
         restarts=frozenset(),
-        time_base=Fraction(1, av.time_base),
-        origin=0,
+        time_base=time_base,
+        origin=round(start / time_base),
         duration=duration,
         reliable=False,
         seekable=False,

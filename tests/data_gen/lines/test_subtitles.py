@@ -1,12 +1,9 @@
-import shutil
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from data_gen.captions.subtitles import TimedLines, find_subtitles, read_subtitles
-from navigation import InputError, Line, TreeStore
-from runtime.ranked_run import run_ranks
+from data_gen.lines import TimedLines, find_subtitles, read_subtitles
+from navigation import InputError, Line
 
 SRT = (
     "1\r\n00:00:01,500 --> 00:00:02,000\r\n<i>Hi</i> &amp; {\\an8}bye\r\nsecond row\r\n\r\n"
@@ -16,6 +13,10 @@ VTT = (
     "WEBVTT\n\nNOTE no cue\n\nid\n00:01.500 --> 00:02.000 align:start\n<c.x>Hi</c> &amp; bye\nsecond row\n\n"
     "NOTE\nfor the\neditor\n\nlast\n1:00:00.000 --> 1:00:01.000\n<v Hana Ito>la<00:00:01.000>te\n"
 )
+
+
+def said(start, end, text):
+    return Line(start, end, text, "speech", "subtitles")
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def cue(start, end, *rows):
 @pytest.mark.parametrize("text", [SRT, VTT], ids=["srt", "vtt"])
 def test_both_subtitle_formats(read, text, encoding):
     found = read(text.encode(encoding))
-    assert found.lines == (Line(1.5, 2.0, "Hi & bye second row"), Line(3600.0, 3601.0, "late"))
+    assert found.lines == (said(1.5, 2.0, "Hi & bye second row"), said(3600.0, 3601.0, "late"))
     assert found.encoding == encoding
     assert found.problems == ()
 
@@ -57,7 +58,7 @@ TALKS = {
 @pytest.mark.parametrize("encoding", TALKS)
 def test_old_encodings_are_read_and_said(read, encoding):
     found = read(cue(1, 2, TALKS[encoding]).encode(encoding))
-    assert found.lines == (Line(1.0, 2.0, TALKS[encoding].replace("\n", " ")),)
+    assert found.lines == (said(1.0, 2.0, TALKS[encoding].replace("\n", " ")),)
     assert found.encoding == encoding
     assert len(found.warnings()) == 1
 
@@ -152,7 +153,7 @@ def test_cues_begin_at_their_times(read, text, texts):
 def test_odd_times_are_read_or_listed(read, times, span):
     found = read(cue(0, 1, "before") + f"{times}\nodd\n\n" + cue(8, 9, "after"))
     odd = [line for line in found.lines if line.text not in {"before", "after"}]
-    assert odd == ([] if span is None else [Line(*span, "odd")])
+    assert odd == ([] if span is None else [said(*span, "odd")])
     assert len(found.lines) == 2 + len(odd)
     assert len(found.problems) == (span is None or times.startswith("-"))
     assert all(times in problem for problem in found.problems)
@@ -185,7 +186,7 @@ def test_rolling_captions_tell_each_row_once_from_when_it_appears(read):
     for number, (before, new) in enumerate(pairwise(rows), 1):
         text += cue(2 * number, 2 * number, before, " ").replace(",", ".")
         text += cue(2 * number, 2 * number + 2, before, new).replace(",", ".")
-    assert read(text, "a.vtt").lines == tuple(Line(2.0 * n, 2.0 * n + 2, row) for n, row in enumerate(rows))
+    assert read(text, "a.vtt").lines == tuple(said(2.0 * n, 2.0 * n + 2, row) for n, row in enumerate(rows))
 
 
 def test_a_repeated_answer_is_no_rolling_caption(read):
@@ -217,9 +218,9 @@ def test_subtitles_beside_the_video(tmp_path):
     (tmp_path / "talk.srt").touch()
     assert find_subtitles(video) is None
     (tmp_path / "talk.one.en.vtt").touch()
-    assert find_subtitles(video).name == "talk.one.en.vtt"
+    assert find_subtitles(video).path.name == "talk.one.en.vtt"
     (tmp_path / "talk.one.srt").touch()
-    assert find_subtitles(video).name == "talk.one.srt"
+    assert find_subtitles(video).path.name == "talk.one.srt"
 
 
 @pytest.mark.parametrize(
@@ -238,20 +239,5 @@ def test_subtitles_beside_the_video(tmp_path):
 def test_subtitles_of_another_video_are_not_taken(tmp_path, name, found):
     (tmp_path / "a.two.MKV").touch()
     (tmp_path / name).touch()
-    assert find_subtitles(tmp_path / "a.mp4") == (tmp_path / name if found else None)
-
-
-def test_a_run_says_what_it_left_out_and_refuses_a_clock_that_starts_late(job_for, clips, tmp_path):
-    videos = tmp_path / "videos"
-    shutil.copytree(clips, videos)
-    (videos / "one.srt").write_text(cue(1, 2, "in") + cue(40, 41, "out") + cue(4, 3, "backwards"))
-    (videos / "two.srt").write_text("1\n01:00:01,000 --> 01:00:05,000\nOne hour late.\n")
-    job = job_for("http://127.0.0.1:9", videos=videos)
-    job = replace(job, settings=replace(job.settings, captioner="subtitles"), endpoint=None)
-    one, two = run_ranks(job, quiet=True).videos
-    assert (one.state, two.state) == ("complete", "refused")
-    assert [line.text for line in TreeStore(job.out)["one"].lines] == ["in"]
-    assert len(one.warnings) == 1
-    assert "2 of its texts" in one.warnings[0]
-    assert "3600 s" in two.reason
-    assert "two" not in TreeStore(job.out)
+    taken = find_subtitles(tmp_path / "a.mp4")
+    assert (taken and taken.path) == (tmp_path / name if found else None)

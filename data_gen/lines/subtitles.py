@@ -3,19 +3,19 @@
 import html
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import pysubs2
 
-from data_gen.captions.encoding import decode
-from data_gen.frames import VIDEO_SUFFIXES
-from navigation import InputError, Line
-from navigation.grid import clock
+from data_gen.lines.encoding import decode
+from data_gen.lines.timed_lines import TimedLines, listed
+from navigation import SPEECH, InputError, Line
 
 SUFFIXES = (".srt", ".vtt")
+SUBTITLES = "subtitles"
+"""Source of their lines."""
 
 _STAMP = r"(-?)\s*(?:(\d{1,3})\s*:\s*)?(\d{1,2})\s*:\s*(\d{1,2})(?:\s*[.,]\s*(\d{1,9})|\s*:\s*(\d{3}))?"
 _SPAN = re.compile(rf"\s*{_STAMP}\s*--?>\s*{_STAMP}(?=\s|$)", re.ASCII)
@@ -25,66 +25,11 @@ _SRT_TAG = re.compile(r"</?[bius]>|</?font(?:\s[^<>]*)?>|\{\\[^{}]*\}", re.IGNOR
 _VTT_TAG = re.compile(
     r"</?(?:[bciu]|ruby|rt|v|lang)(?:\.[^\s<>]*)?>|<(?:v|lang)(?:\.[^\s<>]*)?\s[^<>]*>|<[\d:.]+>|\{\\[^{}]*\}"
 )
-_LANGUAGE = re.compile(r"(\.[A-Za-z][A-Za-z0-9_-]{1,11}){0,2}")
 # pysubs2 takes every row with two time stamps for a cue's times, and `\N` for a line break, but texts hold them too.
 _HIDE, _SHOW = str.maketrans(":\\", "\ufdd0\ufdd1"), str.maketrans("\ufdd0\ufdd1", ":\\")
 
-_LISTED = 20
-"""Most problems that a warning lists."""
 
-
-@dataclass(frozen=True, slots=True)
-class TimedLines:
-    """A video's timed texts and where they come from.
-
-    Args:
-        lines: In time order.
-        source: Their file.
-        encoding: Of the file.
-        problems: Cues that are left out, or that were read otherwise than they are written: a text each.
-    """
-
-    lines: tuple[Line, ...] = ()
-    source: Path | None = None
-    encoding: str = "utf-8"
-    problems: tuple[str, ...] = ()
-
-    def within(self, duration: float) -> "TimedLines":
-        """The lines that do not begin after the end of a video of `duration` seconds; the others become problems.
-
-        Raises:
-            InputError: there are lines, and all begin after the end.
-        """
-        late = [line for line in self.lines if line.start > duration]
-        if late and len(late) == len(self.lines):
-            found = f"{len(late)} of {len(late)} begin after the video's end at {clock(duration)}"
-            raise InputError(self.source or "lines", "times", found, _offset_hint(late, duration))
-        problems = [f"{clock(line.start)} is after the video's end: {line.text}" for line in late]
-        kept = tuple(line for line in self.lines if line.start <= duration)
-        return replace(self, lines=kept, problems=(*self.problems, *problems))
-
-    def warnings(self) -> list[str]:
-        """What a report should say: the encoding if it was guessed, and the problems, counted and listed."""
-        name = self.source.name if self.source else "lines"
-        found = []
-        if not self.encoding.startswith("utf"):
-            found.append(f"{name} does not say its encoding: read as {self.encoding}")
-        if self.problems:
-            more = [f"and {len(self.problems) - _LISTED} more"] if len(self.problems) > _LISTED else []
-            listed = "; ".join([*self.problems[:_LISTED], *more])
-            found.append(f"{name}: {len(self.problems)} of its texts left out or changed: {listed}")
-        return found
-
-
-def _offset_hint(lines: Sequence[Line], duration: float) -> str:
-    first, last = min(line.start for line in lines), max(line.end for line in lines)
-    for offset in (first // 3600 * 3600, first):
-        if last - offset <= duration + 1:
-            return f"their clock starts at {clock(offset)}: take {offset:g} s off every time, then all of them fit"
-    return f"give this video's own: they go on for {clock(last - first)}"
-
-
-class _Cue(NamedTuple):
+class Cue(NamedTuple):
     """A cue's times in seconds and the rows of its text."""
 
     start: float
@@ -111,13 +56,13 @@ def read_subtitles(path: str | Path) -> TimedLines:
     rows = [row.strip() for row in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     cues = _cues(rows, text.lstrip().startswith("WEBVTT"), problems)
     if not cues:
-        found = f"no cue: {'; '.join(problems[:_LISTED])}" if problems else "no cue"
+        found = f"no cue: {listed(problems)}" if problems else "no cue"
         raise InputError(path, "subtitles", found, "give an SRT or WebVTT file with time spans and texts")
     cues.sort(key=lambda cue: (cue.start, cue.end))
-    return TimedLines(tuple(_lines(cues)), path, encoding, tuple(problems))
+    return TimedLines(tuple(lines_of(cues)), path, encoding, tuple(problems))
 
 
-def _cues(rows: Sequence[str], is_vtt: bool, problems: list[str]) -> list[_Cue]:
+def _cues(rows: Sequence[str], is_vtt: bool, problems: list[str]) -> list[Cue]:
     """Cues with a text and sensible times: written as the standard has them, then read by pysubs2."""
     tag = _VTT_TAG if is_vtt else _SRT_TAG
     standard: list[str] = []
@@ -150,7 +95,7 @@ def _cues(rows: Sequence[str], is_vtt: bool, problems: list[str]) -> list[_Cue]:
         texts = (html.unescape(tag.sub("", row.translate(_SHOW))) for row in event.text.split("\\N"))
         shown = [text for text in (" ".join(text.split()) for text in texts) if text]
         if shown:
-            cues.append(_Cue(event.start / 1000, event.end / 1000, shown))
+            cues.append(Cue(event.start / 1000, event.end / 1000, shown))
         else:
             problems.append(f"row {place + 1}: it has no text: {rows[place]}")
     return cues
@@ -197,37 +142,19 @@ def _srt_stamp(seconds: float) -> str:
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02},{thousandths:03}"
 
 
-def _lines(cues: Sequence[_Cue]) -> Iterator[Line]:
+def lines_of(cues: Sequence[Cue]) -> Iterator[Line]:
     """A line a cue; where most cues repeat rows of the one before, each cue's new rows only."""
     repeated = [0, *(_repeated(before, cue) for before, cue in pairwise(cues))]
     if sum(map(bool, repeated)) < max(2, len(cues) / 2):
         repeated = [0] * len(cues)
     for cue, count in zip(cues, repeated, strict=True):
         if new := cue.rows[count:]:
-            yield Line(cue.start, cue.end, " ".join(new))
+            yield Line(cue.start, cue.end, " ".join(new), SPEECH, SUBTITLES)
 
 
-def _repeated(before: _Cue, cue: _Cue) -> int:
+def _repeated(before: Cue, cue: Cue) -> int:
     """How many of a cue's first rows are the last rows of the cue before, which it follows at once."""
     if cue.start > before.end + 0.1:
         return 0
     most = min(len(before.rows), len(cue.rows))
     return next((count for count in range(most, 0, -1) if before.rows[-count:] == cue.rows[:count]), 0)
-
-
-def find_subtitles(video: str | Path) -> Path | None:
-    """The subtitle file beside a video: `talk.srt` for `talk.mp4`, or with a language between, `talk.en.srt`.
-
-    `talk.two.srt` is not taken for it where there is a `talk.two.mp4`.
-    """
-    video = Path(video)
-    for suffix in SUFFIXES:
-        exact = video.with_name(video.stem + suffix)
-        if exact.is_file():
-            return exact
-    files = [path for path in video.parent.iterdir() if path.stem.startswith(video.stem)]
-    of_others = {path.stem for path in files if path.suffix.lower() in VIDEO_SUFFIXES} - {video.stem}
-    named = [path for path in files if path.suffix.lower() in SUFFIXES and path.stem not in of_others]
-    return min(
-        (path for path in named if path.is_file() and _LANGUAGE.fullmatch(path.stem, len(video.stem))), default=None
-    )
