@@ -30,6 +30,11 @@ class DatasetOptions(StageOptions):
     report: Path | None = option("Also write the trajectories' report there (HTML).", None)
     keep: str = option("Right trajectories of a question: first, shortest or all.", "all", KEPT)
     most_hints: int | None = option("Drop trajectories that needed more hints.", None, KEPT)
+    unsupported: str = option(
+        "Trajectories whose answer nothing read supports: dropped where reasoning is derived, drop, or keep.",
+        "derived",
+        KEPT,
+    )
     near_duplicates: float = option("Jaccard index from which trajectories count as one.", 0.9, KEPT)
     decontaminate: tuple[Path, ...] = option(
         "JSONL of benchmark questions, or text of video ids; repeatable.", (), BENCHMARKS
@@ -52,7 +57,9 @@ class DatasetOptions(StageOptions):
         from data_gen.filters import FilterSettings
         from data_gen.sets import Blocklist, SetSettings
 
-        filters = FilterSettings(self.keep, most_hints=self.most_hints, near_duplicates=self.near_duplicates)
+        filters = FilterSettings(
+            self.keep, self.unsupported, most_hints=self.most_hints, near_duplicates=self.near_duplicates
+        )
         settings = SetSettings(
             self.held_out_share, filters, self.overlap, self.lowest_rate, self.highest_rate, self.name, self.license
         )
@@ -85,6 +92,8 @@ def run_dataset(options: DatasetOptions) -> int:
     typer.echo(f"{kept.kept} of {kept.trajectories} trajectories kept; sft {dict(made.sft)}, rl {dict(made.rl)}")
     for reason, count in kept.to_dict()["dropped"].items():
         typer.echo(f"  {reason} {count}")
+    if left := kept.unsupported - kept.found["unsupported"]:
+        typer.echo(f"kept although nothing read supports the answer: {left} (--unsupported drop leaves them out)")
     if made.blocked:
         typer.echo(f"decontamination: {dict(made.blocked)}")
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 from data_gen.corpora.actions import stems
 from navigation import LETTERS, Question, SegmentPath
 from navigation.prompt import split_prompt
-from navigation.times import Span, read_spans
+from navigation.times import Span, find_spans, read_spans
 from navigation.tools import parse_path
 
 _SHOWN = re.compile(r"(?P<span>[\d:]+-[\d:]+) (?P<path>\[\d+(?:, \d+)*\]) (?P<caption>.*)")
@@ -130,7 +130,7 @@ class Transcript:
         options = self.question.options
         right = LETTERS.index(self.question.answer)
         opened = [clause for clause in self.clauses if clause.opened]
-        spans = [read_spans(option, clocks_only=True)[0] for option in options]
+        spans = [find_spans(option)[0] for option in options]
         if all(len(found) == 1 for found in spans):
             read = [clause for clause in opened if clause.share(self.subject) >= NAMED]
             read.sort(key=lambda clause: clause.span[1] - clause.span[0])

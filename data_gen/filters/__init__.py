@@ -2,14 +2,24 @@
 
 from data_gen.filters.leaks import find_leaks
 from data_gen.filters.near_duplicates import NearDuplicates
-from data_gen.filters.rejection import FilterReport, FilterSettings, faults, filter_trajectories, pass_rates
+from data_gen.filters.rejection import (
+    FilterReport,
+    FilterSettings,
+    Supports,
+    faults,
+    filter_trajectories,
+    lexically_supported,
+    pass_rates,
+)
 
 __all__ = [
     "FilterReport",
     "FilterSettings",
     "NearDuplicates",
+    "Supports",
     "faults",
     "filter_trajectories",
     "find_leaks",
+    "lexically_supported",
     "pass_rates",
 ]

@@ -2,23 +2,28 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from data_gen.filters.leaks import find_leaks
 from data_gen.filters.near_duplicates import NearDuplicates
+from data_gen.transcript import Transcript
 from navigation import InputError, Question, Status, Trajectory, TreeStore, repeats
 from navigation.grid import TimeGrid
 
 KEEP = ("first", "shortest", "all")
 """Which right trajectories of a question are kept: the first one, the one with fewest visits, or all."""
 
+UNSUPPORTED = ("derived", "drop", "keep")
+"""Which trajectories need an answer that something read supports: those with derived reasoning, all, or none."""
+
 REASONS = (
     "not_answered",
     "wrong",
     "closed_book",
     "ungrounded",
+    "unsupported",
     "repeats",
     "void_turns",
     "hinted",
@@ -37,6 +42,8 @@ class FilterSettings:
 
     Args:
         keep: One of `KEEP`.
+        unsupported: One of `UNSUPPORTED`. The scripted expert's reasoning is derived: it says whatever leads to the
+            right answer, and where nothing read does, imitating it teaches guessing. They are counted in any case.
         repeats: Drop trajectories that repeat a visit.
         void_turns: Drop trajectories with a refused call.
         ungrounded: Drop right answers that touched no clue; `closed_book` ones opened nothing at all.
@@ -47,6 +54,7 @@ class FilterSettings:
     """
 
     keep: str = "all"
+    unsupported: str = "derived"
     repeats: bool = True
     void_turns: bool = True
     ungrounded: bool = True
@@ -60,6 +68,8 @@ class FilterSettings:
             raise InputError("filter", "most_hints", self.most_hints, "give a whole number of at least 0, or none")
         if self.keep not in KEEP:
             raise InputError("filter", "keep", self.keep, f"give one of {', '.join(KEEP)}")
+        if self.unsupported not in UNSUPPORTED:
+            raise InputError("filter", "unsupported", self.unsupported, f"give one of {', '.join(UNSUPPORTED)}")
         if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
             raise InputError("filter", "near_duplicates", self.near_duplicates, "give a share above 0, at most 1")
 
@@ -77,6 +87,7 @@ class FilterReport:
         closed_book: Right trajectories that touched no clue, those that opened nothing included. Questions without clue
             intervals count only if nothing was opened.
         grounding_known: Right trajectories whose question has clue intervals.
+        unsupported: Right trajectories whose answer nothing read supports, dropped or not.
     """
 
     trajectories: int = 0
@@ -86,6 +97,7 @@ class FilterReport:
     right: int = 0
     closed_book: int = 0
     grounding_known: int = 0
+    unsupported: int = 0
 
     @property
     def closed_book_share(self) -> float | None:
@@ -99,7 +111,25 @@ class FilterReport:
         return record | {"closed_book_share": self.closed_book_share}
 
 
-def faults(trajectory: Trajectory, question: Question, grid: TimeGrid, settings: FilterSettings) -> list[str]:
+Supports = Callable[[Question, Trajectory], bool]
+"""Who says whether something that a trajectory read supports its right answer."""
+
+
+def lexically_supported(question: Question, trajectory: Trajectory) -> bool:
+    """Whether a caption opened names the right option, and no other option better: see `Transcript.support`."""
+    recorded = trajectory.teacher.get("supported")
+    if isinstance(recorded, bool):
+        return recorded
+    return Transcript(question, trajectory.messages).support() is not None
+
+
+def faults(
+    trajectory: Trajectory,
+    question: Question,
+    grid: TimeGrid,
+    settings: FilterSettings,
+    supports: Supports = lexically_supported,
+) -> list[str]:
     """Every reason against a trajectory by itself, in the order of `REASONS`."""
     found = []
     if trajectory.status is not Status.ANSWERED:
@@ -111,6 +141,11 @@ def faults(trajectory: Trajectory, question: Question, grid: TimeGrid, settings:
             found.append("closed_book")
         elif not touches_clue(trajectory, question, grid):
             found.append("ungrounded")
+    derived = trajectory.teacher.get("model") == "expert"
+    if (settings.unsupported == "drop" or (settings.unsupported == "derived" and derived)) and not supports(
+        question, trajectory
+    ):
+        found.append("unsupported")
     if settings.repeats and repeats(trajectory.visits):
         found.append("repeats")
     if settings.void_turns and trajectory.refused:
@@ -146,6 +181,7 @@ def filter_trajectories(
     trees: TreeStore,
     settings: FilterSettings | None = None,
     report: FilterReport | None = None,
+    supports: Supports = lexically_supported,
 ) -> Iterator[Trajectory]:
     """Trajectories that are fit, one at a time. Trajectories of one question should follow each other.
 
@@ -155,6 +191,7 @@ def filter_trajectories(
         trees: For the time grids.
         settings: What is dropped.
         report: Is filled while trajectories are taken.
+        supports: Judges support; the default by words, without a model.
 
     Raises:
         InputError: a trajectory of an unknown question.
@@ -170,10 +207,11 @@ def filter_trajectories(
                 raise InputError("trajectories", "question_id", trajectory.question_id, hint)
             grid = trees[trajectory.video_id].grid
             report.trajectories += 1
-            reasons = faults(trajectory, question, grid, settings)
+            reasons = faults(trajectory, question, grid, settings, supports)
             if trajectory.status is Status.ANSWERED and trajectory.prediction == question.answer:
                 report.right += 1
                 report.grounding_known += bool(question.clue_intervals)
+                report.unsupported += "unsupported" in reasons or not supports(question, trajectory)
                 report.closed_book += not touches_clue(trajectory, question, grid)
             if not reasons and duplicates is not None and duplicates.add(trajectory):
                 reasons = ["near_duplicate"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from data_gen.filters import FilterReport, FilterSettings, filter_trajectories
+from data_gen.filters import FilterReport, FilterSettings, Supports, filter_trajectories, lexically_supported
 from data_gen.sets.decontamination import Blocklist
 from data_gen.sets.parquet import OLDEST_DATASETS, ParquetFile
 from navigation import (
@@ -101,6 +101,7 @@ def export_sets(
     settings: SetSettings | None = None,
     blocklist: Blocklist | None = None,
     pass_rates: Mapping[str, float] | None = None,
+    supports: Supports = lexically_supported,
 ) -> SetReport:
     """Writes `{sft,rl}/{train,test}.parquet`, the same rows as `.jsonl`, `README.md` and `figures.json` under `out`.
 
@@ -113,6 +114,7 @@ def export_sets(
         settings: How.
         blocklist: Benchmark questions and videos to leave out.
         pass_rates: By question id, for the difficulty filter; None: no question is dropped for it.
+        supports: See `filter_trajectories`.
 
     Raises:
         InputError: a file is missing or broken, or nothing is left for SFT's training split.
@@ -134,7 +136,7 @@ def export_sets(
         questions[question.id] = question
     trees = TreeStore(folder / "trees", capacity=64)
     _write_rl(out, (q for q in questions.values() if q.id not in blocked), settings, pass_rates, trees, report)
-    _write_sft(folder, out, questions, blocked, settings, report)
+    _write_sft(folder, out, questions, blocked, settings, report, supports)
     if not report.sft["train"]:
         raise InputError(
             folder, "trajectories.jsonl", report.filter.to_dict()["dropped"], "no trajectory for training is left"
@@ -175,7 +177,13 @@ def _write_rl(
 
 
 def _write_sft(
-    folder: Path, out: Path, questions: dict[str, Question], blocked: set[str], settings: SetSettings, report: SetReport
+    folder: Path,
+    out: Path,
+    questions: dict[str, Question],
+    blocked: set[str],
+    settings: SetSettings,
+    report: SetReport,
+    supports: Supports,
 ) -> None:
     def allowed() -> Iterator[Trajectory]:
         for trajectory in read_trajectories(folder / "trajectories.jsonl"):
@@ -191,7 +199,7 @@ def _write_sft(
         files = {
             split: stack.enter_context(ParquetFile(out / "sft" / f"{split}.parquet", SFT_COLUMNS)) for split in SPLITS
         }
-        for trajectory in filter_trajectories(allowed(), questions, trees, settings.filters, report.filter):
+        for trajectory in filter_trajectories(allowed(), questions, trees, settings.filters, report.filter, supports):
             question = questions[trajectory.question_id]
             split = _split(trajectory.video_id, settings)
             files[split].write(sft_row(trajectory, question))
@@ -307,7 +315,8 @@ def _body(name: str, figures: Mapping[str, Any]) -> list[str]:
         "## What was left out",
         "",
         f"Of {kept['trajectories']:,} trajectories {kept['kept']:,} were kept; {kept['right']:,} had the right answer, "
-        + (f"{share:.1%} of these without touching a clue (closed-book share)." if share is not None else "none."),
+        + (f"{share:.1%} of these without touching a clue (closed-book share)." if share is not None else "none.")
+        + f" In {kept['unsupported']:,} nothing read supports the answer.",
         "",
         "| reason, the first that holds | trajectories |",
         "|---|---|",

@@ -17,6 +17,7 @@ from navigation import (
     assistant_message,
     initial_messages,
 )
+from navigation.prompt import caption_line
 
 GRID = TimeGrid(640.0, 4, 3)
 TREE = CaptionTree("v", GRID, dict.fromkeys(GRID.paths(1), "a room"))
@@ -52,6 +53,42 @@ def test_each_fault_is_found_and_can_be_allowed():
     assert reasons(make(refused=1)) == ["void_turns"]
     assert reasons(make(hints=1, reasoning="The hint says so.")) == ["leak_hint"]
     assert reasons(make(paths=((2, 1), (2, 1), (3, 1)), refused=2), repeats=False, void_turns=False) == []
+
+
+def read(caption, model):
+    """A right trajectory that opened one leaf, with this caption."""
+    trajectory = make(paths=((2, 1, 1),))
+    trajectory.messages[-2]["content"] = caption_line(GRID, (2, 1, 1), caption)
+    trajectory.teacher = {"model": model}
+    return trajectory
+
+
+@pytest.mark.parametrize(
+    ("unsupported", "model", "dropped"),
+    [
+        ("derived", "expert", True),
+        ("derived", "Qwen3-32B", False),
+        ("drop", "Qwen3-32B", True),
+        ("keep", "expert", False),
+    ],
+)
+def test_an_answer_that_nothing_read_supports(unsupported, model, dropped, tmp_path):
+    settings = FilterSettings(unsupported=unsupported)
+    assert reasons(read("A blue ball.", model), unsupported=unsupported) == []
+    assert reasons(read("A red ball.", model), unsupported=unsupported) == ["unsupported"] * dropped
+    report = FilterReport()
+    TreeStore(tmp_path).save(TREE)
+    kept = filter_trajectories([read("A ball.", model)], {"q": QUESTION}, TreeStore(tmp_path), settings, report)
+    assert len(list(kept)) == 1 - dropped
+    assert report.unsupported == 1
+    assert report.dropped["unsupported"] == dropped
+
+
+def test_who_says_what_is_supported_can_be_another():
+    trajectory = read("A red ball.", "expert")
+    assert faults(trajectory, QUESTION, GRID, FilterSettings(), lambda question, each: True) == []
+    trajectory.teacher["supported"] = True
+    assert reasons(trajectory) == []
 
 
 def test_trajectories_with_more_hints_than_allowed_are_dropped():
