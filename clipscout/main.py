@@ -13,6 +13,7 @@ from clipscout.ask.command import ask
 from clipscout.captions import captions
 from clipscout.dataset import dataset, difficulty
 from clipscout.doctor import doctor
+from clipscout.download import download
 from clipscout.evaluate import compare_results, evaluate
 from clipscout.migrate import import_gguf, migrate
 from clipscout.options import FULL_DISK, tell_limit
@@ -157,8 +158,8 @@ def options(
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "Data": {
-        "doctor": doctor, "questions": questions, "captions": captions, "tree": tree, "traces": traces,
-        "teacher": teacher, "dataset": dataset, "difficulty": difficulty,
+        "doctor": doctor, "download": download, "questions": questions, "captions": captions, "tree": tree,
+        "traces": traces, "teacher": teacher, "dataset": dataset, "difficulty": difficulty,
     },
     "Training": {"tiny-base": tiny_base, "sft": sft, "grpo": grpo, "merge": merge, "push": push, "migrate": migrate},
     "Evaluation": {"eval": evaluate, "compare": compare_results, "score": score},
