@@ -15,6 +15,7 @@ from clipscout.dataset import dataset, difficulty
 from clipscout.doctor import doctor
 from clipscout.download import download
 from clipscout.evaluate import compare_results, evaluate
+from clipscout.export import export
 from clipscout.migrate import import_gguf, migrate
 from clipscout.options import FULL_DISK, tell_limit
 from clipscout.push import merge, push
@@ -164,7 +165,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "Training": {"tiny-base": tiny_base, "sft": sft, "grpo": grpo, "merge": merge, "push": push, "migrate": migrate},
     "Evaluation": {"eval": evaluate, "compare": compare_results, "score": score},
     "Use": {"ask": ask, "serve": serve, "view": view},
-    "More": {"report": report, "demo": demo, "import-released": import_released, "import-gguf": import_gguf},
+    "More": {"report": report, "demo": demo, "export": export, "import-released": import_released,
+             "import-gguf": import_gguf},
 }  # fmt: skip
 ORDER: Sequence[str] = [name for commands in COMMANDS.values() for name in commands]
 for panel, commands in COMMANDS.items():
