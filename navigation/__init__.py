@@ -2,7 +2,7 @@
 
 from navigation.answer import read_answer
 from navigation.caption_tree import ANNOTATION, SCREEN, SPEECH, CaptionTree, Line, TreeStore
-from navigation.environment import EnvironmentFactory, NavigationEnvironment
+from navigation.environment import EnvironmentFactory, NavigationEnvironment, SearchEnvironment
 from navigation.episode import Limits, run
 from navigation.errors import InputError
 from navigation.files import read_jsonl, write_atomic, write_json, write_jsonl
@@ -19,15 +19,30 @@ from navigation.policy import (
 )
 from navigation.prompt import initial_messages, question_text, split_prompt, without_markup
 from navigation.question import LETTERS, PublicQuestion, Question, SkippedRow, read_questions
+from navigation.search import Search, SearchSettings
 from navigation.status import Status, read_outcome
-from navigation.tools import GET_CAPTION, TOOLS, VIDEO_QA, ClipAnswerer, LineAnswerer
-from navigation.trajectory import Trajectory, Visit, read_trajectories, repeats
+from navigation.tools import (
+    DEFAULT_TOOLS,
+    GET_CAPTION,
+    JUMP,
+    SEARCH,
+    TOOLS,
+    VIDEO_QA,
+    ClipAnswerer,
+    LineAnswerer,
+    read_tools,
+    tool_schemas,
+)
+from navigation.trajectory import Lookup, Trajectory, Visit, read_trajectories, repeats
 
 __all__ = [
     "ANNOTATION",
+    "DEFAULT_TOOLS",
     "GET_CAPTION",
+    "JUMP",
     "LETTERS",
     "SCREEN",
+    "SEARCH",
     "SPEECH",
     "TOOLS",
     "VIDEO_QA",
@@ -39,6 +54,7 @@ __all__ = [
     "Limits",
     "Line",
     "LineAnswerer",
+    "Lookup",
     "NavigationEnvironment",
     "Policy",
     "PromptTooLong",
@@ -46,6 +62,9 @@ __all__ = [
     "Question",
     "Reply",
     "RequestFailed",
+    "Search",
+    "SearchEnvironment",
+    "SearchSettings",
     "SegmentPath",
     "SkippedRow",
     "Status",
@@ -63,10 +82,12 @@ __all__ = [
     "read_jsonl",
     "read_outcome",
     "read_questions",
+    "read_tools",
     "read_trajectories",
     "repeats",
     "run",
     "split_prompt",
+    "tool_schemas",
     "without_markup",
     "write_atomic",
     "write_json",

@@ -1,14 +1,27 @@
-"""The world that every stage shares: a question, a caption tree, two tools and a record of what was done with them."""
+"""The world that every stage shares: a question, a caption tree, its tools and a record of what was done with them."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from navigation.caption_tree import CaptionTree, TreeStore
-from navigation.errors import InputError
-from navigation.grid import SegmentPath, format_path
+from navigation.errors import InputError, is_number
+from navigation.grid import SegmentPath, clock, format_path
 from navigation.prompt import caption_line, without_markup
-from navigation.tools import GET_CAPTION, VIDEO_QA, ClipAnswerer, LineAnswerer, parse_path
-from navigation.trajectory import Visit
+from navigation.search import Search
+from navigation.times import read_time
+from navigation.tools import (
+    DEFAULT_TOOLS,
+    GET_CAPTION,
+    JUMP,
+    SEARCH,
+    TOOL_NAMES,
+    VIDEO_QA,
+    ClipAnswerer,
+    LineAnswerer,
+    parse_path,
+)
+from navigation.trajectory import Lookup, Visit
 
 
 class NavigationEnvironment:
@@ -28,6 +41,7 @@ class NavigationEnvironment:
         self._answerer = answerer or LineAnswerer()
         self._tree: CaptionTree | None = None
         self._visits: list[Visit] = []
+        self._lookups: list[Lookup] = []
         self._refusals: list[str] = []
         self._read: set[SegmentPath] = set()
 
@@ -40,7 +54,7 @@ class NavigationEnvironment:
         video_id = question_row.get("video_id")
         if not isinstance(video_id, str):
             raise InputError("question row", "video_id", video_id, "give the id of the video the question asks about")
-        self._tree, self._visits, self._refusals, self._read = None, [], [], set()
+        self._tree, self._visits, self._lookups, self._refusals, self._read = None, [], [], [], set()
         self._tree = self._trees[video_id]
 
     def get_caption(self, segment: list[int]) -> str:
@@ -94,6 +108,16 @@ class NavigationEnvironment:
         return list(self._visits)
 
     @property
+    def lookups(self) -> list[Lookup]:
+        """Searches and jumps of the current episode in order."""
+        return list(self._lookups)
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Names of the tools that an episode here has."""
+        return DEFAULT_TOOLS
+
+    @property
     def refusals(self) -> list[str]:
         """Error texts that the current episode's bad calls got."""
         return list(self._refusals)
@@ -123,15 +147,112 @@ class NavigationEnvironment:
         return text
 
 
+class SearchEnvironment(NavigationEnvironment):
+    """An environment whose policy can also look words and times up. Which segments to open is still its own choice.
+
+    Args:
+        trees: Where caption trees come from.
+        answerer: Who answers `video_qa`; default: the tree's own timed lines.
+        tools: Which of the tools an episode has; `environment_class` hides the others from trl.
+        search: What answers a search.
+    """
+
+    def __init__(
+        self,
+        trees: TreeStore,
+        answerer: ClipAnswerer | None = None,
+        tools: tuple[str, ...] = TOOL_NAMES,
+        search: Search | None = None,
+    ) -> None:
+        super().__init__(trees, answerer)
+        self._tools, self._search = tools, search or Search()
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        return self._tools
+
+    # None is no type of `within`: as one it would put "nullable" into the schema, which is not OpenAI's.
+    def search(self, query: str, within: list[int] = None) -> str:  # type: ignore[assignment]  # noqa: RUF013
+        """
+        Find segments by words. Each line of the reply is a text that matches, then its segment and time.
+
+        Args:
+            query: Words to look for.
+            within: Address of the segment to look in, for example [2]; leave it out to look everywhere.
+        """
+        if not isinstance(query, str) or not query.strip():
+            return self._refuse("Error: search needs a query: give words to look for.")
+        path: SegmentPath | None = ()
+        if within not in (None, [], (), ""):
+            path, refusal = self._address(within)
+            if path is None:
+                return self._refuse(refusal)
+        reply = self._search.reply(self.tree, query, path)
+        self._lookups.append(Lookup(SEARCH, query, path))
+        return reply
+
+    def jump(self, time: str) -> str:
+        """
+        Find the segment of the last level that holds a time.
+
+        Args:
+            time: Time in the video, for example 12:30 or 1:02:30.
+        """
+        grid, seconds = self.tree.grid, None
+        if is_number(time):
+            seconds = float(time)
+        elif isinstance(time, str) and len(time) <= 40:
+            seconds = read_time(time)
+        if seconds is None:
+            return self._refuse("Error: jump needs a time, for example 12:30 or 1:02:30.")
+        if not 0 <= seconds <= grid.duration:
+            return self._refuse(f"Error: the video lasts {clock(grid.duration)}: give a time in it.")
+        path = grid.path_at(seconds)
+        start, end = grid.interval(path)
+        self._lookups.append(Lookup(JUMP, str(time)))
+        return f"{clock(seconds)} is in {format_path(path)} {clock(start)}-{clock(end)}"
+
+
+@cache
+def environment_class(tools: tuple[str, ...]) -> type[NavigationEnvironment]:
+    """The environment whose public methods are these tools: trl lists the functions of a class."""
+    if tools == DEFAULT_TOOLS:
+        return NavigationEnvironment
+    hidden: dict[str, Any] = {name: None for name in TOOL_NAMES if name not in tools}
+    return type("SearchEnvironment", (SearchEnvironment,), {**hidden, "__module__": __name__, "__reduce__": _reduce})
+
+
+def _reduce(self: NavigationEnvironment) -> tuple[Any, ...]:
+    return _made_again, (self.tools,), vars(self)
+
+
+def _made_again(tools: tuple[str, ...]) -> NavigationEnvironment:
+    """An environment without its state, for pickle and copy: its class has no name of its own."""
+    kind = environment_class(tools)
+    return kind.__new__(kind)
+
+
 @dataclass(frozen=True)
 class EnvironmentFactory:
-    """Makes environments over one folder of trees; picklable, for TRL's `environment_factory`."""
+    """Makes environments over one folder of trees; picklable, for TRL's `environment_factory`.
+
+    Args:
+        trees: Where caption trees come from.
+        answerer: Who answers `video_qa`.
+        tools: What an episode has, as `read_tools` gives them.
+        search: What answers a search; shared by the environments, with its indices.
+    """
 
     trees: TreeStore
     answerer: ClipAnswerer = field(default_factory=LineAnswerer)
+    tools: tuple[str, ...] = DEFAULT_TOOLS
+    search: Search = field(default_factory=Search, compare=False)
 
     def __call__(self) -> NavigationEnvironment:
-        return NavigationEnvironment(self.trees, self.answerer)
+        if self.tools == DEFAULT_TOOLS:
+            return NavigationEnvironment(self.trees, self.answerer)
+        kind: Any = environment_class(self.tools)
+        return kind(self.trees, self.answerer, self.tools, self.search)
 
 
 def _short(path: SegmentPath) -> str:

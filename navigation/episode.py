@@ -12,10 +12,8 @@ from navigation.policy import ContentRefused, PromptTooLong, Replies, Reply, Req
 from navigation.prompt import initial_messages
 from navigation.question import Question
 from navigation.status import Status, read_outcome
-from navigation.tools import TOOLS
+from navigation.tools import ARGUMENTS, tool_schemas
 from navigation.trajectory import Trajectory
-
-TOOL_NAMES = tuple(tool["function"]["name"] for tool in TOOLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,8 @@ async def run(
     limits = limits or Limits()
     begun = time.monotonic()
     environment.reset(video_id=question.video_id)
-    messages = initial_messages(question, environment.tree)
-    task = Task(question.public, environment.tree.grid, tuple(messages), TOOLS, sample)
+    messages, tools = initial_messages(question, environment.tree, environment.tools), tool_schemas(environment.tools)
+    task = Task(question.public, environment.tree.grid, tuple(messages), tools, sample)
     turns = prompt_tokens = completion_tokens = 0
     truncated, filtered, error = False, False, None
     while turns < limits.turns:
@@ -86,9 +84,10 @@ async def run(
         status, prediction = Status.FAILED, None
     return Trajectory(
         id=f"{question.id}#{sample}", question_id=question.id, video_id=question.video_id,
-        messages=messages, tools=TOOLS, prediction=prediction, correct=prediction == question.answer,
+        messages=messages, tools=tools, prediction=prediction, correct=prediction == question.answer,
         status=status, visits=environment.visits, refused=len(environment.refusals), turns=turns,
         prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, seconds=time.monotonic() - begun, error=error,
+        lookups=environment.lookups,
     )  # fmt: skip
 
 
@@ -123,10 +122,9 @@ def _call(environment: NavigationEnvironment, function: Mapping[str, Any]) -> st
         except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or nested too deep
             arguments = None
     name = str(function.get("name"))
-    if name not in TOOL_NAMES:
-        return environment._refuse(f"Error: no tool {name[:40]!r}; there are {' and '.join(TOOL_NAMES)}.")
+    if name not in environment.tools:
+        there = ", ".join(environment.tools[:-1]) + " and " * (len(environment.tools) > 1) + environment.tools[-1]
+        return environment._refuse(f"Error: no tool {name[:40]!r}; there are {there}.")
     if not isinstance(arguments, dict):
         return environment._refuse(f"Error: {name} takes its arguments as a JSON object.")
-    if name == "get_caption":
-        return environment.get_caption(arguments.get("segment"))  # type: ignore[arg-type]
-    return environment.video_qa(arguments.get("segment"), arguments.get("query"))  # type: ignore[arg-type]
+    return getattr(environment, name)(*(arguments.get(argument) for argument in ARGUMENTS[name]))

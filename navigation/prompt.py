@@ -3,12 +3,14 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
 from navigation.caption_tree import CaptionTree
 from navigation.grid import SegmentPath, TimeGrid, clock, format_path
 from navigation.question import LETTERS, PublicQuestion, Question
+from navigation.tools import DEFAULT_TOOLS, GET_CAPTION, JUMP, SEARCH, VIDEO_QA, tool_schemas
 
 _FOLDER = resources.files("navigation") / "chat_templates"
 
@@ -32,6 +34,12 @@ def template_hash(template: str) -> str:
     return hashlib.sha256(template.encode()).hexdigest()[:12]
 
 
+def prompt_hash(tools: Iterable[str] = DEFAULT_TOOLS) -> str:
+    """Fingerprint of what the template shows besides the video and the question: system message and tool schemas."""
+    tools = tuple(tools)
+    return hashlib.sha256((system_prompt(tools) + json.dumps(tool_schemas(tools), sort_keys=True)).encode()).hexdigest()
+
+
 # Wide on purpose: `<|im_end|>` and `<tool_call>` of Qwen3, `<start_of_turn>`, `</s>` and `<｜…｜>` of others.
 # Keeps texts that come from data from being read as chat markup.
 #
@@ -50,23 +58,40 @@ def without_markup(text: str) -> str:
     return _SURROGATE.sub("\ufffd", _OPENING.sub("< ", text))
 
 
-SYSTEM = (
-    "You answer a multiple-choice question about a video by navigating its caption tree. Every segment splits into "
-    "equal parts, numbered from 1: [2] is on the top level, [2, 5] is its fifth part. get_caption opens one segment; "
-    "video_qa asks about a segment of the last level whose caption you have read. Open as few segments as you can. "
-    "Think before each step, and stop as soon as you know: end with <answer>LETTER</answer>."
-)
+_TOOLS_IN_WORDS = {
+    GET_CAPTION: "get_caption opens one segment",
+    VIDEO_QA: "video_qa asks about a segment of the last level whose caption you have read",
+    SEARCH: "search looks words up and names the segments that hold them",
+    JUMP: "jump names the segment of the last level at a time",
+}
+
+
+def system_prompt(tools: Iterable[str] = DEFAULT_TOOLS) -> str:
+    """The system message of an episode with these tools."""
+    chosen = set(tools)
+    return (
+        "You answer a multiple-choice question about a video by navigating its caption tree. Every segment splits into "
+        "equal parts, numbered from 1: [2] is on the top level, [2, 5] is its fifth part. "
+        + "; ".join(words for name, words in _TOOLS_IN_WORDS.items() if name in chosen)
+        + ". Open as few segments as you can. "
+        "Think before each step, and stop as soon as you know: end with <answer>LETTER</answer>."
+    )
+
+
+SYSTEM = system_prompt()
 _QUESTION = "\n\nQuestion: "
 
 
-def initial_messages(question: Question | PublicQuestion, tree: CaptionTree) -> list[dict[str, Any]]:
+def initial_messages(
+    question: Question | PublicQuestion, tree: CaptionTree, tools: Iterable[str] = DEFAULT_TOOLS
+) -> list[dict[str, Any]]:
     """The prompt: system message, then one user message, in which the video comes before the question.
 
     So all questions on a video share the prompt up to the question: a server's prefix cache, or a paid endpoint's,
     holds it once. Nothing is appended by `NavigationEnvironment.reset`.
     """
     return [
-        {"role": "system", "content": SYSTEM},
+        {"role": "system", "content": system_prompt(tools)},
         {"role": "user", "content": f"{describe(tree)}{_QUESTION}{question_text(question)}"},
     ]
 

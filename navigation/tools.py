@@ -1,13 +1,19 @@
 """The tools as every stage describes them to a model, what counts as a segment address, and who answers `video_qa`."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from navigation.caption_tree import CaptionTree
+from navigation.errors import InputError
 from navigation.grid import SegmentPath
 
 GET_CAPTION = "get_caption"
 VIDEO_QA = "video_qa"
+SEARCH = "search"
+JUMP = "jump"
+TOOL_NAMES = (GET_CAPTION, VIDEO_QA, SEARCH, JUMP)
+DEFAULT_TOOLS = (GET_CAPTION, VIDEO_QA)
 
 _WRITTEN_PATH = re.compile(r"\s*[\[(]?\s*(\d{1,4}(?:\s*,\s*\d{1,4}){0,31})\s*,?\s*[\])]?\s*", re.ASCII)
 
@@ -29,45 +35,88 @@ def parse_path(segment: object) -> SegmentPath | None:
 
 # What transformers.utils.get_json_schema makes of the environment's methods, less the `return` that OpenAI's schema
 # does not have: a test holds the two together. Written out so that nothing here needs transformers.
-TOOLS: list[dict[str, Any]] = [
-    {
-        "type": "function",
-        "function": {
-            "name": GET_CAPTION,
-            "description": "Read the caption of one segment.",
-            "parameters": {
-                "type": "object",
-                "properties": {
-                    "segment": {
-                        "type": "array",
-                        "items": {"type": "integer"},
-                        "description": "Address of the segment, for example [2, 5] or [2, 5, 1].",
-                    }
-                },
-                "required": ["segment"],
-            },
+def _schema(name: str, description: str, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": properties, "required": required}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+def _address(description: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "integer"}, "description": description}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description}
+
+
+_SCHEMAS = {
+    GET_CAPTION: _schema(
+        GET_CAPTION,
+        "Read the caption of one segment.",
+        {"segment": _address("Address of the segment, for example [2, 5] or [2, 5, 1].")},
+        ["segment"],
+    ),
+    VIDEO_QA: _schema(
+        VIDEO_QA,
+        "Ask a vision model about one segment of the last level, after reading its caption.",
+        {
+            "segment": _address("Address of the segment, for example [2, 5, 1]."),
+            "query": _text("What to look for in the clip."),
         },
-    },
-    {
-        "type": "function",
-        "function": {
-            "name": VIDEO_QA,
-            "description": "Ask a vision model about one segment of the last level, after reading its caption.",
-            "parameters": {
-                "type": "object",
-                "properties": {
-                    "segment": {
-                        "type": "array",
-                        "items": {"type": "integer"},
-                        "description": "Address of the segment, for example [2, 5, 1].",
-                    },
-                    "query": {"type": "string", "description": "What to look for in the clip."},
-                },
-                "required": ["segment", "query"],
-            },
+        ["segment", "query"],
+    ),
+    SEARCH: _schema(
+        SEARCH,
+        "Find segments by words. Each line of the reply is a text that matches, then its segment and time.",
+        {
+            "query": _text("Words to look for."),
+            "within": _address("Address of the segment to look in, for example [2]; leave it out to look everywhere."),
         },
-    },
-]
+        ["query"],
+    ),
+    JUMP: _schema(
+        JUMP,
+        "Find the segment of the last level that holds a time.",
+        {"time": _text("Time in the video, for example 12:30 or 1:02:30.")},
+        ["time"],
+    ),
+}
+
+
+def accepts(name: object, arguments: object) -> bool:
+    """Whether a call names a tool and its arguments; their values are for the environment to judge."""
+    if not isinstance(name, str) or name not in _SCHEMAS or not isinstance(arguments, dict):
+        return False
+    return set(_SCHEMAS[name]["function"]["parameters"]["required"]) <= arguments.keys() <= set(ARGUMENTS[name])
+
+
+ARGUMENTS = {name: tuple(schema["function"]["parameters"]["properties"]) for name, schema in _SCHEMAS.items()}
+"""Names of each tool's arguments, in the order of its method's."""
+
+
+def tool_schemas(names: Iterable[str]) -> list[dict[str, Any]]:
+    """The tools' schemas, in the order of `TOOL_NAMES`."""
+    chosen = set(names)
+    return [_SCHEMAS[name] for name in TOOL_NAMES if name in chosen]
+
+
+TOOLS: list[dict[str, Any]] = tool_schemas(DEFAULT_TOOLS)
+
+
+def read_tools(value: object, source: str = "config") -> tuple[str, ...]:
+    """Which tools an episode has, of a list or of a text with commas, in the order of `TOOL_NAMES`.
+
+    Raises:
+        InputError: no list or text, an unknown or doubled name, or no `get_caption`: nothing else opens a segment.
+    """
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not names:
+        raise InputError(source, "tools", value, f"give some of {', '.join(TOOL_NAMES)}")
+    for name in names:
+        if name not in TOOL_NAMES or names.count(name) > 1:
+            raise InputError(source, "tools", name, f"give each once, and only {', '.join(TOOL_NAMES)}")
+    if GET_CAPTION not in names:
+        raise InputError(source, "tools", value, f"add {GET_CAPTION}: no other tool opens a segment")
+    return tuple(name for name in TOOL_NAMES if name in names)
 
 
 class ClipAnswerer(Protocol):

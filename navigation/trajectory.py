@@ -40,12 +40,42 @@ class Visit:
         return cls(record["tool"], tuple(path), record.get("query"))
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One executed `search` or `jump`: it names segments, opens none and is priced.
+
+    `query` is what was asked for, in the policy's words; `within` the segment that was searched, () for the whole
+    video; a jump has none.
+    """
+
+    tool: str
+    query: str
+    within: SegmentPath = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"tool": self.tool, "query": self.query, **({"within": list(self.within)} if self.within else {})}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], source: str | Path = "lookup") -> "Lookup":
+        """Reads one record.
+
+        Raises:
+            InputError: no tool or query, or a segment that is no list of whole numbers.
+        """
+        if not isinstance(record, Mapping) or not all(isinstance(record.get(key), str) for key in ("tool", "query")):
+            raise InputError(source, "lookups", record, "give objects with tool and query")
+        within = record.get("within", [])
+        if not isinstance(within, (list, tuple)) or not all(type(child) is int for child in within):
+            raise InputError(source, "lookups", record, "give within as a list of whole numbers")
+        return cls(record["tool"], record["query"], tuple(within))
+
+
 @dataclass(slots=True)
 class Trajectory:
     """One policy's episode on one question.
 
-    `refused` counts calls that opened nothing; `turns` counts assistant messages; `reward` holds raw values by part;
-    `measures`, which is not written where it is empty, holds what an evaluation measured.
+    `refused` counts calls that were refused; `turns` counts assistant messages; `reward` holds raw values by part;
+    `measures` holds what an evaluation measured. It and `lookups` are not written where they are empty.
     """
 
     id: str
@@ -66,15 +96,18 @@ class Trajectory:
     reward: dict[str, float | None] = field(default_factory=dict)
     teacher: dict[str, Any] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
+    lookups: list[Lookup] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        record = {
+        record: dict[str, Any] = {
             "id": self.id, "question_id": self.question_id, "video_id": self.video_id, "messages": self.messages,
             "tools": self.tools, "prediction": self.prediction, "correct": self.correct, "status": self.status.value,
             "visits": [visit.to_dict() for visit in self.visits], "refused": self.refused, "turns": self.turns,
             "prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens, "seconds": self.seconds,
             "error": self.error, "reward": self.reward, "teacher": self.teacher,
         }  # fmt: skip
+        if self.lookups:
+            record["lookups"] = [lookup.to_dict() for lookup in self.lookups]
         return record | ({"measures": self.measures} if self.measures else {})
 
     @classmethod
@@ -97,6 +130,9 @@ class Trajectory:
         values = {each.name: record[each.name] for each in fields(cls) if each.name in record}
         values["status"] = Status(record["status"])
         values["visits"] = [Visit.from_dict(visit, source) for visit in record["visits"]]
+        if not isinstance(lookups := record.get("lookups", []), list):
+            raise InputError(source, "lookups", lookups, "give a list")
+        values["lookups"] = [Lookup.from_dict(lookup, source) for lookup in lookups]
         return cls(**values)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from navigation import VIDEO_QA, TimeGrid, Visit
+from navigation import VIDEO_QA, Lookup, TimeGrid, Visit
 from navigation.grid import clock, format_path
 from rewards.mix import Breakdown
 from rewards.settings import VisitCostSettings
@@ -11,11 +11,11 @@ from rewards.visits import Step
 
 @dataclass(frozen=True, slots=True)
 class VisitAccount:
-    """What one visit earned and cost.
+    """What one visit or lookup earned and cost.
 
     Attributes:
-        visit: The visit.
-        place: Its segment and time, as in `[2, 5] 7:36-9:07`.
+        visit: The visit, or the lookup.
+        place: Its segment and time, as in `[2, 5] 7:36-9:07`; of a lookup, what it asked for.
         clue_seconds: Clue time inside the segment, in seconds.
         gain: Coverage it added, 0 to 1.
         price: Visit units.
@@ -23,7 +23,7 @@ class VisitAccount:
         reason: Why, in words.
     """
 
-    visit: Visit
+    visit: Visit | Lookup
     place: str
     clue_seconds: float
     gain: float
@@ -33,7 +33,7 @@ class VisitAccount:
 
 
 def explain(breakdown: Breakdown, grid: TimeGrid, settings: VisitCostSettings | None = None) -> list[VisitAccount]:
-    """One account a visit, in order; their charges add up to the visit cost's share of the total.
+    """One account a visit, in order, then one a lookup; their charges add up to the visit cost's share of the total.
 
     Args:
         breakdown: From `RewardMix.score(…, keep_steps=True)`.
@@ -54,11 +54,10 @@ def explain(breakdown: Breakdown, grid: TimeGrid, settings: VisitCostSettings | 
         units = min(units, cap - charged)
         charged += units
         charge_in_words = _charge(step, units, raw_cost is not None, charged < cap)
-        start, end = grid.interval(step.visit.path)
         accounts.append(
             VisitAccount(
                 visit=step.visit,
-                place=f"{format_path(step.visit.path)} {clock(start)}-{clock(end)}",
+                place=_place(step.visit, grid),
                 clue_seconds=step.clue_seconds,
                 gain=step.gain,
                 price=step.price,
@@ -69,7 +68,16 @@ def explain(breakdown: Breakdown, grid: TimeGrid, settings: VisitCostSettings | 
     return accounts
 
 
+def _place(visit: Visit | Lookup, grid: TimeGrid) -> str:
+    if isinstance(visit, Lookup):
+        return f"{visit.tool} {visit.query!r}" + (f" in {format_path(visit.within)}" if visit.within else "")
+    start, end = grid.interval(visit.path)
+    return f"{format_path(visit.path)} {clock(start)}-{clock(end)}"
+
+
 def _what(step: Step, grid: TimeGrid) -> str:
+    if isinstance(step.visit, Lookup):
+        return "looked this up before" if step.wasted else "looked it up: priced, never part of grounding"
     if step.wasted:
         return "asked this before" if step.visit.tool == VIDEO_QA else "opened it, or something inside it, before"
     if step.visit.tool == VIDEO_QA:

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable, Sequence, Set
 
 from navigation import GET_CAPTION, SegmentPath, Visit
+from navigation.tools import TOOL_NAMES
 from rewards.visits import ClueTime, Tally, tally
 
 MEASURES = ("navigation_f1", "interval_f1", "official")
-_FREE = dict.fromkeys(("get_caption", "video_qa"), 0.0)
+_FREE = dict.fromkeys(TOOL_NAMES, 0.0)
 
 
 def opened_paths(visits: Iterable[Visit]) -> set[SegmentPath]:

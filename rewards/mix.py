@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from longvideo_r1.score import official_grounding, tagged
-from navigation import Question, Status, TimeGrid, Visit
+from navigation import Lookup, Question, Status, TimeGrid, Visit
 from rewards.grounding import f1_of_segments, navigation_f1_of
 from rewards.settings import FormatSettings, Settings, VisitCostSettings
 from rewards.visits import Tally, clue_time, tally
@@ -144,26 +144,28 @@ class RewardMix:
         refused: int,
         completion_text: str | None = None,
         keep_steps: bool = False,
+        lookups: Sequence[Lookup] = (),
     ) -> Breakdown:
         """Scores one episode.
 
         Args:
             question: Ground truth: the right letter and the clue intervals.
             grid: Grid of the tree that was played.
-            visits: Executed calls in order, from the environment's record.
+            visits: Visits in order, from the environment's record.
             status: How the episode ended.
             prediction: The letter it ended with.
             refused: Calls that opened nothing.
             completion_text: The whole transcript in the released tagged format, read by the `official` measure only.
                 Default: the executed visits rendered in that format, so that calls only talked about earn nothing.
             keep_steps: Whether `Breakdown.tally` keeps each visit's part.
+            lookups: Searches and jumps, from the environment's record: charged as visits are, part of nothing else.
 
         Raises:
             InputError: a visit outside the grid, or of an unknown tool.
         """
         settings = self.settings
         clues = clue_time(question.clue_intervals, grid)
-        result = tally(visits, clues, self.cost_weight.settings.prices, keep_steps)
+        result = tally(visits, clues, self.cost_weight.settings.prices, keep_steps, lookups)
         parts: dict[str, float | None] = dict.fromkeys(self.parts)
         weights = self.weights
         if status in (Status.FAILED, Status.FILTERED):

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from navigation import GET_CAPTION, VIDEO_QA, InputError
+from navigation import GET_CAPTION, JUMP, SEARCH, VIDEO_QA, InputError
 from rewards.grounding import MEASURES
 
 SOURCE = "reward config"
+
+PRICES: dict[str, float] = {GET_CAPTION: 1.0, VIDEO_QA: 2.0, SEARCH: 1.0, JUMP: 0.5}
+"""Visit units by tool. A search shows about as many words as a caption; a jump shows none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class VisitCostSettings:
 
     weight: float = 0.03
     budget: float = 2.0
-    prices: Mapping[str, float] = field(default_factory=lambda: {GET_CAPTION: 1.0, VIDEO_QA: 2.0})
+    prices: Mapping[str, float] = field(default_factory=PRICES.copy)
     cap: float = 10.0
     target: float | None = None
     learning_rate: float = 0.002
@@ -95,8 +98,7 @@ def _read_part(part: str, default: Any, values: Any) -> Any:
                 raise InputError(SOURCE, name, value, f"give one of {', '.join(MEASURES)}{_nearest(value, MEASURES)}")
             read[key] = value
         elif key == "prices":
-            tools = (GET_CAPTION, VIDEO_QA)
-            _check_keys(value, set(tools), f"{name}.")
+            _check_keys(value, set(PRICES), f"{name}.")
             read[key] = dict(default.prices) | {tool: _number(f"{name}.{tool}", price) for tool, price in value.items()}
         elif key == "target" and value is None:
             read[key] = None

@@ -8,24 +8,23 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from navigation import (
-    TOOLS,
-    VIDEO_QA,
     CaptionTree,
     InputError,
     NavigationEnvironment,
     Question,
+    SearchEnvironment,
     SegmentPath,
     Status,
     TreeStore,
     read_outcome,
 )
+from navigation.tools import accepts
 from rewards.mix import Breakdown, RewardMix
 
 COST_METRIC = "cost_of_right_answers"
 """Mean cost in visit units over the right answers of a batch: what a steered weight listens to."""
 
 Messages = Sequence[Mapping[str, Any]]
-_TOOL_NAMES = tuple(tool["function"]["name"] for tool in TOOLS)
 _BATCHES_KEPT = 8
 
 
@@ -109,7 +108,15 @@ class Batch:
         turns_left = self.turns is not None and spoken < self.turns
         status, prediction = read_outcome(messages, len(question.options), truncated, turns_left)
         refused = len(environment.refusals) + sum(map(_is_engine_error, messages))
-        breakdown = self.mix.score(question, environment.tree.grid, environment.visits, status, prediction, refused)
+        breakdown = self.mix.score(
+            question,
+            environment.tree.grid,
+            environment.visits,
+            status,
+            prediction,
+            refused,
+            lookups=environment.lookups,
+        )
         return _Episode(breakdown, status is Status.ANSWERED and prediction == question.answer)
 
 
@@ -214,7 +221,7 @@ class _Silent:
 
 def _replayed(messages: Messages, video_id: str, trees: TreeStore) -> NavigationEnvironment:
     """An environment that has run those calls of a transcript that got a reply."""
-    environment = NavigationEnvironment(trees, _Silent())
+    environment = SearchEnvironment(trees, _Silent())
     environment.reset(video_id=video_id)
     for position, message in enumerate(messages):
         if message.get("role") != "assistant":
@@ -222,7 +229,8 @@ def _replayed(messages: Messages, video_id: str, trees: TreeStore) -> Navigation
         replies = 0
         while position + 1 + replies < len(messages) and messages[position + 1 + replies].get("role") == "tool":
             replies += 1
-        for call in (message.get("tool_calls") or ())[:replies]:
+        said = messages[position + 1 : position + 1 + replies]
+        for call, reply in zip(message.get("tool_calls") or (), said, strict=False):
             function = call.get("function") or {}
             arguments = function.get("arguments")
             if isinstance(arguments, str):
@@ -230,11 +238,8 @@ def _replayed(messages: Messages, video_id: str, trees: TreeStore) -> Navigation
                     arguments = json.loads(arguments)
                 except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python converts
                     continue
-            if function.get("name") not in _TOOL_NAMES or not isinstance(arguments, dict):
-                continue
-            run: Callable[..., str] = getattr(environment, function["name"])
-            expected = {"segment", "query"} if function["name"] == VIDEO_QA else {"segment"}
-            if set(arguments) == expected:
+            if accepts(function.get("name"), arguments) and not _is_engine_error(reply):
+                run: Callable[..., str] = getattr(environment, function["name"])
                 run(**arguments)
     return environment
 

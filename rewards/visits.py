@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from navigation import GET_CAPTION, InputError, SegmentPath, TimeGrid, Visit
+from navigation import GET_CAPTION, SEARCH, InputError, Lookup, SegmentPath, TimeGrid, Visit
+from navigation.search import terms
 
 
 def merge(intervals: Sequence[Sequence[float]], duration: float) -> tuple[tuple[float, float], ...]:
@@ -99,17 +100,17 @@ def clue_time(intervals: tuple[tuple[float, float], ...], grid: TimeGrid) -> Clu
 
 
 class Step(NamedTuple):
-    """What one visit did.
+    """What one visit or lookup did.
 
     Attributes:
-        visit: The visit.
+        visit: The visit, or the lookup.
         price: Its price in visit units.
         wasted: A repeat, or a segment opened after something inside it. It tells nothing new.
-        clue_seconds: Clue time inside the segment; 0 without clue intervals.
+        clue_seconds: Clue time inside the segment; 0 without clue intervals, and for a lookup, which opens none.
         gain: How much it raised the coverage that `navigation_f1` counts, 0 to 1. Above 0 means useful.
     """
 
-    visit: Visit
+    visit: Visit | Lookup
     price: float
     wasted: bool
     clue_seconds: float
@@ -117,18 +118,19 @@ class Step(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Sums over the visits of an episode.
+    """Sums over the visits and lookups of an episode.
 
     Attributes:
-        cost: Price of all visits, in visit units.
+        cost: Price of all visits and lookups, in visit units.
         wasted_cost: Price of the wasted ones.
         visits: All visits.
-        wasted: How many of them told nothing new.
+        wasted: How many visits and lookups told nothing new.
         captions: `get_caption` visits.
         useful: How many of them raised the coverage.
         earned: Coverage of the useful visits, 0 to 1.
         fresh: Segments opened, the wasted visits left out; each once, in order.
-        steps: Each visit's part, if it was asked for.
+        steps: Each visit's part, then each lookup's, if they were asked for.
+        lookups: Searches and jumps.
     """
 
     cost: float
@@ -140,9 +142,16 @@ class Tally(NamedTuple):
     earned: float
     fresh: tuple[SegmentPath, ...]
     steps: tuple[Step, ...] = ()
+    lookups: int = 0
 
 
-def tally(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float], keep_steps: bool = False) -> Tally:
+def tally(
+    visits: Sequence[Visit],
+    clues: ClueTime,
+    prices: Mapping[str, float],
+    keep_steps: bool = False,
+    lookups: Sequence[Lookup] = (),
+) -> Tally:
     """Reads the visits in order.
 
     Coverage is clue time opened, each second weighted by leaf length / length of the finest opened segment that holds
@@ -150,14 +159,18 @@ def tally(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float],
     before it, and neither its segment nor anything inside it was opened before. So a repeat and a parent opened after
     its child earn nothing. `video_qa` is priced only; asking a leaf the same query again is wasted.
 
+    A lookup opens nothing, whatever its reply shows: it is priced and earns nothing. One for the same words in the same
+    segment, in any order and form, is wasted.
+
     Args:
-        visits: Executed calls in order.
+        visits: Visits in order.
         clues: Clue time on the episode's grid.
         prices: Visit units by tool.
-        keep_steps: Whether to return each visit's part.
+        keep_steps: Whether to return each visit's and lookup's part.
+        lookups: Searches and jumps in order.
 
     Raises:
-        InputError: a visit lies outside the grid, or its tool has no price.
+        InputError: a visit lies outside the grid, or a tool has no price.
     """
     cost = wasted_cost = earned = 0.0
     wasted_visits = captions = useful = 0
@@ -168,9 +181,7 @@ def tally(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float],
     steps: list[Step] = []
     total, places, within = clues.total, clues.places, clues.within
     for visit in visits:
-        path, price = visit.path, prices.get(visit.tool)
-        if price is None:
-            raise InputError("visit", "tool", visit.tool, f"give one of {', '.join(prices)}")
+        path, price = visit.path, _price(visit.tool, prices)
         cost += price
         seconds = gain = 0.0
         if visit.tool == GET_CAPTION:
@@ -200,7 +211,31 @@ def tally(visits: Sequence[Visit], clues: ClueTime, prices: Mapping[str, float],
             wasted_cost += price
         if keep_steps:
             steps.append(Step(visit, price, wasted, seconds, gain))
+    said: set[tuple[object, ...]] = set()
+    for lookup in lookups:
+        price, key = _price(lookup.tool, prices), _same_lookup(lookup)
+        wasted = key in said
+        said.add(key)
+        cost += price
+        if wasted:
+            wasted_visits += 1
+            wasted_cost += price
+        if keep_steps:
+            steps.append(Step(lookup, price, wasted, 0.0, 0.0))
     return Tally(
         cost=cost, wasted_cost=wasted_cost, visits=len(visits), wasted=wasted_visits, captions=captions, useful=useful,
-        earned=min(1.0, earned), fresh=tuple(fresh), steps=tuple(steps),
+        earned=min(1.0, earned), fresh=tuple(fresh), steps=tuple(steps), lookups=len(lookups),
     )  # fmt: skip
+
+
+def _price(tool: str, prices: Mapping[str, float]) -> float:
+    price = prices.get(tool)
+    if price is None:
+        raise InputError("visit", "tool", tool, f"give one of {', '.join(prices)}")
+    return price
+
+
+def _same_lookup(lookup: Lookup) -> tuple[object, ...]:
+    """Equal for two lookups of which the second tells nothing new: the same words, in any order and form."""
+    words = frozenset(terms(lookup.query)) if lookup.tool == SEARCH else " ".join(lookup.query.split())
+    return lookup.tool, lookup.within, words

@@ -1,0 +1,304 @@
+"""Looking words up in a video: stemmed BM25 over captions and timed lines, with embeddings where a model is named."""
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from navigation.caption_tree import CaptionTree
+from navigation.errors import InputError
+from navigation.grid import SegmentPath, clock, format_path
+from navigation.prompt import without_markup
+
+Encoder = Callable[[list[str]], np.ndarray]
+"""Texts to `(texts, dimensions)`."""
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_FUSED = 50
+"""Passages of each ranking that are fused."""
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> tuple[Callable[[str], str], frozenset[str], threading.Lock]:
+    import Stemmer
+    from bm25s.stopwords import STOPWORDS_EN
+
+    # Its stemmer keeps state between calls: one thread at a time.
+    return Stemmer.Stemmer("english").stemWord, frozenset(STOPWORDS_EN), threading.Lock()
+
+
+@lru_cache(maxsize=200_000)
+def _stem(word: str) -> str:
+    """The stem of a word; "" for one that says nothing."""
+    stem, stopwords, lock = _stemmer()
+    if word in stopwords:
+        return ""
+    with lock:
+        return stem(word)
+
+
+def terms(text: str) -> list[str]:
+    """What a text is found by: its words' stems in order. A Chinese, Japanese or Korean character is a word."""
+    return [stem for word in _WORD.findall(text.lower()) if (stem := _stem(word))]
+
+
+class Passage(NamedTuple):
+    """One text that a search can find, with the segment that a result names, its time in seconds, and its source."""
+
+    path: SegmentPath
+    start: float
+    end: float
+    text: str
+    source: str
+
+
+def _captions(tree: CaptionTree) -> Iterator[Passage]:
+    # What an on-demand tree has not captioned yet is left out: looking it up would make it.
+    known = set(tree.captions)
+    for path in tree.grid.paths():
+        if path in known:
+            yield Passage(path, *tree.grid.interval(path), tree.captions[path], "captions")
+
+
+def _lines(tree: CaptionTree, source: str) -> Iterator[Passage]:
+    for line in tree.lines:
+        kind = getattr(line, "kind", "annotation")
+        if source in ("lines", kind) and line.start <= tree.grid.duration:
+            leaf = tree.grid.path_at(max(0.0, min((line.start + line.end) / 2, tree.grid.duration)))
+            yield Passage(leaf, line.start, line.end, line.text, kind)
+
+
+SOURCES: dict[str, Callable[[CaptionTree], Iterable[Passage]]] = {
+    "captions": _captions,
+    "lines": lambda tree: _lines(tree, "lines"),
+    "speech": lambda tree: _lines(tree, "speech"),
+    "screen": lambda tree: _lines(tree, "screen"),
+    "annotation": lambda tree: _lines(tree, "annotation"),
+}
+"""What can be searched: the captions of all levels, all timed lines, or the lines of one kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """What a search looks at and what its reply holds.
+
+    Args:
+        count: Most lines of a reply.
+        words: Most words of a line's text.
+        sources: Names of `SOURCES`.
+        embedder: Folder or Hub name of a sentence-transformers model whose ranking is fused with BM25's; "": none.
+    """
+
+    count: int = 5
+    words: int = 20
+    sources: tuple[str, ...] = ("captions", "speech", "screen")
+    embedder: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("count", "words"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+                raise InputError("search", name, getattr(self, name), "give a whole number of at least 1")
+        if not self.sources or not set(self.sources) <= SOURCES.keys():
+            raise InputError("search", "sources", self.sources, f"give some of {', '.join(SOURCES)}")
+        if not isinstance(self.embedder, str):
+            raise InputError("search", "embedder", self.embedder, "give the name of a sentence-transformers model")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | None) -> "SearchSettings":
+        """Reads `{count, words, sources, embedder}`; what is left out keeps its default.
+
+        Raises:
+            InputError: an unknown key, or a value that cannot be.
+        """
+        if config is None:
+            return cls()
+        known = {each.name for each in fields(cls)}
+        if not isinstance(config, Mapping) or not config.keys() <= known:
+            raise InputError("search", "search", config, f"give a mapping of {', '.join(sorted(known))}")
+        values = dict(config)
+        if isinstance(sources := values.get("sources"), (str, list, tuple)):
+            names = sources.split(",") if isinstance(sources, str) else sources
+            values["sources"] = tuple(str(name).strip() for name in names)
+        return cls(**values)
+
+
+class SearchIndex:
+    """The passages of one video, ranked by words, and by meaning where there is an encoder.
+
+    BM25 is bm25s' (Lucene's formula). Both rankings are fused by reciprocal rank (Cormack, Clarke, Büttcher 2009:
+    1 / (60 + rank), summed).
+    """
+
+    def __init__(self, passages: Iterable[Passage], encode: Encoder | None = None) -> None:
+        self.passages: Sequence[Passage] = list(passages)
+        self._encode = encode
+        self._scorer = self._vectors = None
+        texts = [terms(passage.text) for passage in self.passages]
+        self._known = {word for text in texts for word in text}
+        if self._known:
+            import bm25s
+
+            self._scorer = bm25s.BM25()
+            self._scorer.index(texts, show_progress=False)
+        if encode is not None and self.passages:
+            self._vectors = unit(encode([passage.text for passage in self.passages]))
+
+    def rank(self, query: str, within: SegmentPath = ()) -> list[int]:
+        """Places of the passages inside a segment that match, best first; equal ones in the order of `passages`."""
+        inside = np.array([passage.path[: len(within)] == within for passage in self.passages], dtype=bool)
+        by_words = _order(self._scores(query), inside)
+        if self._vectors is None or self._encode is None:
+            return by_words
+        near = np.round(self._vectors @ unit(self._encode([query]))[0], 6)
+        fused: dict[int, float] = {}
+        for ranking in (by_words[:_FUSED], _order(near, inside)[:_FUSED]):
+            for rank, place in enumerate(ranking, 1):
+                fused[place] = fused.get(place, 0.0) + 1 / (60 + rank)
+        return sorted(fused, key=lambda place: (-fused[place], place))
+
+    def _scores(self, query: str) -> np.ndarray:
+        words = [word for word in terms(query) if word in self._known]
+        if self._scorer is None or not words:
+            return np.zeros(len(self.passages))
+        return self._scorer.get_scores(words)
+
+
+def _order(scores: np.ndarray, inside: np.ndarray) -> list[int]:
+    """Places with a score above 0, best first."""
+    found = np.flatnonzero((scores > 0) & inside)
+    return found[np.argsort(-scores[found], kind="stable")].tolist()
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length 1, [texts, dimensions]; one of length 0 stays."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1.0)
+
+
+@lru_cache(maxsize=2)
+def load_encoder(model: str) -> Encoder:
+    """A sentence-transformers model, by folder or Hub name, on the CPU or the first GPU.
+
+    Raises:
+        InputError: sentence-transformers is not installed.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        hint = "pip install sentence-transformers, or leave the embedder out to rank by BM25"
+        raise InputError("search", "embedder", model, hint) from None
+    loaded = SentenceTransformer(model)
+    return lambda texts: np.asarray(loaded.encode(texts, show_progress_bar=False))
+
+
+@dataclass
+class Search:
+    """Searches videos; keeps the indices of the last ones. Thread-safe; picklable, indices stay behind.
+
+    Args:
+        settings: What is looked at and what is told.
+        capacity: Indices in memory.
+    """
+
+    settings: SearchSettings = field(default_factory=SearchSettings)
+    capacity: int = 256
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._indices: OrderedDict[str, tuple[CaptionTree, int, SearchIndex]] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.settings, self.capacity)
+
+    def index(self, tree: CaptionTree) -> SearchIndex:
+        """The index of a tree, as far as it is captioned now."""
+        known = len(tree.captions)
+        with self._lock:
+            found = self._indices.get(tree.video_id)
+            if found is None or found[0] is not tree or found[1] != known:
+                encode = load_encoder(self.settings.embedder) if self.settings.embedder else None
+                passages = [passage for source in self.settings.sources for passage in SOURCES[source](tree)]
+                found = self._indices[tree.video_id] = (tree, known, SearchIndex(passages, encode))
+                while len(self._indices) > self.capacity:
+                    self._indices.popitem(last=False)
+            self._indices.move_to_end(tree.video_id)
+            return found[2]
+
+    def captions_read(self, tree: CaptionTree) -> list[SegmentPath]:
+        """Segments whose captions the index of a tree is made of."""
+        return [path for path in tree.grid.paths() if path in tree.captions] if self._reads_captions else []
+
+    @property
+    def _reads_captions(self) -> bool:
+        return "captions" in self.settings.sources
+
+    def results(self, tree: CaptionTree, query: str, within: SegmentPath = ()) -> list[Passage]:
+        """The passages that a reply names, best first: at most `count`.
+
+        Of segments that lie inside one another only the finest is named, in the best one's place; a line that says the
+        same of a leaf as its caption is a result of its own.
+        """
+        index, chosen = self.index(tree), []
+        for place in index.rank(query, within):
+            passage = index.passages[place]
+            around = [number for number, other in enumerate(chosen) if _holds(other, passage)]
+            if around:
+                # Told once: by the finer of the two.
+                if len(passage.path) > len(chosen[around[0]].path):
+                    chosen[around[0]] = passage
+            elif len(chosen) < self.settings.count:
+                chosen.append(passage)
+            else:
+                break
+        return chosen
+
+    def reply(self, tree: CaptionTree, query: str, within: SegmentPath = ()) -> str:
+        """What a policy reads: a line a result, and a last one that says what was not searched, if anything was not."""
+        wanted = set(terms(query))
+        lines = [self._line(passage, wanted) for passage in self.results(tree, query, within)]
+        if not lines:
+            lines = ["Nothing found. Use other words."]
+        written, all_segments = len(tree.captions), tree.grid.segment_count
+        if self._reads_captions and written < all_segments:
+            lines.append(f"Searched {written} of {all_segments} captions: the others are not written yet.")
+        return "\n".join(lines)
+
+    def _line(self, passage: Passage, wanted: set[str]) -> str:
+        text = snippet(passage.text, wanted, self.settings.words)
+        place = f"{format_path(passage.path)} {clock(passage.start)}-{clock(passage.end)}"
+        said = "" if passage.source == "captions" else f" {passage.source}"
+        return without_markup(f"{text} {place}{said}")
+
+
+def _holds(one: Passage, other: Passage) -> bool:
+    """Whether one of two captions lies inside the other."""
+    short = min(len(one.path), len(other.path))
+    return one.source == other.source == "captions" and one.path[:short] == other.path[:short]
+
+
+def snippet(text: str, wanted: set[str], most: int) -> str:
+    """At most `most` words of a text, in one line: the stretch with most of the wanted terms, the first of equals.
+
+    It begins with a sentence where one begins within its first half before the first wanted word.
+    """
+    words = text.split()
+    if len(words) <= most:
+        return " ".join(words)
+    found = [{term for term in terms(word) if term in wanted} for word in words]
+    starts = range(len(words) - most + 1)
+    counts = [len(set().union(*found[start : start + most])) for start in starts]
+    start = counts.index(max(counts))
+    first = next((place for place in range(start, start + most) if found[place]), start)
+    # Earlier begins keep the first wanted word in sight: a sentence is quoted from its begin where that fits.
+    for begin in range(first, max(-1, first - most // 2), -1):
+        fits = begin in starts and counts[begin] == counts[start]
+        if fits and (begin == 0 or words[begin - 1].endswith((".", ";", ":", "!", "?"))):
+            start = begin
+            break
+    cut = " ".join(words[start : start + most])
+    return f"{'… ' if start else ''}{cut}{' …' if start + most < len(words) else ''}"
