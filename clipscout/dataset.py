@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from clipscout.options import StageOptions, option, stage_command, tell_limit
+from clipscout.options import StageOptions, ToolOptions, option, stage_command, tell_limit
 from navigation import InputError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _rates(path: Path) -> dict[str, float]:
 
 
 @dataclass(kw_only=True)
-class DifficultyOptions(StageOptions):
+class DifficultyOptions(ToolOptions, StageOptions):
     """Options of `clipscout difficulty`."""
 
     data: Path = option("Folder with questions.jsonl and trees/.")
@@ -164,6 +164,7 @@ def run_difficulty(options: DifficultyOptions) -> int:
         concurrency=options.in_flight,
         limits=Limits(turns=options.turns),
         limit=options.limit,
+        **options.tool_settings(),
         **{name: value for name, value in given.items() if value is not None},
     )
     trajectories = failed = 0

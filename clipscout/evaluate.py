@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clipscout.options import ENDPOINT, RequestOptions, StageOptions, option, stage_command, tell_limit
+from clipscout.options import ENDPOINT, RequestOptions, StageOptions, ToolOptions, option, stage_command, tell_limit
 from navigation import InputError, read_questions
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ MODEL, EPISODES = "Model", "Episodes"
 
 
 @dataclass(kw_only=True)
-class EvalOptions(RequestOptions, StageOptions):
+class EvalOptions(ToolOptions, RequestOptions, StageOptions):
     """Options of `clipscout eval`."""
 
     policy: str = option("random, uniform, retrieval, best_first, expert, local, endpoint, …")
@@ -112,6 +112,7 @@ def check_eval(options: EvalOptions) -> list[str]:
     from evaluation.cost_model import CostModel
 
     _check_source(options)
+    options.tool_settings()
     if options.cost_model is not None:
         CostModel.load(options.cost_model)
     if options.url is not None and options.model is not None:
@@ -173,6 +174,7 @@ def run_eval(options: EvalOptions) -> int:
             name=options.name,
             costs=None if options.cost_model is None else CostModel.load(options.cost_model),
             endpoint=endpoint,
+            **options.tool_settings(),
             **options.policy_options(),
         )
     except EvaluationStopped as stopped:

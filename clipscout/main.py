@@ -25,7 +25,7 @@ from clipscout.teacher import teacher
 from clipscout.training import PASSED_ON, grpo, sft
 from clipscout.tree import import_released, tree
 from clipscout.view.command import view
-from navigation import InputError
+from navigation import InputError, read_tools
 
 RENAMED = {
     "--concurrency": "--in-flight", "--licence": "--license", "--traces": "--data", "--checkpoint": "--model",
@@ -72,6 +72,7 @@ Corpus = Annotated[str, typer.Option(help=CORPUS)]
 Out = Annotated[Path, typer.Option(help="Folder to write.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus as downloaded; generated corpora need none.")]
 Seed = Annotated[int, typer.Option(help="Of everything random, --limit too.")]
+Tools = Annotated[str, typer.Option(help="Of an episode: get_caption,video_qa,search,jump.")]
 Limit = Annotated[int | None, typer.Option(help="At most this many questions, chosen at random by --seed.")]
 
 
@@ -94,6 +95,7 @@ def traces(
     seed: Seed = 0,
     limit: Limit = None,
     wander: Annotated[float, typer.Option(help="Chance of each further detour of the expert.")] = 0.4,
+    tools: Tools = "get_caption,video_qa",
 ) -> None:
     """A corpus, or a folder of your own, with the scripted expert's trajectories: ready for `make sft`."""
     from data_gen.traces import write_traces
@@ -107,7 +109,8 @@ def traces(
         hint = "give a folder with questions.jsonl and trees/, or --corpus NAME"
         raise InputError("command line", "folder", None, hint)
     tell_limit(limit, seed)
-    _show(write_traces(corpus, data, out or data or Path(), seed, limit, wander))
+    chosen = read_tools(tools, "command line")
+    _show(write_traces(corpus, data, out or data or Path(), seed, limit, wander, tools=chosen))
 
 
 def tiny_base(
@@ -115,11 +118,12 @@ def tiny_base(
     data: Annotated[Path | None, typer.Option(help="Folder of trajectories whose words it gets.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for model and tokenizer.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the weights.")] = None,
+    tools: Tools = "get_caption,video_qa",
 ) -> None:
     """A small base model and tokenizer, where no pretrained weights are at hand."""
     from trainer.tiny_base import main as build
 
-    given = {"--data": data, "--output_dir": out, "--seed": seed}
+    given = {"--data": data, "--output_dir": out, "--seed": seed, "--tools": tools}
     flags = [text for flag, value in given.items() if value is not None for text in (flag, str(value))]
     build(["--config", str(config), *flags])
 

@@ -50,7 +50,31 @@ class StageOptions:
         return without_secrets({name: _plain(getattr(self, name)) for name in kept})
 
 
-ENDPOINT, EXECUTOR = "Endpoint", "Executor"
+ENDPOINT, EXECUTOR, TOOLS = "Endpoint", "Executor", "Tools"
+
+
+@dataclass(kw_only=True)
+class ToolOptions:
+    """Which tools an episode has, and what a search tells."""
+
+    tools: tuple[str, ...] = option("Of get_caption, video_qa, search, jump.", ("get_caption", "video_qa"), TOOLS)
+    search_results: int = option("Most lines of a search's reply.", 5, TOOLS)
+    search_words: int = option("Most words of such a line.", 20, TOOLS)
+    search_sources: tuple[str, ...] = option(
+        "What is searched: captions, speech, screen, annotation, lines.", ("captions", "speech", "screen"), TOOLS
+    )
+    search_embedder: str = option("A sentence-transformers model to search by meaning too.", "", TOOLS)
+
+    def tool_settings(self) -> dict[str, Any]:
+        """`tools` and `search` of a stage.
+
+        Raises:
+            InputError: a tool or source that is not there, or a number below 1.
+        """
+        from navigation import SearchSettings, read_tools
+
+        search = SearchSettings(self.search_results, self.search_words, self.search_sources, self.search_embedder)
+        return {"tools": read_tools(self.tools, "command line"), "search": search}
 
 
 @dataclass(kw_only=True)
@@ -240,9 +264,9 @@ def _flag(name: str) -> str:
 
 
 def _parameter(each: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
-    """A field as the command line has it: `tuple[int, ...]` as numbers with commas, other tuples repeated."""
+    """A field as the command line has it: numbers and texts with commas between, tuples of others repeated."""
     default: Any = None if each.default is MISSING else each.default
-    if get_origin(hint) is tuple and get_args(hint)[0] is int:
+    if get_origin(hint) is tuple and get_args(hint)[0] in (int, str):
         hint, default = str, ",".join(map(str, default))
     elif get_origin(hint) is tuple:
         hint, default = list[get_args(hint)[0]], list(default)  # type: ignore[misc]
@@ -275,13 +299,13 @@ def _typed(hint: Any, value: Any, source: str, name: str) -> Any:
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
         try:
-            parts = [int(part) for part in value.split(",")] if item is int and isinstance(value, str) else value
+            split = item in (int, str) and isinstance(value, str)
+            parts = [item(part.strip()) for part in value.split(",")] if split else value
         except ValueError:
             parts = None
         if not isinstance(parts, (list, tuple)):
-            raise InputError(
-                source, name, value, "give whole numbers with commas between" if item is int else "give a list of paths"
-            )
+            wanted = {int: "whole numbers with commas between", str: "texts with commas between"}
+            raise InputError(source, name, value, f"give {wanted.get(item, 'a list of paths')}")
         return tuple(_typed(item, part, source, name) for part in parts)
     kinds = get_args(hint) if get_origin(hint) is UnionType else (hint,)
     if int in kinds and str in kinds and isinstance(value, str) and value.isdecimal():

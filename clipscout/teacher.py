@@ -12,6 +12,7 @@ from clipscout.options import (
     ExecutorOptions,
     RequestOptions,
     StageOptions,
+    ToolOptions,
     option,
     stage_command,
     tell_report,
@@ -25,7 +26,7 @@ EPISODES, CLIPS = "Episodes", "Clips"
 
 
 @dataclass(kw_only=True)
-class TeacherOptions(RequestOptions, ExecutorOptions, StageOptions):
+class TeacherOptions(ToolOptions, RequestOptions, ExecutorOptions, StageOptions):
     """Options of `clipscout teacher`."""
 
     data: Path = option("Folder with questions.jsonl and trees/; trajectories.jsonl comes in.")
@@ -70,6 +71,7 @@ class TeacherOptions(RequestOptions, ExecutorOptions, StageOptions):
             usd=self.episode_usd,
             hints=HintSettings(self.hint_levels, self.verify_hint),
             clip_model=self.clip_model,
+            **self.tool_settings(),
         )
         return TeacherJob(
             self.data,

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,11 +14,13 @@ from data_gen.corpora.corpus import corpus_stats
 from data_gen.expert import Expert
 from data_gen.transcript import Transcript
 from navigation import (
+    DEFAULT_TOOLS,
     CaptionTree,
     EnvironmentFactory,
     InputError,
     Limits,
     Question,
+    SearchSettings,
     Trajectory,
     TreeStore,
     read_questions,
@@ -26,6 +29,7 @@ from navigation import (
     write_json,
     write_jsonl,
 )
+from navigation.prompt import told_tools
 from runtime import Progress
 
 
@@ -52,6 +56,8 @@ def write_traces(
     limit: int | None = None,
     wander: float = 0.35,
     samples: int = 1,
+    tools: Sequence[str] = DEFAULT_TOOLS,
+    search: SearchSettings | None = None,
 ) -> dict[str, Any]:
     """Everything `make sft` needs: questions, trees, the expert's trajectories, and `stats.json`.
 
@@ -61,6 +67,8 @@ def write_traces(
         out: Folder to write; it may be `data` itself where that holds questions and trees, which then stay as they are.
         wander: See `data_gen.expert.Expert`.
         samples: Trajectories for each question.
+        tools: What episodes have.
+        search: What a search looks at and tells.
 
     Questions without clue intervals get no trajectory and are counted; so are those whose video has no tree.
 
@@ -85,12 +93,15 @@ def write_traces(
         raise InputError(out, "trajectories", 0, _what_is_missing(corpus))
     # Trees are opened once each when a video's questions come together.
     ready.sort(key=lambda question: question.video_id)
-    trajectories = asyncio.run(_navigate(ready, trees, seed, wander, samples))
+    trajectories = asyncio.run(
+        _navigate(ready, EnvironmentFactory.of(trees, tools=tools, search=search), seed, wander, samples)
+    )
     write_jsonl(out / "trajectories.jsonl", (trajectory.to_dict() for trajectory in trajectories))
     stats["trajectories"] = {
         "teacher": "expert",
         "wander": wander,
         "seed": seed,
+        **told_tools(tools),
         "without_clues": sum(not question.clue_intervals for question in corpus.questions),
         "without_tree": sum(question.video_id not in trees for question in corpus.questions),
         **trajectory_stats(trajectories),
@@ -167,10 +178,10 @@ def _what_is_missing(corpus: Corpus) -> str:
 
 
 async def _navigate(
-    questions: list[Question], trees: TreeStore, seed: int, wander: float, samples: int
+    questions: list[Question], factory: EnvironmentFactory, seed: int, wander: float, samples: int
 ) -> list[Trajectory]:
     expert = Expert(questions, seed, wander)
-    environment = EnvironmentFactory(trees)()
+    environment = factory()
     trajectories = []
     with Progress("trajectories") as progress:
         progress.expect(len(questions) * samples)
@@ -196,6 +207,7 @@ def trajectory_stats(trajectories: list[Trajectory]) -> dict[str, Any]:
     if not trajectories:
         return {"trajectories": 0}
     visits = [visit for trajectory in trajectories for visit in trajectory.visits]
+    lookups = Counter(lookup.tool for trajectory in trajectories for lookup in trajectory.lookups)
     return {
         "trajectories": len(trajectories),
         "right": sum(trajectory.correct for trajectory in trajectories),
@@ -204,6 +216,7 @@ def trajectory_stats(trajectories: list[Trajectory]) -> dict[str, Any]:
         "mean_visits": round(fmean(len(trajectory.visits) for trajectory in trajectories), 3),
         "mean_turns": round(fmean(trajectory.turns for trajectory in trajectories), 3),
         "visits_by_tool": dict(Counter(visit.tool for visit in visits)),
+        **({"lookups_by_tool": dict(lookups)} if lookups else {}),
         "visits_by_level": {str(level): count for level, count in sorted(Counter(len(v.path) for v in visits).items())},
         "repeated_visits": sum(repeats(trajectory.visits) for trajectory in trajectories),
         "refused_calls": sum(trajectory.refused for trajectory in trajectories),

@@ -150,7 +150,13 @@ class _Worker:
     def score(self, trajectory: Trajectory, question: Question) -> None:
         tree = self.factory.trees[question.video_id]
         breakdown = self.mix.score(
-            question, tree.grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused
+            question,
+            tree.grid,
+            trajectory.visits,
+            trajectory.status,
+            trajectory.prediction,
+            trajectory.refused,
+            lookups=trajectory.lookups,
         )
         trajectory.reward = breakdown.to_dict()
         trajectory.teacher = {"model": self.policy.name}

@@ -17,11 +17,13 @@ from typing import Any
 from evaluation.cost_model import CostModel
 from evaluation.meter import Measures, Span
 from navigation import (
+    DEFAULT_TOOLS,
     GET_CAPTION,
-    TOOLS,
+    SEARCH,
     InputError,
     Limits,
     Question,
+    SearchSettings,
     Status,
     TimeGrid,
     Trajectory,
@@ -31,7 +33,7 @@ from navigation import (
     read_jsonl,
     write_atomic,
 )
-from navigation.prompt import SYSTEM, chat_template, template_hash
+from navigation.prompt import chat_template, prompt_hash, template_hash, told_tools
 from rewards.grounding import coverage
 from rewards.visits import clue_time
 
@@ -56,6 +58,8 @@ def make_card(
     seed: int,
     costs: CostModel,
     trees_sha256: str,
+    tools: Sequence[str] = DEFAULT_TOOLS,
+    search: SearchSettings | None = None,
 ) -> dict[str, Any]:
     """The card of one run as JSON values.
 
@@ -68,7 +72,7 @@ def make_card(
         "benchmark": benchmark,
         "questions": {"count": len(questions), "videos": len(videos), "sha256": _sha(rows)},
         "trees": {"sha256": trees_sha256, "recipes": _recipes(trees, videos)},
-        "prompt_sha256": _sha(SYSTEM + json.dumps(TOOLS, sort_keys=True)),
+        "prompt_sha256": prompt_hash(tools),
         "extractor": {"name": EXTRACTOR, "sha256": _sha(inspect.getsource(sys.modules[read_answer.__module__]))},
         "template": template_hash(chat_template()),
         "policy": dict(policy),
@@ -76,6 +80,8 @@ def make_card(
         "samples": samples,
         "seed": seed,
         "costs": costs.to_dict(),
+        **({"tools": told["tools"]} if (told := told_tools(tools)) else {}),
+        **({"search": asdict(search)} if search is not None and SEARCH in tools else {}),
     }
 
 

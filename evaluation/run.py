@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,18 @@ from evaluation.meter import build_cost
 from evaluation.metrics import summarise
 from evaluation.paid_calls import PaidCalls
 from evaluation.parity import choose_reasoning_field
-from evaluation.policies import make_policy
+from evaluation.policies import check_policy_tools, make_policy
 from evaluation.policies.judge import EndpointJudge
 from evaluation.result import card_hash, make_card, row_of, write_result
 from evaluation.scorers import Scores, score
 from navigation import (
+    DEFAULT_TOOLS,
     EnvironmentFactory,
     InputError,
     Limits,
     Policy,
     Question,
+    SearchSettings,
     Trajectory,
     TreeStore,
     read_jsonl,
@@ -183,6 +185,8 @@ def evaluate_corpus(
     name: str = "",
     costs: CostModel | None = None,
     endpoint: EndpointOptions | None = None,
+    tools: Sequence[str] = DEFAULT_TOOLS,
+    search: SearchSettings | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Plays a policy on a corpus folder's questions and writes `out/summary.json` and `out/result.jsonl`.
@@ -206,6 +210,8 @@ def evaluate_corpus(
         name: What tables call this result; default: the policy's name.
         costs: What the meter reckons with.
         endpoint: The model of `endpoint`, or the judge of a rule.
+        tools: What episodes have.
+        search: What a search looks at and tells.
         **options: The policy's settings, see `make_policy`.
 
     Returns:
@@ -221,7 +227,9 @@ def evaluate_corpus(
     if not store.folder.is_dir():
         raise InputError(store.folder, "trees", str(trees), "give the folder of caption trees that `make traces` wrote")
     asked = _questions(Path(questions), seed, limit, held_out_share)
-    check_questions(asked, EnvironmentFactory(store))
+    factory = EnvironmentFactory.of(store, tools=tools, search=search)
+    check_questions(asked, factory)
+    check_policy_tools(policy, factory.tools, options)
     asked = [replace(each, duration=store[each.video_id].grid.duration) for each in asked]
     if policy == "endpoint" and endpoint is None:
         raise InputError("policy endpoint", "url", None, "give --url and --model")
@@ -246,11 +254,25 @@ def evaluate_corpus(
             player = make_policy(policy, store, asked, seed, **options)
             source = benchmark or asked[0].source or "questions"
             described = {**policy_options, **player.settings}
-            card.update(make_card(source, asked, store, described, limits, samples, seed, costs, fingerprint))
+            card.update(
+                make_card(
+                    source,
+                    asked,
+                    store,
+                    described,
+                    limits,
+                    samples,
+                    seed,
+                    costs,
+                    fingerprint,
+                    factory.tools,
+                    factory.search.settings,
+                )
+            )
             return player, await evaluate(
                 player,
                 asked,
-                EnvironmentFactory(store),
+                factory,
                 limits,
                 mix,
                 out,

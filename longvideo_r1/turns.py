@@ -10,11 +10,11 @@ Calls are read leniently: `(2, 5)`, `((2, 5))`, a single number, keyword argumen
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from navigation import GET_CAPTION, LETTERS, VIDEO_QA, read_answer
+from navigation import DEFAULT_TOOLS, GET_CAPTION, JUMP, LETTERS, SEARCH, VIDEO_QA, read_answer
 from navigation.tools import parse_path
 
 LONGEST_TURN = 60_000
@@ -24,6 +24,18 @@ _ACTION = re.compile(r"<(tool|tool_call|answer)>", re.IGNORECASE | re.ASCII)
 _THINK = re.compile(r"<think>", re.IGNORECASE | re.ASCII)
 _THOUGHT = re.compile(r"</think>", re.IGNORECASE | re.ASCII)
 _CALL = re.compile(rf"\s*({GET_CAPTION}|{VIDEO_QA})\s*\(", re.IGNORECASE | re.ASCII)
+_LOOKUP = re.compile(rf"\s*({SEARCH}|{JUMP})\s*\(", re.IGNORECASE | re.ASCII)
+_SAID = re.compile(
+    r"""\s*(?:(?:query|time)\s*=\s*)?(?:("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|“[^”]*”)|([^"'“\s,()\[\]][^"“,()\[\]]*))"""
+    r"\s*(?:,\s*(?:within\s*=\s*)?([\[(]{1,2}[\d\s,]{1,120}[\])]{1,2}|\d{1,4})\s*)?\)?\s*$",
+    re.IGNORECASE,
+)
+_WRITTEN = {
+    GET_CAPTION: "get_caption([2, 5])",
+    VIDEO_QA: 'video_qa([2, 5, 1], "query")',
+    SEARCH: 'search("words")',
+    JUMP: 'jump("12:30")',
+}
 _SEGMENT = re.compile(
     r"\s*(?:segment\s*=\s*)?([\[(]{0,2}\s*\d{1,4}(?:\s*,\s*\d{1,4}){0,31}\s*,?\s*[\])]{0,2})", re.IGNORECASE | re.ASCII
 )
@@ -92,13 +104,16 @@ def split_turn(text: str) -> Parts:
     return Parts(reasoning.strip(), action, body, rest[closing.end() :] if closing else "")
 
 
-def read_turn(text: str, option_count: int, hidden_reasoning: str = "") -> Turn | Malformed:
+def read_turn(
+    text: str, option_count: int, hidden_reasoning: str = "", tools: Sequence[str] = DEFAULT_TOOLS
+) -> Turn | Malformed:
     """Reads one turn. The first call or answer outside the reasoning counts; what follows it is dropped.
 
     Args:
         text: What the model wrote.
         option_count: How many letters are valid.
         hidden_reasoning: What the server returned apart from the text (`reasoning_content`); used if the text has none.
+        tools: What may be called.
     """
     if len(text) > LONGEST_TURN:
         return Malformed(f"it is longer than {LONGEST_TURN} characters")
@@ -114,34 +129,57 @@ def read_turn(text: str, option_count: int, hidden_reasoning: str = "") -> Turn 
         if letter is None:
             return Malformed(f"<answer> should hold one of the letters {LETTERS[0]} to {LETTERS[option_count - 1]}")
         return Turn(reasoning, letter=letter, dropped=dropped)
-    call = read_call(body)
+    call = read_call(body, tools)
     if call is None:
-        return Malformed('<tool> should hold get_caption([2, 5]) or video_qa([2, 5, 1], "query")')
+        return Malformed(f"<tool> should hold {' or '.join(_WRITTEN[name] for name in tools)}")
     return Turn(reasoning, call[0], call[1], dropped=dropped)
 
 
 def call_text(tool: str, arguments: Mapping[str, Any]) -> str:
-    """`get_caption([2, 5])` or `video_qa([2, 5, 1], "…")`."""
+    """`get_caption([2, 5])`, `video_qa([2, 5, 1], "…")`, `search("…")`, `search("…", [2])` or `jump("12:30")`."""
+    if tool in (SEARCH, JUMP):
+        said = json.dumps(arguments.get("query" if tool == SEARCH else "time"), ensure_ascii=False)
+        within = arguments.get("within")
+        return f"{tool}({said}, {json.dumps(within)})" if within else f"{tool}({said})"
     segment = json.dumps(arguments.get("segment"))
     query = arguments.get("query")
     return f"{tool}({segment})" if query is None else f"{tool}({segment}, {json.dumps(query, ensure_ascii=False)})"
 
 
-def read_call(text: str) -> tuple[str, dict[str, Any]] | None:
-    """Name and arguments of a written call, or None."""
+def read_call(text: str, tools: Sequence[str] = DEFAULT_TOOLS) -> tuple[str, dict[str, Any]] | None:
+    """Name and arguments of a written call of one of these tools, or None."""
     if text.lstrip().startswith("{"):
-        return _read_json_call(text)
+        return _read_json_call(text, tools)
+    if lookup := _LOOKUP.match(text):
+        return _read_lookup(lookup.group(1).lower(), text[lookup.end() :], tools)
     head = _CALL.match(text)
     found = _SEGMENT.match(text, head.end()) if head else None
     segment = parse_path(found.group(1).strip("[]() \n\t")) if found else None
     if head is None or found is None or segment is None:
         return None
     name, arguments = head.group(1).lower(), {"segment": list(segment)}
+    if name not in tools:
+        return None
     rest = text[found.end() :]
     if name == GET_CAPTION:
         return None if rest.strip()[:1] not in ("", ")") else (name, arguments)
     query = _read_query(rest)
     return (name, {**arguments, "query": query}) if query else None
+
+
+def _read_lookup(name: str, text: str, tools: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
+    """A search's or a jump's arguments: a text, in quotes or bare, and for a search perhaps a segment after it."""
+    said = _SAID.match(text[: LONGEST_QUERY + 100])
+    if name not in tools or said is None:
+        return None
+    quoted, bare, segment = said.groups()
+    words = (_ESCAPE.sub(_unescaped, quoted[1:-1]) if quoted else bare).strip()[:LONGEST_QUERY]
+    if not words:
+        return None
+    if name == JUMP:
+        return JUMP, {"time": words}
+    within = parse_path(segment.strip("[]() \n\t")) if segment else None
+    return SEARCH, {"query": words, **({"within": list(within)} if within else {})}
 
 
 def _read_query(text: str) -> str:
@@ -163,14 +201,16 @@ def _unescaped(found: re.Match[str]) -> str:
     return " " if found.group(1) == "n" else found.group(1)
 
 
-def _read_json_call(text: str) -> tuple[str, dict[str, Any]] | None:
+def _read_json_call(text: str, tools: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
     try:
         record, _ = json.JSONDecoder().raw_decode(text.strip())
     except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or nested too deep
         return None
     arguments = record.get("arguments") if isinstance(record, dict) else None
-    if not isinstance(arguments, dict) or record.get("name") not in (GET_CAPTION, VIDEO_QA):
+    if not isinstance(arguments, dict) or record.get("name") not in tools:
         return None
+    if record["name"] in (SEARCH, JUMP):
+        return _json_lookup(record["name"], arguments)
     segment, query = parse_path(arguments.get("segment")), arguments.get("query")
     if segment is None:
         return None
@@ -179,3 +219,17 @@ def _read_json_call(text: str) -> tuple[str, dict[str, Any]] | None:
     if not isinstance(query, str) or not query.strip():
         return None
     return VIDEO_QA, {"segment": list(segment), "query": query.strip()[:LONGEST_QUERY]}
+
+
+def _json_lookup(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    said, within = arguments.get("query" if name == SEARCH else "time"), arguments.get("within")
+    if name == JUMP and isinstance(said, (int, float)) and not isinstance(said, bool):
+        said = str(said)[:20]
+    if not isinstance(said, str) or not said.strip():
+        return None
+    if name == JUMP:
+        return JUMP, {"time": said.strip()[:LONGEST_QUERY]}
+    path = parse_path(within) if within else None
+    if within and path is None:
+        return None
+    return SEARCH, {"query": said.strip()[:LONGEST_QUERY], **({"within": list(path)} if path else {})}

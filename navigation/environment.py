@@ -8,7 +8,7 @@ from navigation.caption_tree import CaptionTree, TreeStore
 from navigation.errors import InputError, is_number
 from navigation.grid import SegmentPath, clock, format_path
 from navigation.prompt import caption_line, without_markup
-from navigation.search import Search
+from navigation.search import Search, SearchSettings
 from navigation.times import read_time
 from navigation.tools import (
     DEFAULT_TOOLS,
@@ -20,6 +20,7 @@ from navigation.tools import (
     ClipAnswerer,
     LineAnswerer,
     parse_path,
+    read_tools,
 )
 from navigation.trajectory import Lookup, Visit
 
@@ -182,11 +183,12 @@ class SearchEnvironment(NavigationEnvironment):
         """
         if not isinstance(query, str) or not query.strip():
             return self._refuse("Error: search needs a query: give words to look for.")
-        path: SegmentPath | None = ()
+        path: SegmentPath = ()
         if within not in (None, [], (), ""):
-            path, refusal = self._address(within)
-            if path is None:
+            address, refusal = self._address(within)
+            if address is None:
                 return self._refuse(refusal)
+            path = address
         reply = self._search.reply(self.tree, query, path)
         self._lookups.append(Lookup(SEARCH, query, path))
         return reply
@@ -247,6 +249,21 @@ class EnvironmentFactory:
     answerer: ClipAnswerer = field(default_factory=LineAnswerer)
     tools: tuple[str, ...] = DEFAULT_TOOLS
     search: Search = field(default_factory=Search, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        trees: TreeStore,
+        answerer: ClipAnswerer | None = None,
+        tools: object = DEFAULT_TOOLS,
+        search: SearchSettings | None = None,
+    ) -> "EnvironmentFactory":
+        """A factory of what a config holds.
+
+        Raises:
+            InputError: tools that `read_tools` refuses.
+        """
+        return cls(trees, answerer or LineAnswerer(), read_tools(tools), Search(search or SearchSettings()))
 
     def __call__(self) -> NavigationEnvironment:
         if self.tools == DEFAULT_TOOLS:

@@ -40,6 +40,12 @@ def prompt_hash(tools: Iterable[str] = DEFAULT_TOOLS) -> str:
     return hashlib.sha256((system_prompt(tools) + json.dumps(tool_schemas(tools), sort_keys=True)).encode()).hexdigest()
 
 
+def told_tools(tools: Iterable[str]) -> dict[str, Any]:
+    """What a record says of an episode's tools; nothing where they are the default ones."""
+    chosen = tuple(tools)
+    return {} if chosen == DEFAULT_TOOLS else {"tools": list(chosen), "prompt": prompt_hash(chosen)[:12]}
+
+
 # Wide on purpose: `<|im_end|>` and `<tool_call>` of Qwen3, `<start_of_turn>`, `</s>` and `<｜…｜>` of others.
 # Keeps texts that come from data from being read as chat markup.
 #

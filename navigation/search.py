@@ -243,7 +243,8 @@ class Search:
         Of segments that lie inside one another only the finest is named, in the best one's place; a line that says the
         same of a leaf as its caption is a result of its own.
         """
-        index, chosen = self.index(tree), []
+        index = self.index(tree)
+        chosen: list[Passage] = []
         for place in index.rank(query, within):
             passage = index.passages[place]
             around = [number for number, other in enumerate(chosen) if _holds(other, passage)]

@@ -1,7 +1,7 @@
 """The tools as every stage describes them to a model, what counts as a segment address, and who answers `video_qa`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from navigation.caption_tree import CaptionTree
@@ -97,6 +97,12 @@ def tool_schemas(names: Iterable[str]) -> list[dict[str, Any]]:
     """The tools' schemas, in the order of `TOOL_NAMES`."""
     chosen = set(names)
     return [_SCHEMAS[name] for name in TOOL_NAMES if name in chosen]
+
+
+def names_of(schemas: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Names of the tools that a record's schemas describe, in the order of `TOOL_NAMES`; others are left out."""
+    named = {(schema.get("function") or {}).get("name") for schema in schemas}
+    return tuple(name for name in TOOL_NAMES if name in named)
 
 
 TOOLS: list[dict[str, Any]] = tool_schemas(DEFAULT_TOOLS)

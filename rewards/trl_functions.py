@@ -232,7 +232,7 @@ def _replayed(messages: Messages, video_id: str, trees: TreeStore) -> Navigation
         said = messages[position + 1 : position + 1 + replies]
         for call, reply in zip(message.get("tool_calls") or (), said, strict=False):
             function = call.get("function") or {}
-            arguments = function.get("arguments")
+            arguments: Any = function.get("arguments")
             if isinstance(arguments, str):
                 try:
                     arguments = json.loads(arguments)

@@ -13,7 +13,15 @@ from typing import Any
 import yaml
 from trl import TrlParser
 
-from navigation import InputError
+from navigation import (
+    DEFAULT_TOOLS,
+    ClipAnswerer,
+    EnvironmentFactory,
+    InputError,
+    SearchSettings,
+    TreeStore,
+    read_tools,
+)
 from runtime.config_file import nearest, without_secrets
 from trainer.data import SetsFolder, TracesFolder, open_data
 
@@ -31,16 +39,32 @@ class DataArguments:
     trees: str | None = field(
         default=None, metadata={"help": "Folder of caption trees; default: `trees` in `data`, or beside it for sets."}
     )
+    tools: str = field(
+        default=",".join(DEFAULT_TOOLS),
+        metadata={"help": "Tools of an episode, with commas between: get_caption, video_qa, search, jump."},
+    )
+    search: dict | None = field(
+        default=None, metadata={"help": "Of a search: a mapping of count, words, sources, embedder."}
+    )
     dry_run: bool = field(
         default=False, metadata={"help": "Print and write the resolved config and check the data; do not train."}
     )
+
+    @property
+    def tool_names(self) -> tuple[str, ...]:
+        return read_tools(self.tools)
+
+    def environments(self, trees: TreeStore, answerer: ClipAnswerer | None = None) -> EnvironmentFactory:
+        """What makes the run's environments."""
+        return EnvironmentFactory.of(trees, answerer, self.tools, SearchSettings.from_config(self.search))
 
     @property
     def opened(self) -> TracesFolder | SetsFolder:
         return self._open(self.data)
 
     def _open(self, folder: str) -> TracesFolder | SetsFolder:
-        return open_data(Path(folder), self.held_out_share, Path(self.trees) if self.trees is not None else None)
+        trees = Path(self.trees) if self.trees is not None else None
+        return open_data(Path(folder), self.held_out_share, trees, self.tool_names)
 
 
 @dataclass

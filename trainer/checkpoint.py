@@ -3,7 +3,7 @@
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import cached_file
 from trl import ModelConfig, get_quantization_config
 
-from navigation import InputError, write_json
+from navigation import DEFAULT_TOOLS, InputError, write_json
 from navigation.prompt import FORMER_TEMPLATES, chat_template, response_template, template_hash
 
 NAME = "clipscout.json"
@@ -91,6 +91,23 @@ def check_template(name: str | Path, found: str | None, ours: str, revision: str
     if found is not None and template_hash(found) != trained:
         hint = f"it was trained under {trained}: take its chat_template.jinja from the checkpoint's source again"
         raise InputError(name, "chat template", template_hash(found), hint)
+
+
+def tools_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Tools that a checkpoint was trained with; a record that names none is of the default ones."""
+    return tuple(record.get("tools") or DEFAULT_TOOLS)
+
+
+def check_trained_tools(name: str | Path, tools: Sequence[str], revision: str | None = None) -> None:
+    """Refuses a checkpoint of ours that was trained with other tools: its prompt is another one.
+
+    Raises:
+        InputError: see above.
+    """
+    record = read_record(name, revision)
+    if record.get("stage") in ("sft", "grpo") and tools_of(record) != tuple(tools):
+        hint = f"set tools to these (--tools {','.join(tools_of(record))}), or train it with {','.join(tools)}"
+        raise InputError(name, "tools", ",".join(tools_of(record)), hint)
 
 
 def load_tokenizer(name: str, template: str | None = None, revision: str | None = None) -> PreTrainedTokenizerBase:

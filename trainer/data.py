@@ -1,12 +1,15 @@
 """From a traces folder, or the sets made of it, to what the trainers read, split by video."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
 from navigation import (
+    DEFAULT_TOOLS,
     CaptionTree,
     InputError,
     Question,
@@ -16,9 +19,10 @@ from navigation import (
     initial_messages,
     read_jsonl,
     read_questions,
+    tool_schemas,
 )
 from navigation.question import held_out
-from navigation.tools import TOOLS
+from navigation.tools import names_of
 from trainer.conversation import conversation
 
 
@@ -30,11 +34,13 @@ class TracesFolder:
         folder: Where it is.
         held_out_share: Share of videos kept from training, 0 to below 1.
         tree_folder: Caption trees; None: `trees` in the folder.
+        tools: What episodes have.
     """
 
     folder: Path
     held_out_share: float = 0.1
     tree_folder: Path | None = None
+    tools: tuple[str, ...] = DEFAULT_TOOLS
 
     def __post_init__(self) -> None:
         for name, place in (("questions.jsonl", self.folder / "questions.jsonl"), ("trees", self._tree_folder)):
@@ -83,8 +89,9 @@ class TracesFolder:
         """
         # JSON columns, because tool arguments differ in shape from call to call and Arrow has one type a column.
         rows = [
-            conversation({"messages": trajectory.messages, "tools": TOOLS}, place)
+            conversation({"messages": trajectory.messages, "tools": tool_schemas(self.tools)}, place)
             for place, trajectory in self._placed(held)
+            if check_tools(trajectory.tools, self.tools, place)
         ]
         if not rows and not held:
             raise InputError(self.folder, "trajectories.jsonl", 0, "no right trajectory of a training video is in it")
@@ -92,7 +99,7 @@ class TracesFolder:
 
     def rl_dataset(self, held: bool) -> Dataset:
         """Rows of `prompt` and the question's columns, as GRPO takes them."""
-        return Dataset.from_list([rl_row(question, self.trees[question.video_id]) for question in self.questions(held)])
+        return _rl_rows(self, held)
 
 
 @dataclass(frozen=True)
@@ -102,10 +109,12 @@ class SetsFolder:
     Args:
         folder: Where it is.
         tree_folder: Caption trees; None: `trees` in the folder, or beside it as `make dataset` has it.
+        tools: What episodes have.
     """
 
     folder: Path
     tree_folder: Path | None = None
+    tools: tuple[str, ...] = DEFAULT_TOOLS
 
     def sft_source(self, held: bool) -> str:
         """The file that the SFT rows come from."""
@@ -131,11 +140,13 @@ class SetsFolder:
     def sft_dataset(self, held: bool) -> Dataset:
         """Rows of `messages` and `tools`, as `trl sft` takes them."""
         rows = self._rows("sft", held)
+        for place, schemas in enumerate(rows["tools"] if len(rows) else ()):
+            check_tools(schemas, self.tools, f"{self.sft_source(held)} row {place}")
         return rows.select_columns(["messages", "tools"]) if len(rows) else rows
 
     def rl_dataset(self, held: bool) -> Dataset:
         """Rows of `prompt` and the question's columns, as GRPO takes them."""
-        return Dataset.from_list([rl_row(question, self.trees[question.video_id]) for question in self.questions(held)])
+        return _rl_rows(self, held)
 
     def _rows(self, stage: str, held: bool) -> Dataset:
         path = self._file(stage, held)
@@ -146,15 +157,36 @@ class SetsFolder:
         raise InputError(self.folder, "data", str(path), "not there: make the sets with `clipscout dataset`")
 
 
-def open_data(folder: Path, held_out_share: float, tree_folder: Path | None = None) -> TracesFolder | SetsFolder:
+def open_data(
+    folder: Path, held_out_share: float, tree_folder: Path | None = None, tools: tuple[str, ...] = DEFAULT_TOOLS
+) -> TracesFolder | SetsFolder:
     """What a run trains on: sets, where the folder holds them and no trajectories, else a traces folder."""
     if (folder / "sft" / "train.parquet").is_file() and not (folder / "trajectories.jsonl").is_file():
-        return SetsFolder(folder, tree_folder)
-    return TracesFolder(folder, held_out_share, tree_folder)
+        return SetsFolder(folder, tree_folder, tools)
+    return TracesFolder(folder, held_out_share, tree_folder, tools)
 
 
-def rl_row(question: Question, tree: CaptionTree) -> dict:
+def check_tools(schemas: Any, tools: tuple[str, ...], source: str) -> bool:
+    """True; refuses a trajectory that was played with other tools than the run's: its prompt is another one.
+
+    Raises:
+        InputError: see above.
+    """
+    played = names_of(json.loads(schemas) if isinstance(schemas, str) else schemas or ())
+    if played and played != tools:
+        raise InputError(
+            source, "tools", ",".join(played), f"set tools to these, or train on others: {','.join(tools)}"
+        )
+    return True
+
+
+def rl_row(question: Question, tree: CaptionTree, tools: tuple[str, ...] = DEFAULT_TOOLS) -> dict:
     """A GRPO row. The environment reads `video_id` alone; the rewards read the rest."""
     row = question.to_dict()
-    row["prompt"] = initial_messages(question, tree)
+    row["prompt"] = initial_messages(question, tree, tools)
     return row
+
+
+def _rl_rows(data: TracesFolder | SetsFolder, held: bool) -> Dataset:
+    trees = data.trees
+    return Dataset.from_list([rl_row(each, trees[each.video_id], data.tools) for each in data.questions(held)])

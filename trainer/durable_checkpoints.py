@@ -11,7 +11,7 @@ from accelerate import PartialState
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
-from navigation import InputError
+from navigation import DEFAULT_TOOLS, InputError
 from trainer.checkpoint import INCOMPLETE, NAME, damage, latest_checkpoint, unfinished, write_record
 from trainer.stopping import TrainingFailed
 
@@ -125,14 +125,15 @@ def refuse_another_run(checkpoint: Path, facts: Mapping[str, Any]) -> None:
         facts: What this run's record says.
 
     Raises:
-        InputError: stage, base, template or sharding differ.
+        InputError: stage, base, template, sharding or tools differ.
     """
     try:
         record = json.loads((checkpoint / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
+    record, facts = ({"tools": list(DEFAULT_TOOLS), **each} for each in (record, facts))
     now = {**facts, "chat_template": (facts.get("data") or {}).get("template")}
-    for name in ("stage", "base", "chat_template", "distributed"):
+    for name in ("stage", "base", "chat_template", "distributed", "tools"):
         was, new = record.get(name), now.get(name)
         if was is not None and new is not None and not _alike(name, str(was), str(new)):
             hint = f"this run has {new} and would go on from another run: give another output_dir, or train as it did"

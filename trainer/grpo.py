@@ -16,14 +16,14 @@ from datasets import Dataset
 from transformers import Trainer
 from trl import GRPOConfig, ModelConfig, get_peft_config
 
-from navigation import ClipAnswerer, EnvironmentFactory, InputError, LineAnswerer
-from navigation.prompt import template_hash
+from navigation import ClipAnswerer, InputError, LineAnswerer
+from navigation.prompt import template_hash, told_tools
 from navigation.question import first_by_hash
 from rewards import RewardMix
 from rewards.trl_functions import steering_callbacks, trl_functions
 from trainer.alarms import Alarms
 from trainer.arguments import CommandLine
-from trainer.checkpoint import load_model, load_tokenizer, model_name
+from trainer.checkpoint import check_trained_tools, load_model, load_tokenizer, model_name
 from trainer.grpo_checks import GRPOArguments, check, check_prompts
 from trainer.grpo_trainer import NavigationGRPOTrainer
 from trainer.preflight import check_run, check_surroundings
@@ -119,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_run(data_args, training_args, model_args)
     mix = RewardMix.from_config(data_args.reward)
     base = model_name(model_args)
+    check_trained_tools(base, data_args.tool_names, model_args.model_revision)
     tokenizer = load_tokenizer(base, revision=model_args.model_revision)
     traces = data_args.opened
     questions, held_out = traces.rl_dataset(held=False), traces.rl_dataset(held=True)
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing = next((video for video in questions["video_id"] if video not in trees), None)
     if missing is not None:
         raise InputError(trees.folder, "video_id", missing, "make its caption tree first")
-    longest = check_prompts(questions, tokenizer, training_args, model_args)
+    longest = check_prompts(questions, tokenizer, training_args, model_args, data_args.tool_names)
     answerer = clip_answerer(data_args, [*questions["video_id"], *(held_out["video_id"] if len(held_out) else ())])
     masks = EpisodeMasks.from_config(data_args.episodes)
     alarms = Alarms(data_args.alarms, training_args.output_dir)
@@ -143,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "masked": sorted(masks.masked),
         "video_qa": data_args.clip_model or "timed lines",
         "template": template_hash(tokenizer.chat_template),
+        **told_tools(data_args.tool_names),
     }
     config = describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
@@ -152,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "args": training_args,
         "train_dataset": questions,
         "processing_class": tokenizer,
-        "environment_factory": EnvironmentFactory(trees, answerer),
+        "environment_factory": data_args.environments(trees, answerer),
         "peft_config": get_peft_config(model_args),
         "masks": masks,
         "recorder": recorder,
@@ -160,7 +162,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     build = _sync_trainer if data_args.engine == "sync" else _async_trainer
     trainer = build(data_args, model_args, mix, held_out, shared)
-    train(trainer, training_args.resume_from_checkpoint, {"stage": "grpo", "base": base, "data": facts}, config)
+    train(
+        trainer,
+        training_args.resume_from_checkpoint,
+        {"stage": "grpo", "base": base, **told_tools(data_args.tool_names), "data": facts},
+        config,
+    )
 
 
 def _sync_trainer(

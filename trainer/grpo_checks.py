@@ -1,6 +1,7 @@
 """What a run of GRPO is told besides trl's own options, and which settings are refused before anything is loaded."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from trl import ModelConfig
 
-from navigation import TOOLS, InputError
+from navigation import DEFAULT_TOOLS, InputError, tool_schemas
 from runtime.fetch import Unreachable
 from trainer.arguments import DataArguments
 from trainer.checkpoint import model_name
@@ -218,7 +219,13 @@ def _zero_stage(training: Any) -> int:
     return training.deepspeed_plugin.zero_stage if training.deepspeed_plugin is not None else 0
 
 
-def check_prompts(questions: Dataset, tokenizer: PreTrainedTokenizerBase, training: Any, model: ModelConfig) -> int:
+def check_prompts(
+    questions: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    training: Any,
+    model: ModelConfig,
+    tools: Sequence[str] = DEFAULT_TOOLS,
+) -> int:
     """Whether the largest tree's prompt leaves room for an episode.
 
     A server that does not answer yet is asked again when training begins.
@@ -229,7 +236,7 @@ def check_prompts(questions: Dataset, tokenizer: PreTrainedTokenizerBase, traini
     Raises:
         InputError: the prompt, or prompt and budget together, are more than the model or the server holds.
     """
-    name, tokens = longest_prompt(questions, tokenizer)
+    name, tokens = longest_prompt(questions, tokenizer, tools)
     room, field = model_config(model_name(model)).max_position_embeddings, "max_position_embeddings"
     served = getattr(training, "vllm_max_model_length", None) if getattr(training, "use_vllm", False) else None
     if served is not None and served < room:
@@ -242,14 +249,16 @@ def check_prompts(questions: Dataset, tokenizer: PreTrainedTokenizerBase, traini
     return tokens
 
 
-def longest_prompt(questions: Dataset, tokenizer: PreTrainedTokenizerBase) -> tuple[str, int]:
+def longest_prompt(
+    questions: Dataset, tokenizer: PreTrainedTokenizerBase, tool_names: Sequence[str] = DEFAULT_TOOLS
+) -> tuple[str, int]:
     """Id and tokens of the longest prompt, tool schemas included.
 
     Only the question whose prompt has the most characters is tokenized.
     """
     longest = max(questions, key=lambda row: len(row["prompt"][-1]["content"]))
     prompt = longest["prompt"]
-    tools: list[Any] = [*TOOLS]
+    tools: list[Any] = tool_schemas(tool_names)
     ids = tokenizer.apply_chat_template(prompt, tools=tools, add_generation_prompt=True, return_dict=False)
     return longest["id"], len(ids)
 

@@ -18,7 +18,7 @@ from trl import ModelConfig
 from trl.chat_template_utils import parse_response
 
 from longvideo_r1.tagged import read_message, tagged_template, to_tagged
-from navigation import TOOLS, InputError, Policy, Reply, Task
+from navigation import InputError, Policy, Reply, Task
 from trainer.cached_generation import CachedGenerator
 from trainer.checkpoint import load_model, load_tokenizer
 
@@ -133,7 +133,7 @@ class LocalPolicy(Policy):
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         new = await request.done
-        message = self._read(new, ids)
+        message = self._read(task, new, ids)
         if message.get("tool_calls"):
             self._transcripts[key] = (ids + new, prompt)
             while len(self._transcripts) > _REMEMBERED:
@@ -143,16 +143,16 @@ class LocalPolicy(Policy):
         cut = not new or new[-1] not in self.generator.eos.tolist()
         return Reply(message, len(ids), len(new), truncated=cut)
 
-    def _read(self, new: list[int], ids: list[int]) -> dict[str, Any]:
+    def _read(self, task: Task, new: list[int], ids: list[int]) -> dict[str, Any]:
         if self.protocol == "tagged":
             return read_message(cast(str, self.tokenizer.decode(new, skip_special_tokens=True)))
-        return parse_response(self.tokenizer, new, prefix=ids, tools=[*TOOLS])
+        return parse_response(self.tokenizer, new, prefix=ids, tools=[*task.tools])
 
     def _render(self, task: Task, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """The conversation as this protocol's template takes it."""
         if self.protocol == "tagged":
             return {"conversation": to_tagged(messages, task.grid, self.system)}
-        return {"conversation": messages, "tools": TOOLS}
+        return {"conversation": messages, "tools": [*task.tools]}
 
     def _ids(self, key: tuple[str, int], task: Task, messages: list[dict[str, Any]]) -> tuple[list[int], int]:
         """Token ids of the transcript so far, and how many of them are the prompt's."""

@@ -9,13 +9,13 @@ from typing import Any
 from transformers import TrainerCallback
 
 from navigation import (
-    TOOLS,
     InputError,
     NavigationEnvironment,
     Status,
     Trajectory,
     read_jsonl,
     read_outcome,
+    tool_schemas,
     write_atomic,
     write_jsonl,
 )
@@ -60,7 +60,7 @@ def record(
         question_id=question["id"],
         video_id=question["video_id"],
         messages=[dict(message) for message in messages],
-        tools=TOOLS,
+        tools=tool_schemas(environment.tools),
         prediction=read_outcome(messages, len(question["options"]), truncated=False)[1] if answered else None,
         correct=right and answered,
         status=status,
@@ -71,6 +71,7 @@ def record(
         completion_tokens=completion_tokens,
         error=error,
         reward=breakdown.to_dict(),
+        lookups=environment.lookups,
     )
     return {**trajectory.to_dict(), "step": step, "group": group, "advantage": advantage, "masked": masked}
 

@@ -11,7 +11,7 @@ from transformers import EarlyStoppingCallback, PretrainedConfig, PreTrainedToke
 from trl import ModelConfig, SFTConfig, get_peft_config, pack_dataset
 
 from navigation import InputError
-from navigation.prompt import template_hash
+from navigation.prompt import template_hash, told_tools
 from trainer.arguments import SFTArguments, parse
 from trainer.checkpoint import load_model, load_tokenizer, model_name
 from trainer.estimate import lines, model_config, row_length, setup_of, total_tokens, uses_fsdp
@@ -125,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "longest": counts.longest,
         **packed,
         "template": template_hash(tokenizer.chat_template),
+        **told_tools(data_args.tool_names),
     }
     navigation = _navigation(data_args, tokenizer)
     config = describe_run("sft", facts, data_args, training_args, model_args, folder=training_args.output_dir)
@@ -145,7 +146,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         navigation=navigation,
         longest_first=data_args.longest_first,
     )
-    train(trainer, training_args.resume_from_checkpoint, {"stage": "sft", "base": base, "data": facts}, config)
+    train(
+        trainer,
+        training_args.resume_from_checkpoint,
+        {"stage": "sft", "base": base, **told_tools(data_args.tool_names), "data": facts},
+        config,
+    )
 
 
 def _print_estimate(training: SFTConfig, model: ModelConfig, counts: Counts, rows: int) -> None:
@@ -167,7 +173,7 @@ def _navigation(options: SFTArguments, tokenizer: PreTrainedTokenizerBase) -> Na
     chosen = [questions[number * len(questions) // count] for number in range(count)]
     return NavigationEvaluation(
         chosen,
-        traces.trees,
+        options.environments(traces.trees),
         tokenizer,
         options.navigation_turns,
         options.navigation_tokens,

@@ -13,7 +13,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTTrainer
 from trl.models import unwrap_model_for_generation
 
-from navigation import EnvironmentFactory, InputError, Limits, Question, Status, Trajectory, TreeStore, run
+from navigation import EnvironmentFactory, InputError, Limits, Question, Status, Trajectory, run
 from rewards import RewardMix
 from trainer.checkpoint import latest_checkpoint
 from trainer.durable_checkpoints import DurableCheckpoints
@@ -32,7 +32,7 @@ class NavigationEvaluation:
 
     Args:
         questions: Held-out questions.
-        trees: Their caption trees.
+        factory: Makes environments over their caption trees.
         tokenizer: The model's, with the chat template.
         turns: Most assistant messages an episode.
         tokens: Most tokens of an episode after its prompt, tool replies included.
@@ -45,7 +45,7 @@ class NavigationEvaluation:
     def __init__(
         self,
         questions: Sequence[Question],
-        trees: TreeStore,
+        factory: EnvironmentFactory,
         tokenizer: PreTrainedTokenizerBase,
         turns: int = 15,
         tokens: int = 12288,
@@ -53,10 +53,11 @@ class NavigationEvaluation:
     ) -> None:
         if not questions:
             raise InputError("config", "navigation_questions", 0, "hold out more videos, or play no questions")
+        trees = factory.trees
         missing = next((question.video_id for question in questions if question.video_id not in trees), None)
         if missing is not None:
             raise InputError(trees.folder, "video_id", missing, "make its caption tree first")
-        self.questions, self.trees, self.tokenizer = list(questions), trees, tokenizer
+        self.questions, self.factory, self.trees, self.tokenizer = list(questions), factory, trees, tokenizer
         self.limits, self.tokens, self.turn_tokens = Limits(turns=turns), tokens, turn_tokens
         self.mix = RewardMix.from_config(None)
 
@@ -97,7 +98,7 @@ class NavigationEvaluation:
         jobs = iter(enumerate(questions))
 
         async def work() -> None:
-            environment = EnvironmentFactory(self.trees)()
+            environment = self.factory()
             for number, question in jobs:
                 episodes[number] = await run(policy, environment, question, self.limits)
 
@@ -109,7 +110,15 @@ class NavigationEvaluation:
 
     def _row(self, episode: Trajectory, question: Question) -> dict[str, Any]:
         grid = self.trees[question.video_id].grid
-        score = self.mix.score(question, grid, episode.visits, episode.status, episode.prediction, episode.refused)
+        score = self.mix.score(
+            question,
+            grid,
+            episode.visits,
+            episode.status,
+            episode.prediction,
+            episode.refused,
+            lookups=episode.lookups,
+        )
         return {
             "correct": episode.correct and episode.status is Status.ANSWERED,
             "visits": len(episode.visits),

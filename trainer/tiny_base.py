@@ -18,9 +18,18 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from navigation import InputError, TreeStore, initial_messages, read_questions, read_trajectories, write_json
-from navigation.prompt import SYSTEM, chat_template, response_template
-from navigation.tools import TOOLS
+from navigation import (
+    DEFAULT_TOOLS,
+    InputError,
+    TreeStore,
+    initial_messages,
+    read_questions,
+    read_tools,
+    read_trajectories,
+    tool_schemas,
+    write_json,
+)
+from navigation.prompt import chat_template, response_template, system_prompt
 from trainer.arguments import parse
 from trainer.lookup_heads import set_lookup_heads
 
@@ -32,7 +41,9 @@ _HOLE = "\ue000"
 """Stands in a rendered conversation for what people, captions and models write."""
 
 
-def train_tokenizer(texts: Sequence[str], vocabulary: int = 4096, least: int = 2) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    texts: Sequence[str], vocabulary: int = 4096, least: int = 2, tools: Sequence[str] = DEFAULT_TOOLS
+) -> PreTrainedTokenizerFast:
     """Makes a tokenizer whose vocabulary is the most frequent words of `texts`, single digits, and bytes for the rest.
 
     Lossless on any text. What the chat template always writes (system prompt, tool schemas, call scaffolding) is one
@@ -43,6 +54,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int = 4096, least: int = 2
         texts: What the model will read, without the chat template.
         vocabulary: Most words to keep; rarer ones are spelled in bytes.
         least: Fewest occurrences a word needs.
+        tools: What episodes have.
     """
     splitter = pre_tokenizers.Split(Regex(_PIECE), "isolated")
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -60,7 +72,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int = 4096, least: int = 2
     tokenizer.pre_tokenizer = pieces
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
-    phrases = [*scaffolding(), *_frequent_lines(texts)]
+    phrases = [*scaffolding(tools), *_frequent_lines(texts)]
     tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -79,21 +91,25 @@ def _frequent_lines(texts: Sequence[str], share: float = 0.5) -> list[str]:
     return sorted(line for line, count in counts.items() if count > share * len(texts))
 
 
-def scaffolding() -> list[str]:
+def scaffolding(tools: Sequence[str] = DEFAULT_TOOLS) -> list[str]:
     """The texts between what people, captions and models write, as the chat template renders them."""
     calls: Sequence[tuple[str, dict[str, Any]]] = (
         ("get_caption", {"segment": [_HOLE]}),
         ("video_qa", {"segment": [_HOLE], "query": _HOLE}),
+        ("search", {"query": _HOLE}),
+        ("search", {"query": _HOLE, "within": [_HOLE]}),
+        ("jump", {"time": _HOLE}),
     )
-    messages: list[dict[str, Any]] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": _HOLE}]
-    for name, arguments in calls:
+    system = {"role": "system", "content": system_prompt(tools)}
+    messages: list[dict[str, Any]] = [system, {"role": "user", "content": _HOLE}]
+    for name, arguments in (call for call in calls if call[0] in tools):
         call = {"type": "function", "function": {"name": name, "arguments": arguments}}
         messages.append({"role": "assistant", "reasoning_content": _HOLE, "content": "", "tool_calls": [call]})
         messages.append({"role": "tool", "name": name, "content": _HOLE})
     messages.append({"role": "assistant", "reasoning_content": _HOLE, "content": f"<answer>{_HOLE}</answer>"})
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    rendered = render_jinja_template([messages], tools=[*TOOLS], chat_template=chat_template())[0]
+    rendered = render_jinja_template([messages], tools=[*tool_schemas(tools)], chat_template=chat_template())[0]
     # A segment's numbers are written without quotes; the hole had to be a string.
     text = rendered[0].replace(f'["{_HOLE}"]', f"[{_HOLE}]")
     phrases: dict[str, None] = {}
@@ -113,17 +129,18 @@ class TinyBaseArguments:
     output_dir: str = field(metadata={"help": "Where the model and tokenizer go."})
     seed: int = field(default=0, metadata={"help": "Seeds the weights."})
     model: dict = field(default_factory=dict, metadata={"help": "Qwen3Config values."})
+    tools: str = field(default=",".join(DEFAULT_TOOLS), metadata={"help": "Tools of an episode, with commas between."})
     lookup_heads: bool = field(
         default=True, metadata={"help": "Set lookup heads by hand; else all weights are random."}
     )
 
 
-def corpus_texts(folder: Path) -> list[str]:
+def corpus_texts(folder: Path, tools: Sequence[str] = DEFAULT_TOOLS) -> list[str]:
     """What a model reads of a traces folder: prompts with top captions, and the trajectories' turns and replies."""
     trees = TreeStore(folder / "trees", capacity=1)
     texts = []
     for question in read_questions(folder / "questions.jsonl"):
-        texts.append(initial_messages(question, trees[question.video_id])[-1]["content"])
+        texts.append(initial_messages(question, trees[question.video_id], tools)[-1]["content"])
     path = folder / "trajectories.jsonl"
     if not path.is_file():
         raise InputError(folder, "data", path.name, "not there: make this folder with `make traces` first")
@@ -135,8 +152,9 @@ def corpus_texts(folder: Path) -> list[str]:
 
 def build(options: TinyBaseArguments) -> Mapping[str, Any]:
     """Writes model and tokenizer to `output_dir`; returns what was made."""
-    texts = corpus_texts(Path(options.data))
-    tokenizer = train_tokenizer(texts)
+    tools = read_tools(options.tools)
+    texts = corpus_texts(Path(options.data), tools)
+    tokenizer = train_tokenizer(texts, tools=tools)
     torch.manual_seed(options.seed)
     of_tokenizer = {
         "vocab_size": len(tokenizer),

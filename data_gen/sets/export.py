@@ -1,7 +1,7 @@
 """From a traces folder to the SFT and RL data sets, row by row, with a card written from the export's figures."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from data_gen.filters import FilterReport, FilterSettings, Supports, filter_traj
 from data_gen.sets.decontamination import Blocklist
 from data_gen.sets.parquet import OLDEST_DATASETS, ParquetFile
 from navigation import (
-    TOOLS,
+    DEFAULT_TOOLS,
     CaptionTree,
     InputError,
     Question,
@@ -23,10 +23,12 @@ from navigation import (
     read_questions,
     read_trajectories,
     repeats,
+    tool_schemas,
     write_atomic,
     write_json,
 )
 from navigation.question import held_out
+from navigation.tools import names_of
 
 SFT_COLUMNS = {
     "messages": "json_list", "tools": "json_list", "id": "text", "question_id": "text", "video_id": "text",
@@ -125,6 +127,8 @@ def export_sets(
         if not (folder / name).exists():
             raise InputError(folder, "data", name, "not there: make this folder with `make traces` first")
     report = SetReport(settings=asdict(settings))
+    first = next(read_trajectories(folder / "trajectories.jsonl"), None)
+    tools = (names_of(first.tools) if first is not None else ()) or DEFAULT_TOOLS
     questions: dict[str, Question] = {}
     blocked: set[str] = set()
     for question in read_questions(folder / "questions.jsonl"):
@@ -135,7 +139,8 @@ def export_sets(
             blocked.add(question.id)
         questions[question.id] = question
     trees = TreeStore(folder / "trees", capacity=64)
-    _write_rl(out, (q for q in questions.values() if q.id not in blocked), settings, pass_rates, trees, report)
+    allowed = (q for q in questions.values() if q.id not in blocked)
+    _write_rl(out, allowed, settings, pass_rates, trees, report, tools)
     _write_sft(folder, out, questions, blocked, settings, report, supports)
     if not report.sft["train"]:
         raise InputError(
@@ -153,6 +158,7 @@ def _write_rl(
     rates: Mapping[str, float] | None,
     trees: TreeStore,
     report: SetReport,
+    tools: Sequence[str],
 ) -> None:
     videos: dict[str, set[str]] = {split: set() for split in SPLITS}
     with ExitStack() as stack:
@@ -170,7 +176,7 @@ def _write_rl(
                 if not settings.lowest < rate < settings.highest:
                     report.difficulty_dropped += 1
                     continue
-            files[split].write(rl_row(question, trees[question.video_id], rate))
+            files[split].write(rl_row(question, trees[question.video_id], rate, tools))
             videos[split].add(question.video_id)
         report.rl = Counter({split: file.rows for split, file in files.items()})
     report.rl_videos = {split: len(each) for split, each in videos.items()}
@@ -226,7 +232,7 @@ def sft_row(trajectory: Trajectory, question: Question) -> dict[str, Any]:
     teacher = trajectory.teacher
     return {
         "messages": trajectory.messages,
-        "tools": TOOLS,
+        "tools": tool_schemas(names_of(trajectory.tools) or DEFAULT_TOOLS),
         "id": trajectory.id,
         "question_id": trajectory.question_id,
         "video_id": trajectory.video_id,
@@ -243,9 +249,11 @@ def sft_row(trajectory: Trajectory, question: Question) -> dict[str, Any]:
     }
 
 
-def rl_row(question: Question, tree: CaptionTree, pass_rate: float | None = None) -> dict[str, Any]:
+def rl_row(
+    question: Question, tree: CaptionTree, pass_rate: float | None = None, tools: Sequence[str] = DEFAULT_TOOLS
+) -> dict[str, Any]:
     """One question: `prompt` for GRPO, and the columns that environment and rewards read."""
-    return {"prompt": initial_messages(question, tree), **question.to_dict(), "pass_rate": pass_rate}
+    return {"prompt": initial_messages(question, tree, tools), **question.to_dict(), "pass_rate": pass_rate}
 
 
 def trajectory_figures(trajectory: Trajectory) -> dict[str, float]:

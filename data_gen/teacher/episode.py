@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from data_gen.teacher import prompt
-from data_gen.teacher.prompt import CORRECTION, PROTOCOL, tool_reply
+from data_gen.teacher.prompt import CORRECTION, tool_reply
 from data_gen.teacher.settings import HintSettings, TeacherSettings
 from longvideo_r1.turns import Turn, read_turn
 from navigation import LETTERS, Policy, Question, Reply, Status, Task, Trajectory, answer_message, assistant_message
@@ -155,7 +155,7 @@ class TeacherEpisode(Policy):
         self.rounds += 1
         self.usage += usage
         cut = record["finish_reason"] == "length"
-        step = read_turn(record["content"], len(self.question.options), record["reasoning"])
+        step = read_turn(record["content"], len(self.question.options), record["reasoning"], self._settings.tools)
         if isinstance(step, Turn) and not cut:
             self._in_row = 0
             self.dropped += step.dropped
@@ -192,7 +192,7 @@ class TeacherEpisode(Policy):
         """Adds to the private transcript what the loop added: the prompt at first, then the tools' replies."""
         for message in messages[self._read :]:
             if message["role"] == "system":
-                self._say("system", message["content"] + PROTOCOL)
+                self._say("system", message["content"] + prompt.protocol(self._settings.tools))
             elif message["role"] == "user":
                 self._say("user", message["content"])
             elif message["role"] == "tool":

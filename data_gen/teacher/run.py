@@ -10,7 +10,16 @@ from typing import Any, TextIO
 
 from data_gen.teacher.episode import TeacherEpisode, TerminationReason
 from data_gen.teacher.settings import TeacherSettings
-from navigation import ClipAnswerer, InputError, Limits, NavigationEnvironment, Question, TreeStore, run
+from navigation import (
+    ClipAnswerer,
+    EnvironmentFactory,
+    InputError,
+    Limits,
+    NavigationEnvironment,
+    Question,
+    TreeStore,
+    run,
+)
 from runtime import EndpointFailed, Journal, Progress, Usage
 from runtime.paid_calls import CallCache, Stopped
 
@@ -141,7 +150,8 @@ class TeacherRun:
         stream: TextIO | None = None,
     ) -> None:
         self.trees, self.calls, self.trajectories, self.settings = trees, calls, trajectories, settings
-        self.answerer, self.pace = answerer, pace or Pace()
+        self.pace = pace or Pace()
+        self.factory = EnvironmentFactory.of(trees, answerer, settings.tools, settings.search)
         self.report = RunReport()
         self.progress = Progress("trajectories", self._detail, stream)
         # One more than the teacher has: so that it is the teacher who says that its rounds are used up.
@@ -176,7 +186,7 @@ class TeacherRun:
         return self.report
 
     async def _work(self, queue: Iterator[tuple[Question, int]]) -> None:
-        environment = NavigationEnvironment(self.trees, self.answerer)
+        environment = self.factory()
         for question, sample in queue:
             if self.calls.stopped:
                 return

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from data_gen.teacher import prompt
-from navigation import InputError
-from navigation.prompt import SYSTEM
+from navigation import DEFAULT_TOOLS, SEARCH, InputError, SearchSettings
+from navigation.prompt import system_prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class TeacherSettings:
         usd: Money one trajectory may cost; None for no limit. The trajectory ends after the reply that passes it.
         hints: What follows a wrong answer.
         clip_model: Name of the model that answers `video_qa` from a clip; empty: the tree's timed lines answer.
+        tools: What the teacher may call.
+        search: What a search looks at and tells.
     """
 
     model: str
@@ -60,6 +62,8 @@ class TeacherSettings:
     usd: float | None = None
     hints: HintSettings = field(default_factory=HintSettings)
     clip_model: str = ""
+    tools: tuple[str, ...] = DEFAULT_TOOLS
+    search: SearchSettings = field(default_factory=SearchSettings)
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -74,6 +78,12 @@ class TeacherSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """What is compared when a run goes on; the wording of all prompts is in it as a hash."""
-        told = [text for name, text in sorted(vars(prompt).items()) if name.isupper()]
-        wording = "\0".join((SYSTEM, *told))
-        return asdict(self) | {"prompt_sha256": hashlib.sha256(wording.encode()).hexdigest()}
+        told = [text for name, text in sorted(vars(prompt).items()) if name.isupper() and name[0] != "_"]
+        more = [] if self.tools == DEFAULT_TOOLS else [prompt.protocol(self.tools)]
+        wording = "\0".join((system_prompt(self.tools), *told, *more))
+        record = asdict(self) | {"prompt_sha256": hashlib.sha256(wording.encode()).hexdigest()}
+        # A run with the default tools is compared as it was before there were others.
+        for name in ("tools", "search"):
+            if self.tools == DEFAULT_TOOLS or (name == "search" and SEARCH not in self.tools):
+                del record[name]
+        return record

@@ -13,7 +13,7 @@ from typing import Any
 from data_gen.clips import MORE_ROOM, ClipEndpointAnswerer, accept_text, clip_settings
 from data_gen.teacher.run import Pace, RunReport, TeacherRun
 from data_gen.teacher.settings import TeacherSettings
-from navigation import TOOLS, InputError, Question, TreeStore, read_questions, write_json, write_jsonl
+from navigation import InputError, Question, TreeStore, read_questions, tool_schemas, write_json, write_jsonl
 from runtime import (
     Budget,
     Endpoint,
@@ -94,7 +94,9 @@ class TeacherJob(RankedJob[RunReport]):
         with ExitStack() as stack:
             journals = [stack.enter_context(trajectory_journal(self, rank)) for rank in range(self.tasks)]
             places = {key: journal for journal in journals for key in journal}
-            rows = ({**places[name][name], "tools": TOOLS} for name in names if name in places)
+            rows = (
+                {**places[name][name], "tools": tool_schemas(self.settings.tools)} for name in names if name in places
+            )
             report.finished = write_jsonl(self.out / "trajectories.jsonl", rows)
         known = {each["id"] for each in report.failed}
         reason = report.stopped or "no rank has finished it"

@@ -102,7 +102,7 @@ class CountingMix:
     def settings(self):
         return self
 
-    def score(self, question, grid, visits, status, prediction, refused):
+    def score(self, question, grid, visits, status, prediction, refused, lookups=()):
         right = float(prediction == question.answer)
         grounding = len(visits) / 100 if question.clue_intervals else None
         parts = {"answer": right, "grounding": grounding, "visit_cost": float(len(visits)), "format": 0.0}

@@ -25,7 +25,8 @@ def held(traces):
 
 @pytest.fixture
 def evaluation(held, traces, base):
-    return NavigationEvaluation(held[:6], TreeStore(traces / "trees"), load_tokenizer(str(base)), turns=4, tokens=80)
+    factory = EnvironmentFactory(TreeStore(traces / "trees"))
+    return NavigationEvaluation(held[:6], factory, load_tokenizer(str(base)), turns=4, tokens=80)
 
 
 def play(evaluation, model, monkeypatch, processes=1):
