@@ -19,7 +19,7 @@ from evaluation.meter import build_cost
 from evaluation.metrics import summarise
 from evaluation.paid_calls import PaidCalls
 from evaluation.parity import choose_reasoning_field
-from evaluation.policies import check_policy_tools, make_policy
+from evaluation.policies import make_policy
 from evaluation.policies.judge import EndpointJudge
 from evaluation.result import card_hash, make_card, row_of, write_result
 from evaluation.scorers import Scores, score
@@ -229,7 +229,6 @@ def evaluate_corpus(
     asked = _questions(Path(questions), seed, limit, held_out_share)
     factory = EnvironmentFactory.of(store, tools=tools, search=search)
     check_questions(asked, factory)
-    check_policy_tools(policy, factory.tools, options)
     asked = [replace(each, duration=store[each.video_id].grid.duration) for each in asked]
     if policy == "endpoint" and endpoint is None:
         raise InputError("policy endpoint", "url", None, "give --url and --model")
@@ -252,6 +251,9 @@ def evaluate_corpus(
                 else:
                     options["judge"] = EndpointJudge(paid)
             player = make_policy(policy, store, asked, seed, **options)
+            if player.trained_tools not in (None, factory.tools):
+                named = ",".join(player.trained_tools or ())
+                raise InputError(f"policy {policy}", "tools", named, f"it was trained with these: pass --tools {named}")
             source = benchmark or asked[0].source or "questions"
             described = {**policy_options, **player.settings}
             card.update(

@@ -83,6 +83,11 @@ class Policy(ABC):
         return ""
 
     @property
+    def trained_tools(self) -> tuple[str, ...] | None:
+        """The tools that it was trained with, which its prompt must have; None for one that reads what it is shown."""
+        return None
+
+    @property
     def reads_overview(self) -> bool:
         """Whether it uses the top-level captions that the prompt shows."""
         return True

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from navigation.caption_tree import CaptionTree
+from navigation.caption_tree import ANNOTATION, SCREEN, SPEECH, CaptionTree
 from navigation.errors import InputError
 from navigation.grid import SegmentPath, clock, format_path
 from navigation.prompt import without_markup
@@ -67,18 +67,17 @@ def _captions(tree: CaptionTree) -> Iterator[Passage]:
 
 def _lines(tree: CaptionTree, source: str) -> Iterator[Passage]:
     for line in tree.lines:
-        kind = getattr(line, "kind", "annotation")
-        if source in ("lines", kind) and line.start <= tree.grid.duration:
+        if source in ("lines", line.kind) and line.start <= tree.grid.duration:
             leaf = tree.grid.path_at(max(0.0, min((line.start + line.end) / 2, tree.grid.duration)))
-            yield Passage(leaf, line.start, line.end, line.text, kind)
+            yield Passage(leaf, line.start, line.end, line.text, line.kind)
 
 
 SOURCES: dict[str, Callable[[CaptionTree], Iterable[Passage]]] = {
     "captions": _captions,
     "lines": lambda tree: _lines(tree, "lines"),
-    "speech": lambda tree: _lines(tree, "speech"),
-    "screen": lambda tree: _lines(tree, "screen"),
-    "annotation": lambda tree: _lines(tree, "annotation"),
+    SPEECH: lambda tree: _lines(tree, SPEECH),
+    SCREEN: lambda tree: _lines(tree, SCREEN),
+    ANNOTATION: lambda tree: _lines(tree, ANNOTATION),
 }
 """What can be searched: the captions of all levels, all timed lines, or the lines of one kind."""
 
@@ -96,7 +95,7 @@ class SearchSettings:
 
     count: int = 5
     words: int = 20
-    sources: tuple[str, ...] = ("captions", "speech", "screen")
+    sources: tuple[str, ...] = ("captions", SPEECH, SCREEN)
     embedder: str = ""
 
     def __post_init__(self) -> None:
@@ -272,7 +271,7 @@ class Search:
     def _line(self, passage: Passage, wanted: set[str]) -> str:
         text = snippet(passage.text, wanted, self.settings.words)
         place = f"{format_path(passage.path)} {clock(passage.start)}-{clock(passage.end)}"
-        said = "" if passage.source == "captions" else f" {passage.source}"
+        said = "" if passage.source in ("captions", "") else f" {passage.source}"
         return without_markup(f"{text} {place}{said}")
 
 

@@ -20,7 +20,7 @@ from trl.chat_template_utils import parse_response
 from longvideo_r1.tagged import read_message, tagged_template, to_tagged
 from navigation import InputError, Policy, Reply, Task
 from trainer.cached_generation import CachedGenerator
-from trainer.checkpoint import load_model, load_tokenizer
+from trainer.checkpoint import load_model, load_tokenizer, read_record, tools_of
 
 PROTOCOLS = ("native", "tagged")
 _REMEMBERED = 4096
@@ -75,8 +75,15 @@ class LocalPolicy(Policy):
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._begin(model, tokenizer, temperature, seed, max_completion_tokens, name, max_turn_tokens)
         self.protocol = protocol
+        record = read_record(checkpoint)
+        if protocol == "native" and record.get("stage") in ("sft", "grpo"):
+            self._tools = tools_of(record)
         if system_prompt is not None:
             self.system = Path(system_prompt).read_text(encoding="utf-8")
+
+    @property
+    def trained_tools(self) -> tuple[str, ...] | None:
+        return self._tools
 
     @classmethod
     def of(
@@ -113,6 +120,7 @@ class LocalPolicy(Policy):
         self.model, self.tokenizer = model, tokenizer
         self.context = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
         self.protocol, self.system = "native", None
+        self._tools: tuple[str, ...] | None = None
         self.generator = CachedGenerator(model, _ending_tokens(model.generation_config, tokenizer))
         self._transcripts: OrderedDict[tuple[str, int], tuple[list[int], int]] = OrderedDict()
         self._waiting: list[_Request] = []

@@ -1,7 +1,7 @@
 """Who plays: rules, the expert and models, each behind `navigation.Policy`."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -39,18 +39,6 @@ RULES = (
 """Policies that need no model, from the cheapest on."""
 _NOT_OPTIONS = {"questions", "trees", "overview", "_indices", "judge", "calls"}
 _NEED_TREES = ("retrieval", "consensus")
-
-
-def check_policy_tools(name: str, tools: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Refuses a checkpoint of ours that was trained with other tools than an evaluation gives it.
-
-    Raises:
-        InputError: the tools that it was trained with are named.
-    """
-    if name == "local" and options.get("checkpoint") and options.get("protocol", "native") == "native":
-        from trainer.checkpoint import check_trained_tools
-
-        check_trained_tools(options["checkpoint"], tools)
 
 
 def make_policy(name: str, /, trees: TreeStore, questions: Sequence[Question], seed: int = 0, **options: Any) -> Policy:
