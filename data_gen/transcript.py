@@ -9,9 +9,10 @@ from data_gen.corpora.actions import stems
 from navigation import LETTERS, Question, SegmentPath
 from navigation.prompt import split_prompt
 from navigation.times import Span, find_spans, read_spans
-from navigation.tools import parse_path
+from navigation.tools import SEARCH, parse_path
 
 _SHOWN = re.compile(r"(?P<span>[\d:]+-[\d:]+) (?P<path>\[\d+(?:, \d+)*\]) (?P<caption>.*)")
+_FOUND = re.compile(r"(?P<caption>.*) (?P<path>\[\d+(?:, \d+)*\]) (?P<span>[\d:]+-[\d:]+)(?: \w+)?")
 _CLAUSE = re.compile(r"(?<=[.!?;:])\s+|\s+(?=\[\d)")
 _QUOTED = re.compile(r"[“\"]([^”\"]{3,})[”\"]")
 _ASKING = stems(
@@ -36,7 +37,7 @@ class Clause:
         path: The segment whose caption holds it.
         span: The segment's time, as written and in seconds.
         place: Where in the caption it stands, 0 to 1.
-        opened: Whether a call showed it, not the prompt.
+        opened: Whether a call that opened its segment showed it, not the prompt or a search.
     """
 
     text: str
@@ -72,10 +73,19 @@ class Transcript:
         self.question = question
         self.captions: dict[SegmentPath, str] = {}
         self.clauses: list[Clause] = []
+        self.found: list[Clause] = []
+        """Clauses of what searches found, best first of each; they are not among `clauses`."""
         self.said = " ".join(m.get("reasoning_content") or "" for m in messages if m["role"] == "assistant")
+        calls = [call["function"] for m in messages for call in m.get("tool_calls") or ()]
+        self.searched = [call["arguments"].get("query", "") for call in calls if call["name"] == SEARCH]
+        """Queries in order."""
+        self.opened = [path for call in calls if (path := parse_path(call["arguments"].get("segment"))) is not None]
+        """Segments in the order in which calls named them."""
         for message in messages:
             if message["role"] == "user":
                 self._read(split_prompt(message["content"])[0], opened=False)
+            elif message["role"] == "tool" and message.get("name") == SEARCH:
+                self._read_found(message["content"])
             elif message["role"] == "tool":
                 self._read(message["content"], opened=True)
         quoted = _QUOTED.search(question.question)
@@ -86,17 +96,19 @@ class Transcript:
 
     def _read(self, text: str, opened: bool) -> None:
         for line in text.splitlines():
-            match = _SHOWN.fullmatch(line)
-            path = parse_path(match["path"]) if match else None
-            spans = read_spans(match["span"])[0] if match else []
-            if match is None or path is None or not spans:
-                continue
-            self.captions[path] = match["caption"]
-            pieces = [piece.rstrip(" .;:,") for piece in _CLAUSE.split(match["caption"])]
-            pieces = [piece for piece in pieces if piece]
-            for number, piece in enumerate(pieces):
-                place = (number + 0.5) / len(pieces)
-                self.clauses.append(Clause(piece, path, match["span"], spans[0], place, opened))
+            if read := _placed(_SHOWN.fullmatch(line)):
+                caption, path, written, span = read
+                self.captions[path] = caption
+                pieces = _clauses(caption)
+                for number, piece in enumerate(pieces):
+                    self.clauses.append(Clause(piece, path, written, span, (number + 0.5) / len(pieces), opened))
+
+    def _read_found(self, text: str) -> None:
+        for line in text.splitlines():
+            if read := _placed(_FOUND.fullmatch(line)):
+                snippet, path, written, span = read
+                for piece in _clauses(snippet.strip("… ")):
+                    self.found.append(Clause(piece, path, written, span, 0.5, opened=False))
 
     def above(self, path: SegmentPath) -> SegmentPath:
         """The nearest segment above `path` whose caption was shown; () if none was."""
@@ -123,9 +135,9 @@ class Transcript:
     def support(self) -> Support | None:
         """What was opened that speaks for the right option and for no other as well; None if nothing does.
 
-        An option is named by a clause that holds at least 0.75 of its stems, and no caption opened may hold more of
-        another option's. An option that is a span is supported where the subject was read at a time that shares more
-        with it than with any other option's.
+        An option is named by a clause that holds at least 0.75 of its stems and stands on the side of the subject that
+        the question asks for; no clause opened may hold more of another option's. An option that is a span is supported
+        where the subject was read at a time that shares more with it than with any other option's.
         """
         options = self.question.options
         right = LETTERS.index(self.question.answer)
@@ -141,10 +153,33 @@ class Transcript:
             return None
         wanted = [stems(option) for option in options]
         best = [max((clause.share(words) for clause in opened), default=0.0) for words in wanted]
-        if best[right] < NAMED or best[right] < max(best):
+        named = self.on_the_asked_side([clause for clause in opened if clause.share(wanted[right]) >= NAMED])
+        if not named or best[right] < max(best):
             return None
-        clause = max(reversed(opened), key=lambda clause: clause.share(wanted[right]))
+        # Of several the one that says least else, the latest of equals.
+        clause = max(reversed(named), key=lambda each: (each.share(wanted[right]), -len(stems(each.text))))
         return Support(clause, named=True)
+
+    def on_the_asked_side(self, clauses: Sequence[Clause]) -> list[Clause]:
+        """Those after, or before, an opened clause that names the subject; all where no order is asked for or known."""
+        subject = [each for each in self.clauses if each.opened and each.share(self.subject) >= NAMED]
+        if not self.order or not subject:
+            return list(clauses)
+        places = [(clause.path, clause.place) for clause in subject]
+        if self.order == "after":
+            return [clause for clause in clauses if (clause.path, clause.place) > min(places)]
+        return [clause for clause in clauses if (clause.path, clause.place) < max(places)]
+
+
+def _placed(match: re.Match[str] | None) -> tuple[str, SegmentPath, str, Span] | None:
+    """Caption, segment and time, as written and in seconds, of a line as captions or searches show it."""
+    path = parse_path(match["path"]) if match else None
+    spans = read_spans(match["span"])[0] if match else []
+    return (match["caption"], path, match["span"], spans[0]) if match and path is not None and spans else None
+
+
+def _clauses(caption: str) -> list[str]:
+    return [piece for each in _CLAUSE.split(caption) if (piece := each.rstrip(" .;:,"))]
 
 
 def _shared(one: Span, other: Span) -> float:

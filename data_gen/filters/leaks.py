@@ -130,8 +130,8 @@ def find_leaks(messages: Sequence[Mapping[str, Any]]) -> list[Leak]:
     """Leaks in a saved transcript, in order; at most one of a kind each turn.
 
     A segment counts as known if it is on the first two levels, if its parent was opened or named by what was shown, if
-    it is next to an opened segment of its level in time, or if it was shown itself. Reasoning beyond 20,000
-    characters of a turn is not looked at.
+    it is part of the same segment as one that was, or next to an opened one in time, or if it was shown itself.
+    Reasoning beyond 20,000 characters of a turn is not looked at.
     """
     found: list[Leak] = []
     opened: set[SegmentPath] = set()
@@ -160,6 +160,9 @@ def find_leaks(messages: Sequence[Mapping[str, Any]]) -> list[Leak]:
 def _known(path: SegmentPath, opened: set[SegmentPath], shown: set[SegmentPath]) -> bool:
     # The prompt shows the top level, so its parts are known too.
     if len(path) <= 2 or path in shown or path in opened or path[:-1] in opened or path[:-1] in shown:
+        return True
+    # A search names a segment whose parent was never shown: the parts beside it are in sight too.
+    if any(len(other) == len(path) and other[:-1] == path[:-1] for other in opened | shown):
         return True
     # Going on to the next or the last segment in time crosses into a parent that was never opened.
     return any(len(other) == len(path) and _adjoin(other, path) for other in opened)

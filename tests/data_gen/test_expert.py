@@ -13,10 +13,11 @@ from data_gen.corpora.actions import Action, AnnotatedVideo
 from data_gen.corpora.compose import compose
 from data_gen.corpora.derive import derive
 from data_gen.corpora.small_world import GRID, load
-from data_gen.expert import Expert, Step, _Thoughts, targets
+from data_gen.expert import Expert, targets
 from data_gen.filters import find_leaks
+from data_gen.thoughts import Thoughts
 from data_gen.transcript import Transcript
-from navigation import GET_CAPTION, VIDEO_QA, InputError, NavigationEnvironment, Status, run
+from navigation import GET_CAPTION, SEARCH, VIDEO_QA, EnvironmentFactory, InputError, NavigationEnvironment, Status, run
 
 WORLD = load(seed=2, videos=40)
 TREES = {tree.video_id: tree for tree in WORLD.trees}
@@ -125,7 +126,7 @@ def test_a_quote_keeps_the_phrase_it_was_asked_in(text, path, said):
             {"role": "tool", "content": opened},
         ]
     read = Transcript(replace(WORLD.questions[0], question=text), messages)
-    assert _Thoughts(read, GRID, random.Random(0)).leading_to(Step(GET_CAPTION, path)) == f"Look {said}"
+    assert Thoughts(read, GRID, random.Random(0)).leading_to(path) == f"Look {said}"
 
 
 TEXTS = """Gather the ingredients
@@ -216,3 +217,36 @@ def test_an_option_is_supported_by_its_text_or_its_time(options, answer, support
     assert (support is not None) == supported
     if support is not None:
         assert (support.clause.text, support.clause.path) == ("Chop onions finely", (1, 4))
+
+
+def searching(expert, trees, question):
+    environment = EnvironmentFactory(trees, tools=(GET_CAPTION, VIDEO_QA, SEARCH))()
+    return asyncio.run(run(expert, environment, question))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(WORLD.questions + ASKED), st.floats(0, 0.95), st.integers(0, 5))
+def test_where_there_is_a_search_it_looks_its_own_words_up_and_opens_what_was_found(question, wander, seed):
+    trees = TREES if question in WORLD.questions else KITCHEN_TREE
+    found = searching(Expert([question], seed, wander), trees, question)
+    assert (found.status, found.correct, found.refused) == (Status.ANSWERED, True, 0)
+    assert [lookup.tool for lookup in found.lookups] == [SEARCH]
+    assert set(found.lookups[0].query.lower().split()) <= set(re.findall(r"\w+", question.question.lower()))
+    assert find_leaks(found.messages) == []
+    read = Transcript(question, found.messages)
+    named = {clause.path for clause in read.found}
+    (aim, *_) = targets(question, trees[question.video_id].grid)
+    assert found.visits[0].path in named or aim not in named
+    texts = [found.messages[3]["content"], *read.captions.values()]
+    quotes = [
+        q for m in found.messages[2:] if m["role"] == "assistant" for q in _SPEECH.findall(m["reasoning_content"])
+    ]
+    assert all(any(quote in text for text in texts) or quote == read.asked_for for quote in quotes)
+
+
+def test_with_a_search_it_needs_no_more_calls_than_without():
+    questions = WORLD.questions[:80]
+    expert = Expert(questions)
+    with_search = [searching(expert, TREES, question) for question in questions]
+    without = [trajectory(expert, question) for question in questions]
+    assert sum(len(t.visits) + len(t.lookups) for t in with_search) <= sum(len(t.visits) for t in without)
