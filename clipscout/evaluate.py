@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clipscout.judge import JudgeOptions, calibration_tables
 from clipscout.options import ENDPOINT, RequestOptions, StageOptions, ToolOptions, option, stage_command, tell_limit
 from navigation import InputError, read_questions
+from rewards.answer import LABELS
 
 if TYPE_CHECKING:
     from evaluation.comparison import Comparison
@@ -23,13 +25,14 @@ MODEL, EPISODES = "Model", "Episodes"
 
 
 @dataclass(kw_only=True)
-class EvalOptions(ToolOptions, RequestOptions, StageOptions):
+class EvalOptions(JudgeOptions, ToolOptions, RequestOptions, StageOptions):
     """Options of `clipscout eval`."""
 
     policy: str = option("random, uniform, retrieval, best_first, expert, local, endpoint, …")
     out: Path = option("Folder of results.")
     corpus: str | None = option("nextgqa, goalstep, lvbench, videomme, mlvu, cgbench, small_world, …", None)
     data: Path | None = option("Its folder as downloaded; without --corpus, one with questions.jsonl and trees/.", None)
+    open: bool = option("With --corpus: in words, options withheld, the right one's text as reference.", False)
     trees: Path | None = option("Caption trees, for corpora that have none of their own.", None)
     held_out_share: float = option("Only the held-out videos of this share; 0 takes all.", 0.0)
     limit: int | None = option("At most this many questions, chosen at random by --seed.", None)
@@ -123,7 +126,7 @@ def check_eval(options: EvalOptions) -> list[str]:
     else:
         from data_gen.corpora import load_corpus
 
-        count = len(load_corpus(options.corpus, options.data, options.seed).questions)
+        count = len(load_corpus(options.corpus, options.data, options.seed, open_form=options.open).questions)
     return [f"{options.policy} on {count} questions of {options.corpus or options.data}, results in {options.out}"]
 
 
@@ -131,6 +134,10 @@ def _check_source(options: EvalOptions) -> None:
     if options.corpus is None and options.data is None:
         raise InputError("command line", "--data", None, "give --corpus NAME, or a folder of questions and trees")
     check_policy(options.policy, options.model, options.url)
+    if options.open and options.corpus is None:
+        hint = "give --corpus, or a folder that `clipscout questions --open` wrote"
+        raise InputError("command line", "--open", True, hint)
+    options.calibration(options.judge(options.request, options.prices))
 
 
 def run_eval(options: EvalOptions) -> int:
@@ -142,7 +149,7 @@ def run_eval(options: EvalOptions) -> int:
     from runtime import Usage
 
     _check_source(options)
-    endpoint = None
+    endpoint, judge = None, options.judge(options.request, options.prices)
     if options.url is not None and options.model is not None:
         endpoint = EndpointOptions(
             options.endpoint(options.url, options.model),
@@ -154,7 +161,9 @@ def run_eval(options: EvalOptions) -> int:
             options.reasoning_field,
         )
     if options.corpus is not None:
-        folder = corpus_folder(options.corpus, options.data, options.out / "corpus", options.seed)
+        folder = corpus_folder(
+            options.corpus, options.data, options.out / "corpus", options.seed, open_form=options.open
+        )
     else:
         assert options.data is not None
         folder = options.data
@@ -175,12 +184,15 @@ def run_eval(options: EvalOptions) -> int:
             costs=None if options.cost_model is None else CostModel.load(options.cost_model),
             endpoint=endpoint,
             **options.tool_settings(),
+            judge=judge,
+            calibration=options.calibration(judge),
             **options.policy_options(),
         )
     except EvaluationStopped as stopped:
         typer.echo(f"stopped: {stopped}. What is finished is kept: run the same command again to go on", err=True)
         return 1
     policy_table(summary["policies"])
+    _tell_verdicts(summary, judged=judge is not None)
     if requests := summary.get("requests"):
         typer.echo(f"requests: {Usage.from_dict(requests).money}")
     if unmeasured := summary.get("unmeasured"):
@@ -191,6 +203,29 @@ def run_eval(options: EvalOptions) -> int:
     return 0
 
 
+def _tell_verdicts(summary: Mapping[str, Any], judged: bool) -> None:
+    """What was said of answers in words and by whom, and how far the judge can be trusted."""
+    from runtime import Usage
+
+    for name, row in summary["policies"].items():
+        if (verdicts := row.get("verdicts")) is None:
+            continue
+        by = ", ".join(f"{rule.replace('_', ' ')} {count}" for rule, count in verdicts["by"].items())
+        said = ", ".join(f"{label.replace('_', ' ')} {verdicts[label]}" for label in LABELS if verdicts[label])
+        agreement = "" if verdicts["agreement"] is None else f"; votes agree {verdicts['agreement']:.3f}"
+        overlap = f"token F1 {_number(row['token_f1'], 3)}, ROUGE-L {_number(row['rouge_l'], 3)}"
+        typer.echo(f"{name}, in words: {said}; decided by {by}{agreement}; {overlap}")
+        if interval := row.get("accuracy_with_votes_ci"):
+            typer.echo(f"{name}: accuracy 95 % over questions and votes {interval[0]:.3f}-{interval[1]:.3f}")
+    told = summary.get("judge") or {}
+    if requests := told.get("requests"):
+        typer.echo(f"judge: {Usage.from_dict(requests).money}")
+    for table in calibration_tables(told["calibration"]) if told.get("calibration") else ():
+        wide_console().print(table)
+    if judged and not told.get("calibration"):
+        typer.echo("judge: not calibrated here; run `clipscout judge calibrate` and give --judge-calibration", err=True)
+
+
 evaluate = stage_command(EvalOptions, check_eval, run_eval)
 
 
@@ -199,6 +234,9 @@ def compare_results(
     out: Annotated[Path | None, typer.Option(help="Also write compare.md, compare.html and pictures there.")] = None,
     seed: Annotated[int, typer.Option(help="Of the intervals' draws.")] = 0,
     title: Annotated[str, typer.Option(help="Of the page.")] = "Comparison",
+    other_judges: Annotated[
+        bool, typer.Option("--other-judges", help="Put results under several judges together.")
+    ] = False,
 ) -> None:
     """Scores, costs and paired differences of results on the same questions; the first is what others are held against.
 
@@ -210,13 +248,13 @@ def compare_results(
 
     read = [read_result(path) for path in results]
     console = wide_console()
-    for comparison in compare(read, seed):
+    for comparison in compare(read, seed, other_judges):
         for note in comparison.notes:
             console.print(Text(note, style="red"))
         console.print(comparison_table(comparison))
     console.print(f"{INTERVALS}; differences are paired", highlight=False)
     if out is not None:
-        for path in write_comparison(read, out, seed, title):
+        for path in write_comparison(read, out, seed, title, other_judges):
             console.print(Text(str(path)))
 
 
@@ -226,9 +264,10 @@ def policy_table(policies: Mapping[str, Mapping[str, Any]]) -> None:
     for column in ("policy", "accuracy", "95 %", "visits", "visit cost", "with index", "grounding", "answered / N"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for name, row in policies.items():
-        low, high = row["accuracy_ci"]
+        low, high = row["accuracy_ci"] or (None, None)
+        interval = "" if low is None else f"{low:.3f}-{high:.3f}"
         table.add_row(
-            name, f"{row['accuracy']:.3f}", f"{low:.3f}-{high:.3f}", f"{row['visits']:.2f}", f"{row['visit_cost']:.2f}",
+            name, _number(row["accuracy"], 3), interval, f"{row['visits']:.2f}", f"{row['visit_cost']:.2f}",
             _number(row.get("visit_cost_with_index")), _number(row.get("grounding"), 3),
             f"{row['answered']} / {row['n']}",
         )  # fmt: skip

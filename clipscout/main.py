@@ -16,6 +16,7 @@ from clipscout.doctor import doctor
 from clipscout.download import download
 from clipscout.evaluate import compare_results, evaluate
 from clipscout.export import export
+from clipscout.judge import commands as judge
 from clipscout.migrate import import_gguf, migrate
 from clipscout.options import FULL_DISK, tell_limit
 from clipscout.push import merge, push
@@ -73,16 +74,19 @@ Out = Annotated[Path, typer.Option(help="Folder to write.")]
 Folder = Annotated[Path | None, typer.Option(help="Folder of the corpus as downloaded; generated corpora need none.")]
 Seed = Annotated[int, typer.Option(help="Of everything random, --limit too.")]
 Tools = Annotated[str, typer.Option(help="Of an episode: get_caption,video_qa,search,jump.")]
+Open = Annotated[bool, typer.Option("--open", help="In words: options withheld, the right one's text as reference.")]
 Limit = Annotated[int | None, typer.Option(help="At most this many questions, chosen at random by --seed.")]
 
 
-def questions(corpus: Corpus, out: Out, data: Folder = None, seed: Seed = 0, limit: Limit = None) -> None:
+def questions(
+    corpus: Corpus, out: Out, data: Folder = None, seed: Seed = 0, limit: Limit = None, open_form: Open = False
+) -> None:
     """Questions, caption trees and skipped rows of a corpus."""
     from data_gen.traces import write_questions
     from navigation import write_json
 
     tell_limit(limit, seed)
-    stats = write_questions(corpus, data, out, seed, limit)
+    stats = write_questions(corpus, data, out, seed, limit, open_form)
     write_json(out / "stats.json", stats)
     _show(stats)
 
@@ -96,6 +100,7 @@ def traces(
     limit: Limit = None,
     wander: Annotated[float, typer.Option(help="Chance of each further detour of the expert.")] = 0.4,
     tools: Tools = "get_caption,video_qa",
+    open_form: Open = False,
 ) -> None:
     """A corpus, or a folder of your own, with the scripted expert's trajectories: ready for `make sft`."""
     from data_gen.traces import write_traces
@@ -110,7 +115,8 @@ def traces(
         raise InputError("command line", "folder", None, hint)
     tell_limit(limit, seed)
     chosen = read_tools(tools, "command line")
-    _show(write_traces(corpus, data, out or data or Path(), seed, limit, wander, tools=chosen))
+    more = {"tools": chosen, "open_form": open_form}
+    _show(write_traces(corpus, data, out or data or Path(), seed, limit, wander, **more))
 
 
 def tiny_base(
@@ -167,7 +173,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         "traces": traces, "teacher": teacher, "dataset": dataset, "difficulty": difficulty,
     },
     "Training": {"tiny-base": tiny_base, "sft": sft, "grpo": grpo, "merge": merge, "push": push, "migrate": migrate},
-    "Evaluation": {"eval": evaluate, "compare": compare_results, "score": score},
+    "Evaluation": {"eval": evaluate, "compare": compare_results, "score": score, "judge": judge},
     "Use": {"ask": ask, "serve": serve, "view": view},
     "More": {"report": report, "demo": demo, "export": export, "import-released": import_released,
              "import-gguf": import_gguf},

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from navigation import InputError, Question, TimeGrid, Trajectory, TreeStore, read_questions, read_trajectories
+from navigation import InputError, Question, Status, TimeGrid, Trajectory, TreeStore, read_questions, read_trajectories
 from rewards import Breakdown, RewardMix, explain
+from rewards.answer import Verdict
 
 
 def score(
@@ -36,7 +37,7 @@ def score(
         grid = store[question.video_id].grid
         breakdown = mix.score(
             question, grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused,
-            keep_steps=True,
+            keep_steps=True, verdict=Verdict.from_dict(trajectory.verdict) if trajectory.verdict else None,
         )  # fmt: skip
         if len(scored) < show:
             console.print(_episode_table(trajectory, question, grid, breakdown, mix))
@@ -73,7 +74,7 @@ def _episode_table(
 ) -> Table:
     # Ids and letters are data: Text keeps rich from reading markup in them.
     title = Text(
-        f"{trajectory.id}: {trajectory.status}, {trajectory.prediction or 'no letter'} ({question.answer} is right)"
+        f"{trajectory.id}: {trajectory.status}, {trajectory.prediction or 'no answer'} ({question.truth} is right)"
     )
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("tool")
@@ -91,7 +92,7 @@ def _episode_table(
 
 def _sum_line(breakdown: Breakdown) -> str:
     if breakdown.total is None:
-        return "total: none; the policy failed"
+        return f"total: none; {'no verdict' if breakdown.status is Status.ANSWERED else 'the policy failed'}"
     terms = [
         f"{name} {breakdown.weights[name]:+g} x {value:.3f}"
         for name, value in breakdown.parts.items()

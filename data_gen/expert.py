@@ -80,7 +80,7 @@ class Expert(Policy):
             return self._after_searching(question, task, read, thoughts)
         steps = self.plan(question, task.grid, task.sample)
         if turn >= len(steps):
-            return Reply(answer_message(thoughts.conclusion(), question.answer))
+            return Reply(answer_message(thoughts.conclusion(), question.answer or question.references[0]))
         step = steps[turn]
         if step.tool == VIDEO_QA:
             arguments = {"segment": list(step.path), "query": thoughts.query()}

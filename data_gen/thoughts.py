@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from data_gen.corpora.actions import stems
 from data_gen.transcript import NAMED, Clause, Transcript
-from navigation import LETTERS, SegmentPath, TimeGrid
+from navigation import SegmentPath, TimeGrid
 from navigation.grid import format_path
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -154,12 +154,13 @@ class Thoughts:
         return f"{quote}; what comes {self._read.order} it is {where}. Open {format_path(path)}."
 
     def conclusion(self) -> str:
-        """What was read that settles the question, the option's text, its letter; or that nothing settles it."""
+        """What was read that settles the question, the answer's text, its letter; or that nothing settles it."""
         question = self._read.question
-        answer = f"{question.options[LETTERS.index(question.answer)]}\n{question.answer}."
+        answer = f"{question.accepted[0]}\n{question.answer}." if question.options else f"{question.accepted[0]}."
         support = self._read.support()
         if support is None:
-            return f"Nothing read says which option is right. A guess: {answer}"
+            unknown = "which option is right" if question.options else "what the answer is"
+            return f"Nothing read says {unknown}. A guess: {answer}"
         clause = support.clause
         where = format_path(clause.path)
         if not support.named:

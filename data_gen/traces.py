@@ -11,6 +11,7 @@ from typing import Any
 
 from data_gen.corpora import Corpus, folder_corpus, load_corpus, write_corpus
 from data_gen.corpora.corpus import corpus_stats
+from data_gen.corpora.open_form import opened
 from data_gen.expert import Expert
 from data_gen.transcript import Transcript
 from navigation import (
@@ -34,7 +35,12 @@ from runtime import Progress
 
 
 def write_questions(
-    name: str, data: str | Path | None, out: str | Path, seed: int = 0, limit: int | None = None
+    name: str,
+    data: str | Path | None,
+    out: str | Path,
+    seed: int = 0,
+    limit: int | None = None,
+    open_form: bool = False,
 ) -> dict[str, Any]:
     """Writes `questions.jsonl`, `trees/` and `skipped.jsonl` of a corpus; returns its counts.
 
@@ -42,7 +48,7 @@ def write_questions(
         InputError: see `load_corpus`; or `out` holds a teacher's trajectories, and a question or tree that they are
             about would change or go.
     """
-    corpus = load_corpus(name, data, seed, limit)
+    corpus = load_corpus(name, data, seed, limit, open_form)
     if _teacher_of(Path(out)):
         _check_kept(corpus, Path(out))
     return write_corpus(corpus, out)
@@ -58,6 +64,7 @@ def write_traces(
     samples: int = 1,
     tools: Sequence[str] = DEFAULT_TOOLS,
     search: SearchSettings | None = None,
+    open_form: bool = False,
 ) -> dict[str, Any]:
     """Everything `make sft` needs: questions, trees, the expert's trajectories, and `stats.json`.
 
@@ -69,6 +76,7 @@ def write_traces(
         samples: Trajectories for each question.
         tools: What episodes have.
         search: What a search looks at and tells.
+        open_form: See `load_corpus`.
 
     Questions without clue intervals get no trajectory and are counted; so are those whose video has no tree.
 
@@ -78,11 +86,16 @@ def write_traces(
     """
     out = Path(out)
     within = name is None and data is not None and out.resolve() == Path(data).resolve()
+    if within and open_form:
+        raise InputError(
+            out, "open_form", True, "give another folder to write: this one's questions keep their options"
+        )
     _refuse_trajectories_of_others(out, within)
     if name is not None:
-        corpus = load_corpus(name, data, seed, limit)
+        corpus = load_corpus(name, data, seed, limit, open_form)
     elif data is not None:
         corpus = folder_corpus(data, seed, limit)
+        corpus = opened(corpus) if open_form else corpus
     else:
         hint = "give a folder with questions.jsonl and trees/, or --corpus"
         raise InputError("command line", "folder", None, hint)

@@ -139,8 +139,11 @@ class Transcript:
         the question asks for; no clause opened may hold more of another option's. An option that is a span is supported
         where the subject was read at a time that shares more with it than with any other option's.
         """
-        options = self.question.options
-        right = LETTERS.index(self.question.answer)
+        options, right = self.question.options, 0
+        if options:
+            right = LETTERS.index(self.question.answer)
+        else:  # in words: nothing stands against the reference
+            options = self.question.references[:1]
         opened = [clause for clause in self.clauses if clause.opened]
         spans = [find_spans(option)[0] for option in options]
         if all(len(found) == 1 for found in spans):

@@ -43,6 +43,28 @@ def ratio_intervals(
         return bounds(totals[:, :metrics] / totals[:, metrics:], level)
 
 
+def interval_with_votes(
+    shares: np.ndarray, groups: Sequence[str], seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL
+) -> tuple[float, float]:
+    """Interval of a mean over answers that were judged by votes: questions are drawn, and a vote for each answer.
+
+    Args:
+        shares: `(answers,)`: share of an answer's votes that call it right.
+        groups: The question of each answer.
+    """
+    row = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+    of_answer = np.array([row[group] for group in groups])
+    counts = np.bincount(of_answer, minlength=len(row)).astype(float)
+    draw, means = np.random.default_rng(seed), []
+    for begin in range(0, resamples, step := max(1, _CELLS // len(shares))):
+        size = min(step, resamples - begin)
+        votes = (draw.random((size, len(shares))) < shares).astype(float)  # (resamples, answers)
+        weights = draw.multinomial(len(row), np.full(len(row), 1 / len(row)), size)  # (resamples, questions)
+        means.append((weights[:, of_answer] * votes).sum(1) / (weights @ counts))
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def drawn_totals(columns: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
     """Column sums over questions drawn with replacement: `(questions, columns)` to `(resamples, columns)`.
 

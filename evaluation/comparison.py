@@ -10,7 +10,7 @@ import numpy as np
 from evaluation.bootstrap import Estimate, estimates, micro, paired_difference
 from evaluation.metrics import pass_at
 from evaluation.result import Result, Row, unequal_terms
-from evaluation.scorers import Scores, right, score
+from evaluation.scorers import Scores, decided, right, score
 from evaluation.style import in_order
 from navigation import InputError
 
@@ -67,21 +67,24 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def compare(results: Sequence[Result], seed: int = 0) -> list[Comparison]:
+def compare(results: Sequence[Result], seed: int = 0, other_judges: bool = False) -> list[Comparison]:
     """One comparison for each benchmark and set of questions, in the order given.
 
     The first result of each is what the others are held against.
 
+    Args:
+        other_judges: Whether results under several judges may stand side by side; a note then says so.
+
     Raises:
-        InputError: two results of one benchmark that were played on other questions.
+        InputError: two results of one benchmark that were played on other questions, or judged by others.
     """
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.benchmark, []).append(result)
-    return [_compared(benchmark, group, seed) for benchmark, group in groups.items()]
+    return [_compared(benchmark, group, seed, other_judges) for benchmark, group in groups.items()]
 
 
-def _compared(benchmark: str, results: list[Result], seed: int) -> Comparison:
+def _compared(benchmark: str, results: list[Result], seed: int, other_judges: bool) -> Comparison:
     first = results[0]
     notes = []
     for result in results[1:]:
@@ -89,6 +92,10 @@ def _compared(benchmark: str, results: list[Result], seed: int) -> Comparison:
             found = f"{len(result.rows)} rows, {first.source} has {len(first.rows)}"
             hint = "compare results on the same questions: the same benchmark, limit and held-out share"
             raise InputError(result.source, "questions", found, hint)
+        if not other_judges and result.card.get("judge") != first.card.get("judge"):
+            found = f"{_judge_of(result)}, {first.source} was judged by {_judge_of(first)}"
+            hint = "evaluate again under one judge, or use --other-judges to put them side by side all the same"
+            raise InputError(result.source, "judge", found, hint)
         if unequal := unequal_terms(first.card, result.card):
             notes.append(f"{result.name} was not played on the terms of {first.name}: {', '.join(unequal)} differ")
     named = _named(results)
@@ -96,10 +103,18 @@ def _compared(benchmark: str, results: list[Result], seed: int) -> Comparison:
     head = next(iter(named))
     ordered = [head, *in_order(name for name in named if name != head)]
     entries = tuple(_entry(name, named[name], first, closed, seed) for name in ordered)
-    chance = fsum(1 / row.options for row in first.rows) / len(first.rows)
+    chance = fsum(1 / row.options for row in first.rows if row.options) / len(first.rows)
     videos = len({row.video_id for row in first.rows})
     questions = len({row.question_id for row in first.rows})
     return Comparison(benchmark, questions, videos, chance, entries, tuple(notes))
+
+
+def _judge_of(result: Result) -> str:
+    """A judge in words; the first signs of its prompt's hash tell two prompts of one model apart."""
+    judge = result.card.get("judge") or {}
+    prompt = f", prompt {judge['prompt_sha256'][:8]}" if "prompt_sha256" in judge else ""
+    votes = f", {judge['votes']} votes" if "votes" in judge else ""
+    return f"{judge.get('model') or judge.get('judge') or 'none'}{prompt}{votes}"
 
 
 def _named(results: Sequence[Result]) -> dict[str, Result]:
@@ -119,7 +134,7 @@ def _named(results: Sequence[Result]) -> dict[str, Result]:
 
 def _entry(name: str, result: Result, first: Result, closed: Result | None, seed: int) -> Entry:
     rows = result.rows
-    metrics = [micro("accuracy", rows, right)]
+    metrics = [micro("accuracy", rows, right, decided)]
     metrics += [micro(cost, rows, partial(cost_of, cost=cost)) for cost in COSTS]
     found = estimates(rows, metrics, seed)
     accuracy = found.pop("accuracy")
@@ -131,6 +146,7 @@ def _entry(name: str, result: Result, first: Result, closed: Result | None, seed
     if closed is not None and result is not closed:
         above = _difference("accuracy", closed, result, seed)
     groups = [row.question_id for row in rows]
+    known = [(row.question_id, row.correct) for row in rows if row.decided]
     several = len(rows) > len(set(groups))
     return Entry(
         name,
@@ -141,7 +157,7 @@ def _entry(name: str, result: Result, first: Result, closed: Result | None, seed
         made=Estimate(made, None, None, len(rows)),
         above_closed_book=above,
         against_first=differences,
-        pass_at=pass_at(groups, [row.correct for row in rows]) if several else {},
+        pass_at=pass_at(*zip(*known, strict=True)) if several and known else {},
     )
 
 
@@ -154,11 +170,13 @@ def _difference(metric: str, first: Result, second: Result, seed: int) -> Differ
     def means(result: Result) -> dict[str, float]:
         values: dict[str, list[float]] = {}
         for row in result.rows:
+            if metric == "accuracy" and not row.decided:
+                continue
             values.setdefault(row.question_id, []).append(right(row) if metric == "accuracy" else cost_of(row, metric))
         return {question: fsum(of) / len(of) for question, of in values.items()}
 
     ours, theirs = means(first), means(second)
-    order = sorted(ours)
+    order = sorted(ours.keys() & theirs.keys())
     before, after = (np.array([values[question] for question in order]) for values in (ours, theirs))
     return Difference(metric, *(float(f"{value:.10g}") for value in paired_difference(before, after, seed)))
 

@@ -17,11 +17,15 @@ INTERVALS = f"{100 * LEVEL:.0f} % intervals, {METHOD}"
 
 
 def write_comparison(
-    results: Sequence[Result], out: str | Path, seed: int = 0, title: str = "Comparison"
+    results: Sequence[Result],
+    out: str | Path,
+    seed: int = 0,
+    title: str = "Comparison",
+    other_judges: bool = False,
 ) -> list[Path]:
     """Writes `compare.md`, `compare.html` and a PNG for each picture into `out`; returns what was written."""
     out = Path(out)
-    comparisons = compare(results, seed)
+    comparisons = compare(results, seed, other_judges)
     write_atomic(out / "compare.md", "\n".join(markdown(comparison) for comparison in comparisons))
     write_atomic(out / "compare.html", page(comparisons, title))
     pictures = [path for comparison in comparisons for path in save_pictures(comparison, out)]

@@ -24,6 +24,7 @@ from navigation import (
     run,
 )
 from rewards import RewardMix
+from rewards.answer import RULES, Judge, Verdict, judged, needs_verdict, overlap
 from runtime import Progress
 
 
@@ -40,11 +41,13 @@ async def evaluate(
     settings: Mapping[str, Any] | None = None,
     keep_messages: bool = True,
     costs: CostModel | None = None,
+    judge: Judge | None = None,
 ) -> list[Trajectory]:
     """Trajectories of every measured episode, in the order of `questions`, then of samples.
 
     An episode whose request failed is not measured: it is no trajectory, stands in `out/unmeasured.jsonl` with the
-    reason, and is played by the next call.
+    reason, and is played by the next call. One whose judge could not be asked is not measured either; it is kept in
+    `out/unjudged.jsonl`, and the next call asks for its verdict alone.
 
     Each is appended to `out/trajectories.jsonl` as soon as it is finished: a kill loses what is in flight, and the next
     call with the same settings plays only what is missing.
@@ -61,10 +64,11 @@ async def evaluate(
         settings: What else the results depend on (seed, checkpoint, …); kept in `out/settings.json`.
         keep_messages: Whether the returned trajectories keep their messages; the file always does.
         costs: What the meter reckons with.
+        judge: Of answers in words that rules cannot decide; None: those are wrong.
 
     Raises:
         InputError: doubled question ids, a missing tree, or an `out` that holds results of other settings.
-        EvaluationStopped: the policy says that it cannot go on, or no episode could be measured.
+        EvaluationStopped: the policy or the judge says that it cannot go on, or no episode could be measured.
     """
     mix, limits = mix or RewardMix.from_config(None), limits or Limits()
     for name, value in (("concurrency", concurrency), ("samples", samples)):
@@ -73,7 +77,7 @@ async def evaluate(
     check_questions(questions, environment_factory)
     order = [f"{question.id}#{sample}" for question in questions for sample in range(samples)]
     journal = Journal(out, keep_messages)
-    with journal.open(_settings(policy, questions, limits, mix, samples, settings)):
+    with journal.open(_settings(policy, questions, limits, mix, samples, settings, judge)):
         jobs = (
             (question, sample)
             for question in questions
@@ -85,11 +89,13 @@ async def evaluate(
         progress.resume(len(journal.finished))
         with progress:
             meter = Meter(costs or CostModel())
-            worker = _Worker(policy, environment_factory, limits, mix, journal, progress, meter)
+            worker = _Worker(policy, environment_factory, limits, mix, journal, progress, meter, judge)
             await _all_or_none([worker.play(jobs) for _ in range(min(concurrency, len(order)))])
         journal.write_unmeasured()
         if policy.stopped:
             raise EvaluationStopped(policy.stopped)
+        if judge is not None and judge.stopped:
+            raise EvaluationStopped(f"the judge: {judge.stopped}")
         if not journal.finished:
             first = next(iter(journal.unmeasured.values()))
             raise EvaluationStopped(f"no episode was measured: {', '.join(journal.reasons())}; {first}")
@@ -113,7 +119,7 @@ def check_questions(questions: Sequence[Question], environment_factory: Environm
 
 
 class EvaluationStopped(Exception):
-    """The policy's endpoint is down or its money used up. What is finished is kept; call again to go on."""
+    """The policy's or the judge's endpoint is down or its money used up. What is finished is kept: call again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,25 +133,47 @@ class _Worker:
     journal: Journal
     progress: Progress
     meter: Meter
+    judge: Judge | None
 
     async def play(self, jobs: Iterator[tuple[Question, int]]) -> None:
         environment = self.factory()
         for question, sample in jobs:
-            if self.policy.stopped:
+            if self.policy.stopped or (self.judge is not None and self.judge.stopped):
                 # The others end too, each with the request that it is waiting for: those are paid, and are kept.
                 return
-            try:
-                trajectory = await run(self.policy, environment, question, self.limits, sample)
-            except RequestFailed as failure:
-                self.policy.account(f"{question.id}#{sample}")
-                if not self.policy.stopped:
-                    self.journal.unmeasured[f"{question.id}#{sample}"] = getattr(failure, "reason", str(failure))
-                continue
-            if self.policy.stopped and trajectory.status is Status.FAILED:
-                continue
-            self.score(trajectory, question)
+            name = f"{question.id}#{sample}"
+            trajectory = self.journal.unjudged.get(name)
+            if trajectory is None:
+                try:
+                    trajectory = await run(self.policy, environment, question, self.limits, sample)
+                except RequestFailed as failure:
+                    self.policy.account(name)
+                    if not self.policy.stopped:
+                        self.journal.unmeasured[name] = getattr(failure, "reason", str(failure))
+                    continue
+                if self.policy.stopped and trajectory.status is Status.FAILED:
+                    continue
+                self.score(trajectory, question)
+            if needs_verdict(question, trajectory.status, trajectory.prediction):
+                try:
+                    verdict = await judged(question, str(trajectory.prediction), self.judge)
+                except RequestFailed as failure:
+                    self.journal.set_aside(trajectory)
+                    self.journal.unmeasured[name] = f"no verdict, {getattr(failure, 'reason', failure)}"
+                    continue
+                self.reward(trajectory, question, verdict)
             self.journal.append(trajectory)
             self.progress.advance()
+
+    def reward(self, trajectory: Trajectory, question: Question, verdict: Verdict) -> None:
+        """Writes down a verdict and the reward that follows from it."""
+        trajectory.correct = verdict.right
+        trajectory.verdict = {**verdict.to_dict(), **overlap(str(trajectory.prediction), question.references)}
+        grid = self.factory.trees[question.video_id].grid
+        trajectory.reward = self.mix.score(
+            question, grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused,
+            lookups=trajectory.lookups, verdict=verdict,
+        ).to_dict()  # fmt: skip
 
     def score(self, trajectory: Trajectory, question: Question) -> None:
         tree = self.factory.trees[question.video_id]
@@ -190,6 +218,7 @@ def _settings(
     mix: RewardMix,
     samples: int,
     more: Mapping[str, Any] | None,
+    judge: Judge | None,
 ) -> dict[str, Any]:
     rows = json.dumps([question.to_dict() for question in questions])
     return {
@@ -201,5 +230,13 @@ def _settings(
         "samples": samples,
         "limits": asdict(limits),
         "mix": asdict(mix.settings),
+        **judge_settings(questions, judge),
         **(more or {}),
     }
+
+
+def judge_settings(questions: Sequence[Question], judge: Judge | None) -> dict[str, Any]:
+    """`{"judge": …}` where an answer in words is to be judged; nothing for multiple choice."""
+    if not any(question.is_open for question in questions):
+        return {}
+    return {"judge": RULES if judge is None else judge.settings}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from navigation import InputError, Trajectory, write_jsonl
+from navigation import InputError, Trajectory, read_trajectories, write_jsonl
 from navigation.files import read_line
 from runtime import keep_settings
 from runtime.endpoint import label_of
@@ -32,6 +32,8 @@ class Journal:
         self.finished: dict[str, Trajectory] = {}
         self.unmeasured: dict[str, str] = {}
         """Reasons of episodes that this run could not measure, by id."""
+        self.unjudged: dict[str, Trajectory] = {}
+        """Episodes that were played and have no verdict yet, by id."""
         self._dropped = 0
         self._right = 0
         self._places: dict[str, tuple[int, int]] = {}
@@ -71,6 +73,12 @@ class Journal:
             write_jsonl(path, ({"id": each, "reason": reason} for each, reason in sorted(self.unmeasured.items())))
         else:
             path.unlink(missing_ok=True)
+        path = self.folder / "unjudged.jsonl"
+        left = {each: self.unjudged[each] for each in sorted(self.unjudged) if each not in self.finished}
+        if left:
+            write_jsonl(path, (each.to_dict() for each in left.values()))
+        else:
+            path.unlink(missing_ok=True)
 
     def append(self, trajectory: Trajectory) -> None:
         """Writes one finished episode; it survives a kill from here on."""
@@ -80,6 +88,13 @@ class Journal:
         del record["seconds"]
         line = _line(record)
         self._remember(trajectory, self._file.append(line), len(line))
+
+    def set_aside(self, trajectory: Trajectory) -> None:
+        """Keeps an episode whose judge could not be asked: the next run needs its verdict alone."""
+        if trajectory.id not in self.unjudged:
+            with open(self.folder / "unjudged.jsonl", "ab") as file:
+                file.write(_line(trajectory.to_dict()))
+        self.unjudged[trajectory.id] = trajectory
 
     def close_in_order(self, ids: Iterable[str]) -> list[Trajectory]:
         """Brings the files into the given order, whatever order the episodes ended in; returns the trajectories.
@@ -110,6 +125,10 @@ class Journal:
                 trajectory = Trajectory.from_dict(record)
                 trajectory.seconds = self._seconds.get(trajectory.id, 0.0)
                 self._remember(trajectory, place, length)
+        path = self.folder / "unjudged.jsonl"
+        if path.exists():
+            left = {each.id: each for each in read_trajectories(path, cut_end=True)}
+            self.unjudged = {each: left[each] for each in left if each not in self.finished}
 
     def _remember(self, trajectory: Trajectory, place: int, length: int) -> None:
         if not self.keep_messages:

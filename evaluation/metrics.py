@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.bootstrap import ratio_intervals
+from evaluation.bootstrap import interval_with_votes, ratio_intervals
 from evaluation.meter import MEANS, Measures
 from evaluation.result import labels_of
 from navigation import InputError, Question, Status, Trajectory
+from rewards.answer import LABELS, Verdict
 
 METRICS = ("accuracy", "visits", "visit_cost", "grounding", "turns", "refused", "prompt_tokens", "completion_tokens")
+OPEN_METRICS = ("share_right", "token_f1", "rouge_l")
 INDEX_METRICS = ("index_captions", "visit_cost_with_index")
 
 
@@ -42,6 +44,8 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
     names = list(METRICS)
     if any(value["index_captions"] is not None for value in values):
         names += INDEX_METRICS
+    if any(trajectory.verdict for trajectory in trajectories):
+        names += OPEN_METRICS
     groups = [trajectory.question_id for trajectory in trajectories]
     summary: dict[str, Any] = {}
     for name, (mean, low, high, count) in _estimate(values, groups, names, seed).items():
@@ -49,7 +53,7 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
         summary[f"{name}_ci"] = None if low is None else [low, high]
         if count != len(trajectories):
             summary[f"{name}_n"] = count
-    if names[-1] in INDEX_METRICS:
+    if INDEX_METRICS[0] in names:
         summary["visit_cost_with_shared_index"] = _shared_index_cost(trajectories, values)
     statuses = Counter(trajectory.status for trajectory in trajectories)
     summary["statuses"] = {status.value: statuses[status] for status in Status}
@@ -61,8 +65,42 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
     if meters := [meter for each in trajectories if (meter := Measures.of(each).meter)]:
         summary["meter"] = {name: _totals([meter[name] for meter in meters]) for name in MEANS}
     if len(trajectories) > len(set(groups)):
-        summary["pass_at"] = pass_at(groups, [value["accuracy"] == 1.0 for value in values])
+        known = [(group, value["accuracy"] == 1.0) for group, value in zip(groups, values, strict=True)]
+        known = [each for each, value in zip(known, values, strict=True) if value["accuracy"] is not None]
+        summary["pass_at"] = pass_at(*zip(*known, strict=True)) if known else {}
+    if verdicts := [Verdict.from_dict(each.verdict) for each in trajectories if each.verdict]:
+        summary["verdicts"] = _verdicts(verdicts)
+        if any(verdict.votes for verdict in verdicts):
+            summary["accuracy_with_votes_ci"] = _interval_with_votes(trajectories, groups, seed)
     return summary
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Counts of what was said of answers in words, and by which rule or judge; `agreement` is of a judge's votes."""
+    agreement = [each.agreement for each in verdicts if each.agreement is not None]
+    return {
+        **{label: sum(each.label == label for each in verdicts) for label in LABELS},
+        "by": dict(sorted(Counter(each.by for each in verdicts).items())),
+        "agreement": _round(fsum(agreement) / len(agreement)) if agreement else None,
+    }
+
+
+def _interval_with_votes(trajectories: Sequence[Trajectory], groups: Sequence[str], seed: int) -> list[float] | None:
+    """The interval of the accuracy where every draw of questions also draws one vote for each judged answer."""
+    known = [
+        (group, each)
+        for group, each in zip(groups, trajectories, strict=True)
+        if not each.verdict or each.verdict["share"] is not None
+    ]
+    if not known:
+        return None
+    shares = []
+    for _, each in known:
+        votes = each.verdict.get("votes") or ()
+        right = float(each.correct and each.status is Status.ANSWERED)
+        shares.append(sum(vote == "right" for vote in votes) / len(votes) if votes else right)
+    low, high = interval_with_votes(np.array(shares), [group for group, _ in known], seed)
+    return [_round(low), _round(high)]
 
 
 def pass_at(groups: Sequence[str], right: Sequence[bool]) -> dict[str, float]:
@@ -91,8 +129,14 @@ def _totals(values: Sequence[float]) -> dict[str, float]:
 def _values(trajectory: Trajectory) -> dict[str, float | None]:
     measures = Measures.of(trajectory)
     cost, captions = measures.visit_cost, measures.index_captions
+    right = trajectory.correct and trajectory.status is Status.ANSWERED
+    verdict = trajectory.verdict
     return {
-        "accuracy": float(trajectory.correct and trajectory.status is Status.ANSWERED),
+        # A judge who cannot tell makes an answer neither right nor wrong.
+        "accuracy": None if verdict and verdict["share"] is None else float(right),
+        "share_right": verdict["share"] if verdict else float(right),
+        "token_f1": verdict.get("token_f1"),
+        "rouge_l": verdict.get("rouge_l"),
         "visits": len(trajectory.visits),
         "visit_cost": cost,
         "grounding": trajectory.reward.get("grounding"),

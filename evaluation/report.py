@@ -48,7 +48,7 @@ def write_report(
     names = in_order(policies)
     chance = None
     if questions:
-        chance = sum(1 / len(question.options) for question in questions.values()) / len(questions)
+        chance = sum(question.chance for question in questions.values()) / len(questions)
     key_figure = accuracy_against_visits(policies, chance, out.parent / PNG_NAME)
     page = template("report.html").render(
         title=title,

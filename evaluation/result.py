@@ -9,7 +9,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from navigation import (
     read_jsonl,
     write_atomic,
 )
+from navigation.answer_text import read_text
 from navigation.prompt import chat_template, prompt_hash, template_hash, told_tools
 from rewards.grounding import coverage
 from rewards.visits import clue_time
@@ -42,7 +43,7 @@ NAME = "result.jsonl"
 EXTRACTOR = "lenient-2"
 """Name of the rule of `navigation.read_answer`; its module's hash stands beside it."""
 
-COMPARED = ("benchmark", "questions", "trees", "prompt_sha256", "extractor", "limits", "samples", "costs")
+COMPARED = ("benchmark", "questions", "trees", "prompt_sha256", "extractor", "limits", "samples", "costs", "judge")
 """Parts that must be equal for two results to stand side by side on equal terms."""
 
 _PER_VIDEO = ("video", "lines_sha256", "read", "warnings", "released", "source", "duration_estimated")
@@ -60,20 +61,26 @@ def make_card(
     trees_sha256: str,
     tools: Sequence[str] = DEFAULT_TOOLS,
     search: SearchSettings | None = None,
+    judge: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The card of one run as JSON values.
 
-    `tree_recipes` lists each distinct `made_by` of the trees with how many videos it made (a benchmark captioned by two
-    recipes shows as such); `extractor` is the rule that reads letters, by name and by hash of its source.
+    `judge` says who judged answers in words, where there are open questions. `tree_recipes` lists each distinct
+    `made_by` of the trees with how many videos it made (a benchmark captioned by two recipes shows as such);
+    `extractor` is the rule that reads letters, by name and by hash of its source.
     """
     rows = "\n".join(json.dumps(question.to_dict(), sort_keys=True) for question in questions)
     videos = sorted({question.video_id for question in questions})
+    any_open = any(question.is_open for question in questions)
+    extractor = {"name": EXTRACTOR, "sha256": _source_sha(read_answer)}
+    if any_open:
+        extractor["words_sha256"] = _source_sha(read_text)
     return {
         "benchmark": benchmark,
         "questions": {"count": len(questions), "videos": len(videos), "sha256": _sha(rows)},
         "trees": {"sha256": trees_sha256, "recipes": _recipes(trees, videos)},
-        "prompt_sha256": prompt_hash(tools),
-        "extractor": {"name": EXTRACTOR, "sha256": _sha(inspect.getsource(sys.modules[read_answer.__module__]))},
+        "prompt_sha256": prompt_hash(tools, any_open),
+        "extractor": extractor,
         "template": template_hash(chat_template()),
         "policy": dict(policy),
         "limits": asdict(limits),
@@ -82,7 +89,12 @@ def make_card(
         "costs": costs.to_dict(),
         **({"tools": told["tools"]} if (told := told_tools(tools)) else {}),
         **({"search": asdict(search)} if search is not None and SEARCH in tools else {}),
+        **({"judge": dict(judge)} if judge else {}),
     }
+
+
+def _source_sha(reader: Callable[..., Any]) -> str:
+    return _sha(inspect.getsource(sys.modules[reader.__module__]))
 
 
 def card_hash(card: Mapping[str, Any]) -> str:
@@ -116,6 +128,8 @@ class Row:
 
     `labels` are the question's categories (several where the source gives several), `duration` and all spans are in
     seconds, `steps` are `(visits made, coverage of the clue time)` where the coverage rises, `meter` is `Meter.read`'s.
+    An open question has no `options`; `references` and `verdict` (`Trajectory.verdict`), which multiple choice does not
+    have, are written for it alone.
     """
 
     id: str
@@ -135,10 +149,19 @@ class Row:
     steps: tuple[tuple[int, float], ...]
     meter: Mapping[str, Any]
     unread_evidence: int = 0
+    references: tuple[str, ...] = ()
+    verdict: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def correct(self) -> bool:
-        return self.status is Status.ANSWERED and self.prediction == self.answer
+        if self.options:
+            return self.status is Status.ANSWERED and self.prediction == self.answer
+        return self.verdict.get("label") == "right"
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known how right the answer is: a judge who cannot tell decides nothing."""
+        return not self.verdict or self.verdict.get("share") is not None
 
 
 @dataclass(frozen=True)
@@ -177,6 +200,8 @@ def row_of(trajectory: Trajectory, question: Question, grid: TimeGrid) -> Row:
         steps=_steps(trajectory.visits, question, grid),
         meter=measures.meter,
         unread_evidence=measures.unread_evidence or 0,
+        references=question.references if question.is_open else (),
+        verdict=trajectory.verdict,
     )
 
 
@@ -239,12 +264,20 @@ def _steps(visits: Sequence[Visit], question: Question, grid: TimeGrid) -> tuple
 
 def _record(row: Row, mark: str) -> dict[str, Any]:
     record = {name: getattr(row, name) for name in Row.__slots__}
+    for name in _OF_WORDS:
+        if not record[name]:
+            del record[name]
     return record | {"card": mark}
+
+
+_OF_WORDS = ("references", "verdict")
 
 
 def _row(source: str, record: Mapping[str, Any]) -> Row:
     try:
-        values = {name: {"unread_evidence": 0, **record}[name] for name in Row.__slots__}
+        given = {"unread_evidence": 0, "references": (), "verdict": {}, **record}
+        values = {name: given[name] for name in Row.__slots__}
+        values["references"] = tuple(values["references"])
         values["status"] = Status(values["status"])
         values["labels"] = tuple(values["labels"])
         for name in ("clues", "evidence", "steps"):

@@ -14,7 +14,7 @@ from data_gen.corpora import load_corpus, write_corpus
 from data_gen.corpora.corpus import keep
 from evaluation.bootstrap import LEVEL, METHOD
 from evaluation.cost_model import CostModel
-from evaluation.evaluate import check_questions, evaluate
+from evaluation.evaluate import check_questions, evaluate, judge_settings
 from evaluation.meter import build_cost
 from evaluation.metrics import summarise
 from evaluation.paid_calls import PaidCalls
@@ -39,6 +39,7 @@ from navigation import (
 )
 from navigation.question import held_out
 from rewards import RewardMix
+from rewards.judge import JudgeSettings, ModelJudge
 from runtime import EndpointSettings
 from runtime.endpoint import label_of
 
@@ -46,7 +47,12 @@ RECORD = "corpus.json"
 
 
 def corpus_folder(
-    name: str, data: str | Path | None, folder: str | Path, seed: int = 0, limit: int | None = None
+    name: str,
+    data: str | Path | None,
+    folder: str | Path,
+    seed: int = 0,
+    limit: int | None = None,
+    open_form: bool = False,
 ) -> Path:
     """Writes the corpus into `folder` if it is not there yet, with what it was made from in `corpus.json`.
 
@@ -56,6 +62,7 @@ def corpus_folder(
         folder: Holds nothing else.
         seed: See `load_corpus`.
         limit: See `load_corpus`.
+        open_form: See `load_corpus`.
 
     Returns:
         The folder, with `questions.jsonl`, and `trees/` if the corpus has captions.
@@ -65,12 +72,14 @@ def corpus_folder(
     """
     folder = Path(folder)
     data_path = None if data is None else str(Path(data).resolve())
-    asked = {"corpus": name, "data": data_path, "seed": seed, "limit": limit}
+    asked: dict[str, Any] = {"corpus": name, "data": data_path, "seed": seed, "limit": limit}
+    if open_form:
+        asked["open"] = True
     # The questions are written last: without them what is there is a part of a corpus, and is written again.
     if (folder / "questions.jsonl").is_file():
         _check(folder, asked)
         return folder
-    corpus = load_corpus(name, data, seed, limit)
+    corpus = load_corpus(name, data, seed, limit, open_form)
     write_json(folder / RECORD, asked)
     write_corpus(corpus, folder)
     return folder
@@ -87,7 +96,7 @@ def _check(folder: Path, asked: dict[str, Any]) -> None:
             raise ValueError("no JSON object")
     except ValueError as error:
         raise InputError(path, "file", str(error), other) from None
-    for field, value in asked.items():
+    for field, value in {"open": None, **asked}.items():
         if found.get(field) != value:
             raise InputError(path, field, found.get(field), f"{value!r} is asked for: {other}")
 
@@ -103,6 +112,7 @@ def write_summary(
     measured: float | None = None,
     unmeasured: Mapping[str, str] | None = None,
     requests: Mapping[str, Any] | None = None,
+    judge: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes and returns `{"policies": {name: summary}, "seconds", "seed", "interval"}`, and what else is given.
 
@@ -117,6 +127,7 @@ def write_summary(
         measured: Mean wall seconds of an episode on this machine.
         unmeasured: Episodes whose request failed, with the reason.
         requests: What all requests of the evaluation used, the failed ones included.
+        judge: What the requests to the judge used, and its calibration.
     """
     summary = {
         "policies": dict(policies),
@@ -131,6 +142,7 @@ def write_summary(
         "seconds_measured": None if measured is None else round(measured, 4),
         "unmeasured": Counter(map(label_of, unmeasured.values())) if unmeasured else None,
         "requests": requests or None,
+        "judge": judge or None,
     }
     summary |= {name: value for name, value in more.items() if value is not None}
     write_json(path, summary)
@@ -187,6 +199,8 @@ def evaluate_corpus(
     endpoint: EndpointOptions | None = None,
     tools: Sequence[str] = DEFAULT_TOOLS,
     search: SearchSettings | None = None,
+    judge: JudgeSettings | None = None,
+    calibration: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Plays a policy on a corpus folder's questions and writes `out/summary.json` and `out/result.jsonl`.
@@ -212,6 +226,8 @@ def evaluate_corpus(
         endpoint: The model of `endpoint`, or the judge of a rule.
         tools: What episodes have.
         search: What a search looks at and tells.
+        judge: Of answers in words that rules cannot decide; None: those are wrong.
+        calibration: What `clipscout judge calibrate` found of this judge; stands beside the results.
         **options: The policy's settings, see `make_policy`.
 
     Returns:
@@ -240,8 +256,20 @@ def evaluate_corpus(
     card: dict[str, Any] = {}
 
     requests: dict[str, Any] = {}
+    judging: dict[str, Any] = {"calibration": calibration} if calibration else {}
+    if judge is not None and not any(question.is_open for question in asked):
+        raise InputError(questions, "judge", judge.model, "leave it out: none of these questions is answered in words")
 
     async def play() -> tuple[Policy, list[Trajectory]]:
+        if judge is None:
+            return await play_under(None)
+        async with ModelJudge(judge, Path(out) / "judge.jsonl") as model:
+            try:
+                return await play_under(model)
+            finally:
+                judging.update(requests=model.usage.to_dict())
+
+    async def play_under(model: ModelJudge | None) -> tuple[Policy, list[Trajectory]]:
         paid = None if endpoint is None else await endpoint.calls(out).open()
         try:
             if endpoint is not None and paid is not None:
@@ -269,6 +297,7 @@ def evaluate_corpus(
                     fingerprint,
                     factory.tools,
                     factory.search.settings,
+                    judge_settings(asked, model).get("judge"),
                 )
             )
             return player, await evaluate(
@@ -283,6 +312,7 @@ def evaluate_corpus(
                 settings={**settings, "card": card_hash(card)},
                 keep_messages=False,
                 costs=costs,
+                judge=model,
             )
         finally:
             if paid is not None:
@@ -304,7 +334,7 @@ def evaluate_corpus(
     scores = score(card["benchmark"], rows, seed)
     measured = sum(trajectory.seconds for trajectory in trajectories) / len(trajectories)
     policies = {label: summarise(trajectories, asked, seed)}
-    return write_summary(path, policies, seconds, seed, card, build, scores, measured, unmeasured, requests)
+    return write_summary(path, policies, seconds, seed, card, build, scores, measured, unmeasured, requests, judging)
 
 
 def _questions(path: Path, seed: int, limit: int | None, held_out_share: float) -> list[Question]:

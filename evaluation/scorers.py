@@ -31,7 +31,9 @@ class Scores:
 def score(benchmark: str, rows: Sequence[Row], seed: int = 0) -> Scores:
     """Scores rows by the benchmark's own published rule; accuracy, micro and macro, where none is known."""
     rule, metrics = RULES.get(benchmark, _ANY)
-    categories = [micro(label, rows, right, belongs) for label, belongs in sorted(by_label(rows).items())]
+    categories = [
+        micro(label, rows, right, _both(belongs, decided)) for label, belongs in sorted(by_label(rows).items())
+    ]
     statuses = Counter(row.status for row in rows)
     answers, unparsable = statuses[Status.ANSWERED], statuses[Status.UNPARSABLE]
     return Scores(
@@ -49,13 +51,22 @@ def right(row: Row) -> float:
     return float(row.correct)
 
 
+def decided(row: Row) -> bool:
+    """Whether a row counts in an accuracy; of multiple choice all do."""
+    return row.decided
+
+
 def answered(row: Row) -> bool:
-    return row.status is Status.ANSWERED
+    return row.status is Status.ANSWERED and row.decided
 
 
 def by_label(rows: Sequence[Row]) -> dict[str, Callable[[Row], bool]]:
     """A test for each label; a question with several labels belongs to each."""
     return {label: _has(label) for label in {label for row in rows for label in row.labels}}
+
+
+def _labels_decided(rows: Sequence[Row]) -> dict[str, Callable[[Row], bool]]:
+    return {label: _both(belongs, decided) for label, belongs in by_label(rows).items()}
 
 
 def _has(label: str) -> Callable[[Row], bool]:
@@ -74,7 +85,7 @@ LVBENCH = (
 
 
 def _lvbench(rows: Sequence[Row]) -> list[Metric]:
-    return [micro("accuracy", rows, right), macro("mean over types", rows, right, by_label(rows))]
+    return [micro("accuracy", rows, right, decided), macro("mean over types", rows, right, _labels_decided(rows))]
 
 
 # thanku-all/parse_answer, `eval_your_results.py`.
@@ -90,7 +101,7 @@ def _videomme(rows: Sequence[Row]) -> list[Metric]:
         here = _has(f"length: {length}")
         if any(map(here, rows)):
             found.append(micro(length, rows, right, _both(answered, here)))
-    return [*found, micro("accuracy", rows, right)]
+    return [*found, micro("accuracy", rows, right, decided)]
 
 
 # JUNJIE99/MLVU, dev and test: the multiple-choice tasks.
@@ -98,7 +109,7 @@ MLVU = "M-Avg: accuracy of each task type, then the mean over task types, howeve
 
 
 def _mlvu(rows: Sequence[Row]) -> list[Metric]:
-    return [macro("M-Avg", rows, right, by_label(rows)), micro("accuracy", rows, right)]
+    return [macro("M-Avg", rows, right, _labels_decided(rows)), micro("accuracy", rows, right, decided)]
 
 
 # CG-Bench/CG-Bench, `run/utils.py`; arXiv 2412.12075.
@@ -119,10 +130,10 @@ def _cgbench(rows: Sequence[Row]) -> list[Metric]:
         return sum(iou(row) >= threshold for threshold in _THRESHOLDS) / len(_THRESHOLDS)
 
     return [
-        micro("long-acc.", rows, right),
+        micro("long-acc.", rows, right, decided),
         micro("mIoU", rows, iou),
         micro("rec.@IoU", rows, reached),
-        micro("acc.@IoU", rows, lambda row: right(row) * reached(row)),
+        micro("acc.@IoU", rows, lambda row: right(row) * reached(row), decided),
     ]
 
 
@@ -144,8 +155,8 @@ def _nextgqa(rows: Sequence[Row]) -> list[Metric]:
         return value if least is None else float(value >= least)
 
     return [
-        micro("Acc@QA", rows, right),
-        micro("Acc@GQA", rows, lambda row: right(row) * iop(row, 0.5)),
+        micro("Acc@QA", rows, right, decided),
+        micro("Acc@GQA", rows, lambda row: right(row) * iop(row, 0.5), decided),
         micro("mIoP", rows, iop),
         micro("IoP@0.3", rows, partial(iop, least=0.3)),
         micro("IoP@0.5", rows, partial(iop, least=0.5)),
@@ -156,7 +167,7 @@ def _nextgqa(rows: Sequence[Row]) -> list[Metric]:
 
 
 def _any(rows: Sequence[Row]) -> list[Metric]:
-    return [micro("accuracy", rows, right), macro("macro", rows, right, by_label(rows))]
+    return [micro("accuracy", rows, right, decided), macro("macro", rows, right, _labels_decided(rows))]
 
 
 Rule = tuple[str, Callable[[Sequence[Row]], list[Metric]]]

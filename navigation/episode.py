@@ -84,7 +84,7 @@ async def run(
         status, prediction = Status.FAILED, None
     return Trajectory(
         id=f"{question.id}#{sample}", question_id=question.id, video_id=question.video_id,
-        messages=messages, tools=tools, prediction=prediction, correct=prediction == question.answer,
+        messages=messages, tools=tools, prediction=prediction, correct=question.is_right(prediction),
         status=status, visits=environment.visits, refused=len(environment.refusals), turns=turns,
         prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, seconds=time.monotonic() - begun, error=error,
         lookups=environment.lookups,

@@ -128,6 +128,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def answer_message(reasoning: str, letter: str) -> dict[str, Any]:
-    """The last turn: reasoning and `<answer>LETTER</answer>`."""
-    return assistant_message(reasoning, f"<answer>{letter}</answer>")
+def answer_message(reasoning: str, answer: str) -> dict[str, Any]:
+    """The last turn: reasoning and `<answer>…</answer>`, a letter or words."""
+    return assistant_message(reasoning, f"<answer>{without_markup(answer)}</answer>")

@@ -34,10 +34,16 @@ def template_hash(template: str) -> str:
     return hashlib.sha256(template.encode()).hexdigest()[:12]
 
 
-def prompt_hash(tools: Iterable[str] = DEFAULT_TOOLS) -> str:
-    """Fingerprint of what the template shows besides the video and the question: system message and tool schemas."""
+def prompt_hash(tools: Iterable[str] = DEFAULT_TOOLS, any_open: bool = False) -> str:
+    """Fingerprint of what the template shows besides the video and the question: system message and tool schemas.
+
+    Args:
+        tools: Of the episodes.
+        any_open: Whether questions without options are among them, which have a system message of their own.
+    """
     tools = tuple(tools)
-    return hashlib.sha256((system_prompt(tools) + json.dumps(tool_schemas(tools), sort_keys=True)).encode()).hexdigest()
+    system = system_prompt(tools) + (system_prompt(tools, is_open=True) if any_open else "")
+    return hashlib.sha256((system + json.dumps(tool_schemas(tools), sort_keys=True)).encode()).hexdigest()
 
 
 def told_tools(tools: Iterable[str]) -> dict[str, Any]:
@@ -70,17 +76,18 @@ _TOOLS_IN_WORDS = {
     SEARCH: "search looks words up and names the segments that hold them",
     JUMP: "jump names the segment of the last level at a time",
 }
+_ANSWER_IN_WORDS = "<answer>the answer in a few words</answer>. Write times as 1:20, spans as 1:20-2:05."
 
 
-def system_prompt(tools: Iterable[str] = DEFAULT_TOOLS) -> str:
-    """The system message of an episode with these tools."""
+def system_prompt(tools: Iterable[str] = DEFAULT_TOOLS, is_open: bool = False) -> str:
+    """The system message of an episode with these tools; `is_open` where the question has no options."""
     chosen = set(tools)
     return (
-        "You answer a multiple-choice question about a video by navigating its caption tree. Every segment splits into "
-        "equal parts, numbered from 1: [2] is on the top level, [2, 5] is its fifth part. "
+        f"You answer a {'' if is_open else 'multiple-choice '}question about a video by navigating its caption tree. "
+        "Every segment splits into equal parts, numbered from 1: [2] is on the top level, [2, 5] is its fifth part. "
         + "; ".join(words for name, words in _TOOLS_IN_WORDS.items() if name in chosen)
-        + ". Open as few segments as you can. "
-        "Think before each step, and stop as soon as you know: end with <answer>LETTER</answer>."
+        + ". Open as few segments as you can. Think before each step, and stop as soon as you know: end with "
+        + (_ANSWER_IN_WORDS if is_open else "<answer>LETTER</answer>.")
     )
 
 
@@ -97,13 +104,13 @@ def initial_messages(
     holds it once. Nothing is appended by `NavigationEnvironment.reset`.
     """
     return [
-        {"role": "system", "content": system_prompt(tools)},
+        {"role": "system", "content": system_prompt(tools, not question.options)},
         {"role": "user", "content": f"{describe(tree)}{_QUESTION}{question_text(question)}"},
     ]
 
 
 def question_text(question: Question | PublicQuestion) -> str:
-    """A question and its lettered options, as the prompt words them."""
+    """A question and its lettered options, if it has any, as the prompt words them."""
     options = (f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False))
     return without_markup("\n".join((question.question, *options)))
 

@@ -1,4 +1,4 @@
-"""A multiple-choice question about one video, with its ground truth, and which videos are kept from training."""
+"""A question about one video, with options or in words, its ground truth, and which videos are kept from training."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from navigation.answer_text import match
 from navigation.errors import InputError, is_number
 from navigation.files import read_jsonl
 
@@ -24,18 +25,22 @@ class PublicQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, its lettered options, the right letter, and the seconds that settle it.
+    """A question with its lettered options and the right letter, or with accepted answers, and what settles it.
+
+    A question without options is *open*: it is answered in words. One with options and references is asked with its
+    options.
 
     Args:
         id: Unique in its data set, for example `cgbench/14`.
         video_id: Which video it asks about.
         question: The text.
-        options: 2 to 26 texts; the first is option A.
-        answer: The right letter.
+        options: 2 to 26 texts, the first is option A; none for an open question.
+        answer: The right letter; empty without options.
         clue_intervals: `(begin, end)` pairs in seconds; empty where the source gives none.
         duration: The video's length in seconds.
         source: The corpus it came from.
         kind: The corpus's own category, for tables by kind.
+        references: Accepted answers in words, each right by itself.
     """
 
     id: str
@@ -47,30 +52,32 @@ class Question:
     duration: float = 0.0
     source: str = ""
     kind: str = ""
+    references: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any], source: str | Path = "question") -> "Question":
         """Reads one record.
 
         Raises:
-            InputError: a missing key, an answer outside the options, or a bad interval, named.
+            InputError: a missing key, an answer outside the options, neither options nor references, or a bad interval,
+                named.
         """
         if not isinstance(row, Mapping):
             raise InputError(source, "question", row, "give a JSON object")
-        for key in ("id", "video_id", "question", "options", "answer", "duration"):
+        references = _references(row, source)
+        # Tables have every column in every row: an open question's options may be there and empty.
+        is_open = bool(references) and not row.get("options")
+        for key in ("id", "video_id", "question", *(() if is_open else ("options", "answer")), "duration"):
             if key not in row:
                 raise InputError(source, key, None, "every question needs this key")
-        for key in ("id", "video_id", "question", "answer"):
+        for key in ("id", "video_id", "question", *(() if is_open else ("answer",))):
             if not isinstance(row[key], str) or not row[key]:
                 raise InputError(source, key, row[key], "give a text that is not empty")
-        options = row["options"]
-        if not isinstance(options, (list, tuple)) or not 2 <= len(options) <= len(LETTERS):
-            raise InputError(source, "options", options, f"give a list of 2 to {len(LETTERS)} texts")
-        if not all(isinstance(option, str) for option in options):
-            raise InputError(source, "options", options, "give texts only")
-        letters = LETTERS[: len(options)]
-        if len(row["answer"]) != 1 or row["answer"] not in letters:
-            raise InputError(source, "answer", row["answer"], f"give one of the letters {letters}")
+        options, answer = ((), "") if is_open else (row["options"], row["answer"])
+        if is_open and row.get("answer"):
+            raise InputError(source, "answer", row["answer"], "leave it out: a question without options has references")
+        if not is_open:
+            _check_options(options, answer, source)
         duration = row["duration"]
         if not is_number(duration) or duration <= 0:
             raise InputError(source, "duration", duration, "give the video's length in seconds, above 0")
@@ -89,20 +96,77 @@ class Question:
             if not isinstance(row.get(key, ""), str):
                 raise InputError(source, key, row[key], "give a text, or leave it out")
         return cls(
-            id=row["id"], video_id=row["video_id"], question=row["question"], options=tuple(options),
-            answer=row["answer"], clue_intervals=tuple(clues), duration=float(duration),
-            source=row.get("source", ""), kind=row.get("kind", ""),
-        )  # fmt: skip
+            id=row["id"],
+            video_id=row["video_id"],
+            question=row["question"],
+            options=tuple(options),
+            answer=answer,
+            clue_intervals=tuple(clues),
+            duration=float(duration),
+            source=row.get("source", ""),
+            kind=row.get("kind", ""),
+            references=references,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         row = asdict(self)
         row["options"] = list(self.options)
         row["clue_intervals"] = [list(pair) for pair in self.clue_intervals]
+        if self.references:
+            row["references"] = list(self.references)
+        else:
+            del row["references"]
         return row
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is answered in words."""
+        return not self.options
+
+    @property
+    def chance(self) -> float:
+        """Share of right answers of a guess; 0 for an open question."""
+        return 1 / len(self.options) if self.options else 0.0
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """What is right, in words: the right option's text, or the references."""
+        return (self.options[LETTERS.index(self.answer)],) if self.options and self.answer else self.references
+
+    @property
+    def truth(self) -> str:
+        """What is right, for tables and pages: the letter, or the accepted answers."""
+        return self.answer or " / ".join(self.references)
+
+    def is_right(self, prediction: str | None) -> bool:
+        """Whether a prediction is certainly right: the letter, or words that need no judge."""
+        if prediction is None or not self.is_open:
+            return prediction is not None and prediction == self.answer
+        found = match(prediction, self.references)
+        return found is not None and found.right
 
     @property
     def public(self) -> PublicQuestion:
         return PublicQuestion(self.id, self.video_id, self.question, self.options)
+
+
+def _references(row: Mapping[str, Any], source: str | Path) -> tuple[str, ...]:
+    found = row.get("references")
+    if found is None:
+        return ()
+    if not isinstance(found, (list, tuple)) or not all(isinstance(each, str) and each.strip() for each in found):
+        raise InputError(source, "references", found, "give a list of texts that are not empty: the accepted answers")
+    return tuple(found)
+
+
+def _check_options(options: object, answer: str, source: str | Path) -> None:
+    if not isinstance(options, (list, tuple)) or not 2 <= len(options) <= len(LETTERS):
+        raise InputError(source, "options", options, f"give a list of 2 to {len(LETTERS)} texts")
+    if not all(isinstance(option, str) for option in options):
+        raise InputError(source, "options", options, "give texts only")
+    letters = LETTERS[: len(options)]
+    if len(answer) != 1 or answer not in letters:
+        raise InputError(source, "answer", answer, f"give one of the letters {letters}")
 
 
 @dataclass(frozen=True, slots=True)

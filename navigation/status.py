@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from navigation.answer import read_answer
+from navigation.answer_text import read_text
 
 
 class Status(StrEnum):
@@ -31,14 +32,14 @@ def read_outcome(
     turns_left: bool = False,
     filtered: bool = False,
 ) -> tuple[Status, str | None]:
-    """Status and predicted letter of a finished transcript.
+    """Status and prediction of a finished transcript: a letter, or words where there are no options.
 
     Only the last message counts, and only if the assistant wrote it: an answer tag in a caption, in a tool's reply or
     in the reasoning is no answer.
 
     Args:
         messages: The transcript; what precedes the last message does not matter.
-        option_count: How many letters are valid.
+        option_count: How many letters are valid; 0 for an open question.
         truncated: Whether the last message was cut by a token limit.
         turns_left: Whether the policy could have gone on. A transcript that ends in a call although turns were left was
             ended by the token budget: its tool reply found no room.
@@ -52,7 +53,9 @@ def read_outcome(
     if last.get("tool_calls"):
         return Status.OUT_OF_TOKENS if turns_left or truncated else Status.OUT_OF_TURNS, None
     content = last.get("content")
-    letter = read_answer(content, option_count) if isinstance(content, str) else None
-    if letter is not None:
-        return Status.ANSWERED, letter
+    prediction = None
+    if isinstance(content, str):
+        prediction = read_answer(content, option_count) if option_count else read_text(content, only_tagged=truncated)
+    if prediction is not None:
+        return Status.ANSWERED, prediction
     return (Status.OUT_OF_TOKENS if truncated else Status.UNPARSABLE), None

@@ -74,8 +74,9 @@ class Lookup:
 class Trajectory:
     """One policy's episode on one question.
 
-    `refused` counts calls that were refused; `turns` counts assistant messages; `reward` holds raw values by part;
-    `measures` holds what an evaluation measured. It and `lookups` are not written where they are empty.
+    `prediction` is a letter, or the answer in words to an open question. `refused` counts calls that were refused;
+    `turns` counts assistant messages; `reward` holds raw values by part; `measures` holds what an evaluation measured,
+    `verdict` what was said of an answer in words and by whom. They and `lookups` are not written where they are empty.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Trajectory:
     teacher: dict[str, Any] = field(default_factory=dict)
     measures: dict[str, Any] = field(default_factory=dict)
     lookups: list[Lookup] = field(default_factory=list)
+    verdict: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -108,7 +110,8 @@ class Trajectory:
         }  # fmt: skip
         if self.lookups:
             record["lookups"] = [lookup.to_dict() for lookup in self.lookups]
-        return record | ({"measures": self.measures} if self.measures else {})
+        more = {"measures": self.measures, "verdict": self.verdict}
+        return record | {name: value for name, value in more.items() if value}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], source: str | Path = "trajectory") -> "Trajectory":

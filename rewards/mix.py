@@ -6,6 +6,7 @@ from typing import Any
 
 from longvideo_r1.score import official_grounding, tagged
 from navigation import Lookup, Question, Status, TimeGrid, Visit
+from rewards.answer import WRONG, Verdict, by_rules, needs_verdict
 from rewards.grounding import f1_of_segments, navigation_f1_of
 from rewards.settings import FormatSettings, Settings, VisitCostSettings
 from rewards.visits import Tally, clue_time, tally
@@ -21,7 +22,8 @@ class Breakdown:
         parts: Raw value by part; None where the part does not apply. `visit_cost` is in visit units, the others are in
             [0, 1] (the `official` grounding is not bounded).
         weights: Signed weight by part: cost and format are negative.
-        total: Weighted sum of the parts that apply; None for a failed episode, which no reward can judge.
+        total: Weighted sum of the parts that apply; None for a failed episode, which no reward can judge, and for an
+            answer in words that nobody could say anything of.
         status: How the episode ended.
         tally: Cost and usefulness of the visits, before budget and cap.
         refused: Calls that opened nothing.
@@ -94,7 +96,9 @@ class RewardMix:
     | status | answer | grounding | visit_cost | format |
     |---|---|---|---|---|
     | answered, right | 1 | as measured | charged | refused calls |
+    | answered, partly right | the verdict's share | as measured | None | refused calls |
     | answered, wrong | 0 | as measured | None | refused calls |
+    | answered, without a verdict | None | None | None | None |
     | unparsable, out_of_turns, out_of_tokens | 0 | as measured | None | penalty of the status, and refused calls |
     | failed, filtered | None | None | None | None |
 
@@ -145,6 +149,7 @@ class RewardMix:
         completion_text: str | None = None,
         keep_steps: bool = False,
         lookups: Sequence[Lookup] = (),
+        verdict: Verdict | None = None,
     ) -> Breakdown:
         """Scores one episode.
 
@@ -153,12 +158,13 @@ class RewardMix:
             grid: Grid of the tree that was played.
             visits: Visits in order, from the environment's record.
             status: How the episode ended.
-            prediction: The letter it ended with.
+            prediction: The letter it ended with, or the answer in words.
             refused: Calls that opened nothing.
             completion_text: The whole transcript in the released tagged format, read by the `official` measure only.
                 Default: the executed visits rendered in that format, so that calls only talked about earn nothing.
             keep_steps: Whether `Breakdown.tally` keeps each visit's part.
             lookups: Searches and jumps, from the environment's record: charged as visits are, part of nothing else.
+            verdict: On an answer in words; None: rules alone decide.
 
         Raises:
             InputError: a visit outside the grid, or of an unknown tool.
@@ -171,8 +177,14 @@ class RewardMix:
         if status in (Status.FAILED, Status.FILTERED):
             return Breakdown(parts, weights, None, status, result, refused)
         right = status is Status.ANSWERED and prediction == question.answer
+        worth: float | None = 1.0 if right else 0.0
+        if needs_verdict(question, status, prediction):
+            verdict = verdict or by_rules(question, prediction or "") or WRONG
+            right, worth = verdict.right, verdict.share
+            if worth is None:
+                return Breakdown(parts, weights, None, status, result, refused)
         if settings.answer is not None:
-            parts["answer"] = 1.0 if right else 0.0
+            parts["answer"] = worth
         if settings.grounding is not None and clues.total > 0.0:
             measure = settings.grounding.measure
             if measure == "navigation_f1":

@@ -19,6 +19,8 @@ from navigation import (
     read_outcome,
 )
 from navigation.tools import accepts
+from rewards.answer import WRONG, Verdict, by_rules, needs_verdict
+from rewards.judge import JudgeThread
 from rewards.mix import Breakdown, RewardMix
 
 COST_METRIC = "cost_of_right_answers"
@@ -31,18 +33,33 @@ _BATCHES_KEPT = 8
 class _Episode(NamedTuple):
     breakdown: Breakdown
     right: bool
+    verdict: Verdict | None = None
+    """On an answer in words."""
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether it ended in words that nobody could say anything of: it has no reward, and teaches nothing."""
+        return self.verdict is not None and self.verdict.share is None
 
 
 class Batch:
     """Scores batches of trl completions, each once, whoever of the part functions asks first.
 
     Thread-safe (the asynchronous trainer scores in threads) and picklable (what was scored stays behind).
+
+    Args:
+        judge: Of answers in words that rules cannot decide; None: those are wrong.
     """
 
     def __init__(
-        self, mix: RewardMix, turns: int | None = None, tokens: int | None = None, replay: TreeStore | None = None
+        self,
+        mix: RewardMix,
+        turns: int | None = None,
+        tokens: int | None = None,
+        replay: TreeStore | None = None,
+        judge: JudgeThread | None = None,
     ) -> None:
-        self.mix, self.turns, self.tokens, self.replay = mix, turns, tokens, replay
+        self.mix, self.turns, self.tokens, self.replay, self.judge = mix, turns, tokens, replay, judge
         self.endings: frozenset[int] | None = None
         """Tokens that end a message, where they are known: one that ends in another was cut."""
         self._start()
@@ -51,9 +68,10 @@ class Batch:
         self._lock = threading.Lock()
         # The key keeps its lists alive, so an id cannot come back as another batch while it is held here.
         self._scored: OrderedDict[tuple[int, int], tuple[Any, Any, list[_Episode]]] = OrderedDict()
+        self._under_way: dict[tuple[int, int], threading.Lock] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_scored")}
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_scored", "_under_way")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -67,29 +85,65 @@ class Batch:
         columns: Mapping[str, Any],
     ) -> list[_Episode]:
         """One scored episode a completion, in order. Logs the batch when it is scored."""
+        key = (id(completions), id(environments))
         with self._lock:
-            key = (id(completions), id(environments))
-            found = self._scored.get(key)
+            batch_lock = self._under_way.setdefault(key, threading.Lock())
+        # A lock for each batch: a judge takes its time, and other batches are to be judged meanwhile.
+        with batch_lock:
+            with self._lock:
+                found = self._scored.get(key)
             if found is not None:
                 return found[2]
-            episodes = [
-                self._score(index, completions, completion_ids, environments, columns)
+            ended = [
+                self._end(index, completions, completion_ids, environments, columns)
                 for index in range(len(completions))
             ]
-            self._scored[key] = (completions, environments, episodes)
-            while len(self._scored) > _BATCHES_KEPT:
-                self._scored.popitem(last=False)
+            episodes = self._score(ended)
+            with self._lock:
+                self._scored[key] = (completions, environments, episodes)
+                while len(self._scored) > _BATCHES_KEPT:
+                    self._scored.popitem(last=False)
+                self._under_way.pop(key, None)
         _log(episodes, columns, self.mix)
         return episodes
 
-    def _score(
+    def _score(self, ended: Sequence["_Ended"]) -> list[_Episode]:
+        spoken = [
+            (each.question, each.prediction)
+            for each in ended
+            if each.prediction is not None and needs_verdict(each.question, each.status, each.prediction)
+        ]
+        verdicts = iter(self._verdicts(spoken))
+        episodes = []
+        for each in ended:
+            verdict = next(verdicts) if needs_verdict(each.question, each.status, each.prediction) else None
+            breakdown = self.mix.score(
+                each.question,
+                each.environment.tree.grid,
+                each.environment.visits,
+                each.status,
+                each.prediction,
+                each.refused,
+                lookups=each.environment.lookups,
+                verdict=verdict,
+            )
+            right = each.status is Status.ANSWERED and each.prediction == each.question.answer
+            episodes.append(_Episode(breakdown, right if verdict is None else verdict.right, verdict))
+        return episodes
+
+    def _verdicts(self, answers: Sequence[tuple[Question, str]]) -> list[Verdict]:
+        if self.judge is not None:
+            return self.judge.verdicts(answers)
+        return [by_rules(*each) or WRONG for each in answers]
+
+    def _end(
         self,
         index: int,
         completions: Sequence[Messages],
         completion_ids: Sequence[Sequence[int]] | None,
         environments: Sequence[NavigationEnvironment] | None,
         columns: Mapping[str, Any],
-    ) -> _Episode:
+    ) -> "_Ended":
         messages = completions[index]
         question = _question(index, columns)
         if environments is not None:
@@ -108,22 +162,23 @@ class Batch:
         turns_left = self.turns is not None and spoken < self.turns
         status, prediction = read_outcome(messages, len(question.options), truncated, turns_left)
         refused = len(environment.refusals) + sum(map(_is_engine_error, messages))
-        breakdown = self.mix.score(
-            question,
-            environment.tree.grid,
-            environment.visits,
-            status,
-            prediction,
-            refused,
-            lookups=environment.lookups,
-        )
-        return _Episode(breakdown, status is Status.ANSWERED and prediction == question.answer)
+        return _Ended(question, environment, status, prediction, refused)
+
+
+class _Ended(NamedTuple):
+    """An episode before it is scored."""
+
+    question: Question
+    environment: NavigationEnvironment
+    status: Status
+    prediction: str | None
+    refused: int
 
 
 class PartFunction:
     """One part of the mix as a trl reward function: `(prompts, completions, …) -> [value or None]`.
 
-    Columns: id, video_id, question, options, answer, clue_intervals, duration.
+    Columns: id, video_id, question, options, answer, clue_intervals, duration; references of open questions.
 
     Args:
         name: The part; trl logs it under this name.
@@ -161,6 +216,7 @@ def trl_functions(
     tokens: int | None = None,
     weighted: bool = False,
     replay: TreeStore | None = None,
+    judge: JudgeThread | None = None,
 ) -> tuple[list[PartFunction], list[float]]:
     """A mix as reward functions and their weights: `GRPOTrainer(reward_funcs=…)`, `GRPOConfig(reward_weights=…)`.
 
@@ -174,6 +230,7 @@ def trl_functions(
         weighted: Return weighted values, weights all 1: `AsyncGRPOTrainer` sums the functions as they are.
         replay: Trees to run the transcripts' calls on again, in an environment of their own, where trl passes no
             `environments`: `AsyncGRPOTrainer` does not.
+        judge: See `Batch`.
 
     Raises:
         InputError: `weighted` with a steered cost: the asynchronous trainer scores in another process, where a callback
@@ -184,7 +241,7 @@ def trl_functions(
             "reward config", "visit_cost.target", mix.cost_weight.settings.target,
             "leave it out with the asynchronous engine: the weight cannot be steered there",
         )  # fmt: skip
-    batch = Batch(mix, turns, tokens, replay)
+    batch = Batch(mix, turns, tokens, replay, judge)
     weights = mix.weights
     if mix.cost_weight.steered:
         weights["visit_cost"] = -1.0
@@ -198,10 +255,11 @@ def _question(index: int, columns: Mapping[str, Any]) -> Question:
             id=columns["id"][index],
             video_id=columns["video_id"][index],
             question=columns["question"][index],
-            options=tuple(columns["options"][index]),
-            answer=columns["answer"][index],
+            options=tuple(columns["options"][index] or ()),
+            answer=columns["answer"][index] or "",
             clue_intervals=tuple((begin, end) for begin, end in columns["clue_intervals"][index] or ()),
             duration=columns["duration"][index],
+            references=tuple((columns.get("references") or {index: ()})[index] or ()),
         )
     except KeyError as error:
         raise InputError("data set", str(error.args[0]), None, "the reward functions need this column") from None
@@ -253,7 +311,8 @@ def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: RewardMi
     breakdowns = [episode.breakdown for episode in episodes]
     if log_metric is not None and episodes:
         tallies = [breakdown.tally for breakdown in breakdowns]
-        log_metric("accuracy", fmean(episode.right for episode in episodes))
+        if judged := [episode.right for episode in episodes if not episode.unjudged]:
+            log_metric("accuracy", fmean(judged))
         log_metric("visits", fmean(tally.visits for tally in tallies))
         log_metric("useful_visits", fmean(tally.useful for tally in tallies))
         log_metric("repeats", fmean(tally.wasted for tally in tallies))
@@ -268,6 +327,9 @@ def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: RewardMi
             log_metric(COST_METRIC, fmean(right_costs))
         if mix.cost_weight.steered:
             log_metric("visit_cost_weight", mix.cost_weight.value)
+        if verdicts := [episode.verdict for episode in episodes if episode.verdict is not None]:
+            log_metric("judge/asked", fmean(verdict.by == "judge" for verdict in verdicts))
+            log_metric("judge/unjudged", fmean(verdict.share is None for verdict in verdicts))
         groups: dict[str, list[float]] = {}
         for question_id, breakdown in zip(columns["id"], breakdowns, strict=True):
             if breakdown.total is not None:

@@ -89,7 +89,7 @@ class BodyOptions:
             other = ROOM
         if room is not None and re.search(rf"\b{room}\b", told):
             return replace(self, names={**self.names, ROOM: other}), f"`{room}` is sent as `{other}`"
-        for name in ("temperature", "seed"):
+        for name in ("temperature", "seed", "response_format"):
             sent = self.names.get(name, name)
             if sent is not None and re.search(rf"\b{sent}\b", told):
                 return replace(self, names={**self.names, name: None}), f"`{sent}` is left out"

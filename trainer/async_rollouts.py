@@ -183,6 +183,12 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
             self.recorder.write(group.model_version, scored.records())
         # Sent on their own and not with the samples, which are the episodes that are trained on.
         self._push_metrics({**scored.figures()})
+        judge = self.batch.judge
+        if judge is not None and judge.stopped:
+            raise NothingToLearn(
+                f"the judge is asked no more: {judge.stopped}. Run the same command again: it goes on from the last "
+                "checkpoint, and no verdict is paid for twice"
+            )
         self._barren = self._barren + 1 if all(scored.masked) else 0
         if self._barren == BARREN:
             raise NothingToLearn(
@@ -219,7 +225,9 @@ class ScoredGroup:
             Status.FAILED if end.world_error is not None else episode.breakdown.status
             for end, episode in zip(ended, episodes, strict=True)
         ]
-        masked = [status in masks.masked for status in statuses]
+        masked = [
+            status in masks.masked or episode.unjudged for status, episode in zip(statuses, episodes, strict=True)
+        ]
         rewards = [
             None if skipped else episode.breakdown.total for episode, skipped in zip(episodes, masked, strict=True)
         ]
@@ -234,7 +242,6 @@ class ScoredGroup:
         """
         tallies = [episode.breakdown.tally for episode in self.episodes]
         sums = {
-            "accuracy": sum(episode.right for episode in self.episodes),
             "visits": sum(tally.visits for tally in tallies),
             "useful_visits": sum(tally.useful for tally in tallies),
             "repeats": sum(tally.wasted for tally in tallies),
@@ -245,6 +252,8 @@ class ScoredGroup:
             **{f"status/{each}": self.statuses.count(each) for each in Status},
         }
         figures = {name: (float(value), float(len(self.episodes))) for name, value in sums.items()}
+        if judged := [episode.right for episode in self.episodes if not episode.unjudged]:
+            figures["accuracy"] = (float(sum(judged)), float(len(judged)))
         visits = [visit for end in self.ended for visit in end.environment.visits]
         if visits:
             figures["video_qa_share"] = (float(sum(visit.tool == VIDEO_QA for visit in visits)), float(len(visits)))
@@ -276,6 +285,7 @@ class ScoredGroup:
                 masked=self.masked[index],
                 prompt_tokens=end.prompt,
                 completion_tokens=sum(group.completions_sequences[index][0].completion_mask),
+                verdict=episode.verdict,
             )
             for index, (episode, end) in enumerate(zip(self.episodes, self.ended, strict=True))
         ]

@@ -188,5 +188,10 @@ def rl_row(question: Question, tree: CaptionTree, tools: tuple[str, ...] = DEFAU
 
 
 def _rl_rows(data: TracesFolder | SetsFolder, held: bool) -> Dataset:
+    """Rows of `prompt` and the questions' columns; `references` is a column where any question has some."""
     trees = data.trees
-    return Dataset.from_list([rl_row(each, trees[each.video_id], data.tools) for each in data.questions(held)])
+    rows = [rl_row(each, trees[each.video_id], data.tools) for each in data.questions(held)]
+    if any("references" in row for row in rows):
+        # The columns are those of the first row.
+        rows = [{**row, "references": row.get("references", [])} for row in rows]
+    return Dataset.from_list(rows)

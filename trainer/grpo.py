@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from accelerate.state import PartialState
 from datasets import Dataset
 from transformers import Trainer
 from trl import GRPOConfig, ModelConfig, get_peft_config
@@ -20,6 +21,7 @@ from navigation import ClipAnswerer, InputError, LineAnswerer
 from navigation.prompt import template_hash, told_tools
 from navigation.question import first_by_hash
 from rewards import RewardMix
+from rewards.judge import JudgeSettings, JudgeThread
 from rewards.trl_functions import steering_callbacks, trl_functions
 from trainer.alarms import Alarms
 from trainer.arguments import CommandLine
@@ -118,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check(data_args, training_args, model_args)
     check_run(data_args, training_args, model_args)
     mix = RewardMix.from_config(data_args.reward)
+    judging = JudgeSettings.from_config(data_args.judge)
     base = model_name(model_args)
     check_trained_tools(base, data_args.tool_names, model_args.model_revision)
     tokenizer = load_tokenizer(base, revision=model_args.model_revision)
@@ -142,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "longest prompt": longest,
         "rewards": mix.weights,
         "masked": sorted(masks.masked),
+        **({"judge": judging.to_dict()} if judging is not None else {}),
         "video_qa": data_args.clip_model or "timed lines",
         "template": template_hash(tokenizer.chat_template),
         **told_tools(data_args.tool_names),
@@ -175,7 +179,10 @@ def _sync_trainer(
 ) -> Trainer:
     options = shared["args"]
     functions, options.reward_weights = trl_functions(
-        mix, turns=options.max_tool_calling_iterations + 1, tokens=options.max_completion_length
+        mix,
+        turns=options.max_tool_calling_iterations + 1,
+        tokens=options.max_completion_length,
+        judge=_judge(data, options),
     )
     loaded = load_model(model)
     first_replies(data, options, model, loaded, shared)
@@ -198,7 +205,12 @@ def _async_trainer(
     from trainer.async_engine import AsyncNavigationTrainer
 
     options = shared["args"]
-    batch = Batch(mix, turns=options.max_tool_calling_iterations + 1, tokens=options.max_completion_length)
+    batch = Batch(
+        mix,
+        turns=options.max_tool_calling_iterations + 1,
+        tokens=options.max_completion_length,
+        judge=_judge(data, options),
+    )
     return AsyncNavigationTrainer(
         model=model_name(model),
         batch=batch,
@@ -206,6 +218,17 @@ def _async_trainer(
         max_turn_tokens=data.max_turn_tokens,
         **shared,
     )
+
+
+def _judge(data: GRPOArguments, options: Any) -> JudgeThread | None:
+    """The judge of the config, with a journal for each process and its share of the money."""
+    settings = JudgeSettings.from_config(data.judge)
+    if settings is None:
+        return None
+    processes, rank = PartialState().num_processes, PartialState().process_index
+    if settings.max_usd is not None:
+        settings = dataclasses.replace(settings, max_usd=settings.max_usd / processes)
+    return JudgeThread(settings, Path(options.output_dir) / "judge" / f"rank-{rank:05d}.jsonl")
 
 
 if __name__ == "__main__":

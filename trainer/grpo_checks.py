@@ -33,6 +33,13 @@ class GRPOArguments(DataArguments):
     reward: dict | None = field(
         default=None, metadata={"help": "Reward mix: a mapping of parts, as rewards.RewardMix.from_config takes it."}
     )
+    judge: dict | None = field(
+        default=None,
+        metadata={
+            "help": "Who judges answers in words that rules cannot decide: a mapping as rewards.judge.JudgeSettings "
+            "takes it (url, model, votes, max_usd, …). Default: nobody, those answers are wrong."
+        },
+    )
     episodes: dict | None = field(
         default=None,
         metadata={

@@ -17,13 +17,21 @@ from trl.trainer.utils import RepeatSampler
 
 from navigation import NavigationEnvironment, Status
 from rewards import Breakdown
+from rewards.answer import Verdict
 from rewards.trl_functions import PartFunction
 from trainer.best_policy import BestPolicy, HeldOutScore
 from trainer.cached_rollout import CachedRollouts, SharedPrompts
 from trainer.checkpoint import unfinished
 from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.recorder import RolloutRecorder, record
-from trainer.rollout_metrics import EpisodeMasks, accuracy_per_visit, equal_groups, kept_fraction, share_of_video_qa
+from trainer.rollout_metrics import (
+    EpisodeMasks,
+    accuracy_per_visit,
+    chance_of,
+    equal_groups,
+    kept_fraction,
+    share_of_video_qa,
+)
 from trainer.sample_order import Orders, RepeatEpoch
 from trainer.stopping import TrainingFailed
 from trainer.tool_loop import ConcurrentTools
@@ -38,6 +46,7 @@ class Played:
     completions: Sequence[list[dict[str, Any]]]
     breakdowns: Sequence[Breakdown]
     right: Sequence[bool]
+    verdicts: Sequence[Verdict | None]
     statuses: Sequence[Status]
     masked: Sequence[bool]
     equal: torch.Tensor
@@ -81,6 +90,7 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         self.share_prompts = share_prompts
         self.tool_threads = tool_threads
         self.world_errors: dict[int, str] = {}
+        self._judge_seconds = 0.0
         self._played: Played | None = None
         self._outcomes: list[tuple[bool, int]] = []
         super().__init__(reward_funcs=list(reward_funcs), **kwargs)
@@ -117,12 +127,14 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
             Status.FAILED if index in self.world_errors else episode.breakdown.status
             for index, episode in enumerate(scored)
         ]
-        masked = [status in self.masks.masked for status in statuses]
+        masked = [
+            status in self.masks.masked or episode.unjudged for status, episode in zip(statuses, scored, strict=True)
+        ]
         # Of all processes, [episodes of all], as trl gathered the rewards, [episodes of all, parts].
         everyone = self.accelerator.gather(torch.tensor(masked, dtype=torch.long, device=rewards.device)).bool()
         rewards[everyone] = torch.nan
         self._log_metric(f"status/{Status.FAILED}", statuses.count(Status.FAILED) / len(statuses))
-        self._log_metric("chance", fmean(1 / len(row["options"]) for row in inputs))
+        self._log_metric("chance", fmean(chance_of(row["options"]) for row in inputs))
         self._log_metric("masked", sum(masked) / len(masked))
         self._log_metric("video_qa_share", share_of_video_qa([each.visits for each in self.environments]))
         # A part that does not apply is NaN and adds nothing; a masked episode has no total. [episodes of all]
@@ -138,12 +150,12 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
             # The part functions see their process's episodes alone; a group may be spread over several.
             self._pending_metrics["equal_groups"] = [equal.nanmean().item()]
         if not self.model.training:
-            # An episode whose world failed says nothing of the policy.
+            # An episode whose world failed, or whose answer nobody could judge, says nothing of the policy.
             self._outcomes += gather_object(
                 [
                     (episode.right, len(environment.visits))
                     for episode, environment, status in zip(scored, self.environments, statuses, strict=True)
-                    if status is not Status.FAILED
+                    if status is not Status.FAILED and not episode.unjudged
                 ]
             )
         first = self.accelerator.process_index * len(prompts)
@@ -153,13 +165,28 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
             completions,
             [episode.breakdown for episode in scored],
             [episode.right for episode in scored],
+            [episode.verdict for episode in scored],
             statuses,
             masked,
             # From groups to this process's episodes; NaN, a group that is all masked, is not above 0.
             (equal > 0).repeat_interleave(size)[first : first + len(prompts)],
         )
         self._log_metric("time/reward", time.perf_counter() - begun)
+        self._log_judge()
         return rewards
+
+    def _log_judge(self) -> None:
+        """Seconds that this generation waited for its judge; a judge that is asked no more ends the run."""
+        judge = self.batch.judge
+        if judge is None:
+            return
+        self._log_metric("time/judge", judge.seconds - self._judge_seconds)
+        self._judge_seconds = judge.seconds
+        if judge.stopped:
+            raise TrainingFailed(
+                f"the judge is asked no more: {judge.stopped}. Run the same command again: it goes on from the last "
+                "checkpoint, and no verdict is paid for twice"
+            )
 
     def _evaluate(self, trial, ignore_keys_for_eval, skip_scheduler=False):
         # transformers calls it so for `eval_on_start`, and again when a run goes on: only a run stopped by a signal
@@ -186,6 +213,9 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
             return super().evaluate(*args, **kwargs)
 
     def log(self, logs, start_time=None):
+        trained = self._metrics["train"]
+        if trained.get("time/judge") and trained.get("step_time"):
+            trained["judge/share_of_step"] = [sum(trained["time/judge"]) / sum(trained["step_time"])]
         seen = self._metrics["eval"]
         if not self.model.training and seen.get("accuracy"):
             means = (fmean(seen[name]) for name in ("accuracy", "visits", "chance"))
@@ -278,6 +308,7 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
                     masked=played.masked[index],
                     prompt_tokens=int(output["prompt_mask"][index].sum()),
                     completion_tokens=int(trained[index].sum()),
+                    verdict=played.verdicts[index],
                 )
             )
         records = gather_object(records)

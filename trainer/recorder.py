@@ -20,6 +20,7 @@ from navigation import (
     write_jsonl,
 )
 from rewards import Breakdown
+from rewards.answer import Verdict
 
 CHOICES = ("all", "extremes", "none")
 STEPS_OPEN = 16
@@ -42,6 +43,7 @@ def record(
     masked: bool,
     prompt_tokens: int,
     completion_tokens: int,
+    verdict: Verdict | None = None,
 ) -> dict[str, Any]:
     """One episode as a line of a rollout file.
 
@@ -53,6 +55,7 @@ def record(
         error: What a tool raised.
         step: The optimizer step that the episode feeds, or the version of the policy that played it.
         completion_tokens: Sampled ones.
+        verdict: On an answer in words.
     """
     answered = status is Status.ANSWERED
     trajectory = Trajectory(
@@ -61,7 +64,7 @@ def record(
         video_id=question["video_id"],
         messages=[dict(message) for message in messages],
         tools=tool_schemas(environment.tools),
-        prediction=read_outcome(messages, len(question["options"]), truncated=False)[1] if answered else None,
+        prediction=read_outcome(messages, len(question["options"] or ()), truncated=False)[1] if answered else None,
         correct=right and answered,
         status=status,
         visits=environment.visits,
@@ -72,6 +75,7 @@ def record(
         error=error,
         reward=breakdown.to_dict(),
         lookups=environment.lookups,
+        verdict=verdict.to_dict() if verdict is not None else {},
     )
     return {**trajectory.to_dict(), "step": step, "group": group, "advantage": advantage, "masked": masked}
 

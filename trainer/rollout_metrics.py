@@ -53,6 +53,11 @@ SPREAD = 1e-6
 """Rewards of a group closer than this are equal. trl compares at 1e-8, which sums of weighted parts miss."""
 
 
+def chance_of(options: Sequence[str] | None) -> float:
+    """Share of right answers of a guess: 0 for an answer in words."""
+    return 1 / len(options) if options else 0.0
+
+
 def share_of_video_qa(episodes: Sequence[Sequence[Visit]]) -> float:
     """Share of all visits that asked the vision model; 0 without any visit."""
     visits = [visit for episode in episodes for visit in episode]

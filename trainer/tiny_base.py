@@ -73,6 +73,8 @@ def train_tokenizer(
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
     phrases = [*scaffolding(tools), *_frequent_lines(texts)]
+    if any(text.startswith(system_prompt(tools, is_open=True)) for text in texts):
+        phrases = list(dict.fromkeys([*phrases, *scaffolding(tools, is_open=True)]))
     tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -91,7 +93,7 @@ def _frequent_lines(texts: Sequence[str], share: float = 0.5) -> list[str]:
     return sorted(line for line, count in counts.items() if count > share * len(texts))
 
 
-def scaffolding(tools: Sequence[str] = DEFAULT_TOOLS) -> list[str]:
+def scaffolding(tools: Sequence[str] = DEFAULT_TOOLS, is_open: bool = False) -> list[str]:
     """The texts between what people, captions and models write, as the chat template renders them."""
     calls: Sequence[tuple[str, dict[str, Any]]] = (
         ("get_caption", {"segment": [_HOLE]}),
@@ -100,7 +102,7 @@ def scaffolding(tools: Sequence[str] = DEFAULT_TOOLS) -> list[str]:
         ("search", {"query": _HOLE, "within": [_HOLE]}),
         ("jump", {"time": _HOLE}),
     )
-    system = {"role": "system", "content": system_prompt(tools)}
+    system = {"role": "system", "content": system_prompt(tools, is_open)}
     messages: list[dict[str, Any]] = [system, {"role": "user", "content": _HOLE}]
     for name, arguments in (call for call in calls if call[0] in tools):
         call = {"type": "function", "function": {"name": name, "arguments": arguments}}
@@ -140,7 +142,9 @@ def corpus_texts(folder: Path, tools: Sequence[str] = DEFAULT_TOOLS) -> list[str
     trees = TreeStore(folder / "trees", capacity=1)
     texts = []
     for question in read_questions(folder / "questions.jsonl"):
-        texts.append(initial_messages(question, trees[question.video_id], tools)[-1]["content"])
+        system, asked = (message["content"] for message in initial_messages(question, trees[question.video_id], tools))
+        # The system prompt of multiple choice is always there; that of questions in words where there are some.
+        texts.append(f"{system}\n\n{asked}" if question.is_open else asked)
     path = folder / "trajectories.jsonl"
     if not path.is_file():
         raise InputError(folder, "data", path.name, "not there: make this folder with `make traces` first")

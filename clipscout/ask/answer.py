@@ -1,17 +1,14 @@
 """What `ask` gives back: the answer, what it rests on, what it cost, and what reading everything would have cost."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from clipscout.ask.video_source import VideoSource
-from navigation import LETTERS, VIDEO_QA, Question, SegmentPath, Status, Trajectory
+from navigation import LETTERS, VIDEO_QA, Question, SegmentPath, Trajectory
 from rewards import RewardMix
 from runtime import Usage
 
-_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
-_CALL = re.compile(r"</?tool(?:_call)?\b|<function\b|<\|tool|\[TOOL_CALL", re.IGNORECASE)
 _CHARACTERS_PER_TOKEN = 4
 """For estimates."""
 
@@ -89,12 +86,11 @@ def answer_of(
         vision: What captions and clips took during it.
         captions_made: How many captions were written during it.
     """
-    status, letter = trajectory.status.value, trajectory.prediction
-    text = f"{letter}. {question.options[LETTERS.index(letter)]}" if letter else None
-    if not question.options and trajectory.status is Status.UNPARSABLE:
-        # Without options any final text is an answer, but a call that could not be read is none.
-        text = _final_text(trajectory)
-        status = Status.ANSWERED.value if text else status
+    status = trajectory.status.value
+    letter, text = None, trajectory.prediction
+    if question.options and trajectory.prediction:
+        letter = trajectory.prediction
+        text = f"{letter}. {question.options[LETTERS.index(letter)]}"
     cost = Cost(
         visits=len(trajectory.visits),
         visit_units=_units(trajectory),
@@ -122,15 +118,6 @@ def answer_of(
         visits=[visit.to_dict() for visit in trajectory.visits],
         messages=trajectory.messages,
     )
-
-
-def _final_text(trajectory: Trajectory) -> str | None:
-    last = trajectory.messages[-1]
-    content = str(last.get("content") or "") if last.get("role") == "assistant" else ""
-    tags = _TAG.findall(content)
-    if not tags and _CALL.search(content):
-        return None
-    return (tags[-1] if tags else content).strip() or None
 
 
 def _evidence(

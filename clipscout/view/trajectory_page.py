@@ -10,6 +10,7 @@ from evaluation.episode_view import EpisodeFigure, Turn, episode_figure, turns_o
 from navigation import CaptionTree, InputError, Question, Trajectory
 from navigation.errors import is_number
 from rewards import Breakdown, explain
+from rewards.answer import Verdict
 from rewards.explain import VisitAccount
 
 
@@ -86,6 +87,7 @@ def _score(
             trajectory.prediction,
             trajectory.refused,
             keep_steps=True,
+            verdict=Verdict.from_dict(trajectory.verdict) if trajectory.verdict else None,
         )
     except InputError as error:
         return None, f"Its reward cannot be explained: {error}."

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from data_gen.corpora.corpus import Corpus, LazyTrees, keep, write_corpus
+from data_gen.corpora.open_form import opened
 from data_gen.corpora.source_files import WANTED
 from navigation import InputError, TreeStore, read_questions
 
@@ -15,7 +16,9 @@ CORPORA = (*WANTED, "small_world")
 """Registered names; each is a module of this package, imported when it is asked for."""
 
 
-def load_corpus(name: str, data: str | Path | None, seed: int = 0, limit: int | None = None) -> Corpus:
+def load_corpus(
+    name: str, data: str | Path | None, seed: int = 0, limit: int | None = None, open_form: bool = False
+) -> Corpus:
     """Loads a corpus by name, or by a loader of your own.
 
     Args:
@@ -23,6 +26,7 @@ def load_corpus(name: str, data: str | Path | None, seed: int = 0, limit: int | 
         data: Folder with the corpus's files as downloaded. `None` only for a corpus that is generated.
         seed: Decides option order, distractors, and which questions a `limit` keeps.
         limit: Keep at most this many questions, chosen at random by `seed`, and only their videos' trees.
+        open_form: Withhold the options and take the right one's text as reference, see `opened`.
 
     Raises:
         InputError: an unknown name, a limit below 1, or a folder that is missing, empty or of another corpus.
@@ -39,7 +43,7 @@ def load_corpus(name: str, data: str | Path | None, seed: int = 0, limit: int | 
     if not isinstance(corpus, Corpus):
         hint = "its `load` must return a data_gen.corpora.Corpus"
         raise InputError(name, "load", type(corpus).__name__, hint)
-    return corpus
+    return opened(corpus) if open_form else corpus
 
 
 def folder_corpus(folder: str | Path, seed: int = 0, limit: int | None = None) -> Corpus:

@@ -48,10 +48,10 @@ class LazyTrees:
 
     def __init__(self, video_ids: Sequence[str], compose: Callable[[str], CaptionTree]) -> None:
         self.video_ids = video_ids
-        self._compose = compose
+        self.compose = compose
 
     def __iter__(self) -> Iterator[CaptionTree]:
-        return map(self._compose, self.video_ids)
+        return map(self.compose, self.video_ids)
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -134,7 +134,7 @@ def corpus_stats(corpus: Corpus) -> dict[str, Any]:
         "videos": len(durations),
         "questions": len(corpus.questions),
         "questions_by_kind": _counts(question.kind for question in corpus.questions),
-        "questions_by_answer": _counts(question.answer for question in corpus.questions),
+        "questions_by_answer": _counts(question.answer or "in words" for question in corpus.questions),
         "questions_by_options": _counts(str(len(question.options)) for question in corpus.questions),
         "questions_without_clues": len(corpus.questions) - len(clues),
         "duration_seconds": _spread(list(durations.values())),

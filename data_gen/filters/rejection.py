@@ -11,6 +11,7 @@ from data_gen.filters.near_duplicates import NearDuplicates
 from data_gen.transcript import Transcript
 from navigation import InputError, Question, Status, Trajectory, TreeStore, repeats
 from navigation.grid import TimeGrid
+from rewards.answer import Verdict
 
 KEEP = ("first", "shortest", "all")
 """Which right trajectories of a question are kept: the first one, the one with fewest visits, or all."""
@@ -20,6 +21,7 @@ UNSUPPORTED = ("derived", "drop", "keep")
 
 REASONS = (
     "not_answered",
+    "unjudged",
     "wrong",
     "closed_book",
     "ungrounded",
@@ -134,8 +136,9 @@ def faults(
     found = []
     if trajectory.status is not Status.ANSWERED:
         return ["not_answered"]
-    if trajectory.prediction != question.answer:
-        return ["wrong"]
+    right = is_right(trajectory, question)
+    if not right:
+        return ["unjudged" if right is None else "wrong"]
     if settings.ungrounded:
         if not trajectory.visits:
             found.append("closed_book")
@@ -158,6 +161,17 @@ def faults(
     if settings.copied and _copied(question):
         found.append("copied")
     return found
+
+
+def is_right(trajectory: Trajectory, question: Question) -> bool | None:
+    """Whether an answered trajectory is right; in words its verdict says so, and without one the rules.
+
+    None where nobody could tell.
+    """
+    if question.is_open and trajectory.verdict:
+        verdict = Verdict.from_dict(trajectory.verdict)
+        return None if verdict.share is None else verdict.right
+    return question.is_right(trajectory.prediction)
 
 
 def touches_clue(trajectory: Trajectory, question: Question, grid: TimeGrid) -> bool:
@@ -208,7 +222,7 @@ def filter_trajectories(
             grid = trees[trajectory.video_id].grid
             report.trajectories += 1
             reasons = faults(trajectory, question, grid, settings, supports)
-            if trajectory.status is Status.ANSWERED and trajectory.prediction == question.answer:
+            if trajectory.status is Status.ANSWERED and is_right(trajectory, question):
                 report.right += 1
                 report.grounding_known += bool(question.clue_intervals)
                 report.unsupported += "unsupported" in reasons or not supports(question, trajectory)
@@ -249,7 +263,9 @@ def _by_question(trajectories: Iterable[Trajectory]) -> Iterator[list[Trajectory
 
 
 def _copied(question: Question) -> bool:
-    """Whether the question's own words give the right option away, and no other."""
+    """Whether the question's own words give the right option away, and no other; never of an answer in words."""
+    if question.is_open:
+        return False
     text = question.question.lower()
     right = ord(question.answer) - ord("A")
     inside = [len(option) > 2 and _stands_in(option.lower().strip(" ."), text) for option in question.options]
@@ -264,9 +280,9 @@ def _stands_in(words: str, text: str) -> bool:
 def pass_rates(trajectories: Iterable[Trajectory]) -> dict[str, float]:
     """Share of right answers among the trajectories of each question, by question id.
 
-    A trajectory that failed (the policy itself raised, the endpoint was gone) says nothing of its question and is left
-    out; a question on which all failed has no rate. A trajectory that ran out of turns or tokens did not solve its
-    question.
+    A trajectory that failed (the policy itself raised, the endpoint was gone) or whose answer nobody could judge says
+    nothing of its question and is left out; a question with no other has no rate. A trajectory that ran out of turns or
+    tokens did not solve its question.
 
     Args:
         trajectories: Several trajectories of each question by one policy, usually the SFT policy, sampled at the
@@ -274,6 +290,7 @@ def pass_rates(trajectories: Iterable[Trajectory]) -> dict[str, float]:
     """
     solved: dict[str, list[bool]] = defaultdict(list)
     for trajectory in trajectories:
-        if trajectory.status is not Status.FAILED:
+        unjudged = bool(trajectory.verdict) and trajectory.verdict["share"] is None
+        if trajectory.status is not Status.FAILED and not unjudged:
             solved[trajectory.question_id].append(trajectory.correct)
     return {question: sum(each) / len(each) for question, each in solved.items()}

@@ -77,7 +77,7 @@ class Blocklist:
         words = _words(question.question)
         own = frozenset(map(_normal, question.options))
         for options in self._equal.get(" ".join(words), ()):
-            if not options or options == own:
+            if not options or not own or options == own:
                 return "question"
         runs = _runs(words)
         counts: dict[int, int] = {}

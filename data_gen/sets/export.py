@@ -161,10 +161,12 @@ def _write_rl(
     tools: Sequence[str],
 ) -> None:
     videos: dict[str, set[str]] = {split: set() for split in SPLITS}
+    questions = list(questions)
+    columns = RL_COLUMNS
+    if any(question.references for question in questions):
+        columns = RL_COLUMNS | {"references": "texts"}
     with ExitStack() as stack:
-        files = {
-            split: stack.enter_context(ParquetFile(out / "rl" / f"{split}.parquet", RL_COLUMNS)) for split in SPLITS
-        }
+        files = {split: stack.enter_context(ParquetFile(out / "rl" / f"{split}.parquet", columns)) for split in SPLITS}
         for question in questions:
             rate = None if rates is None else rates.get(question.id)
             split = _split(question.video_id, settings)
@@ -176,7 +178,8 @@ def _write_rl(
                 if not settings.lowest < rate < settings.highest:
                     report.difficulty_dropped += 1
                     continue
-            files[split].write(rl_row(question, trees[question.video_id], rate, tools))
+            row = rl_row(question, trees[question.video_id], rate, tools)
+            files[split].write({name: row.get(name, []) for name in columns} if columns is not RL_COLUMNS else row)
             videos[split].add(question.video_id)
         report.rl = Counter({split: file.rows for split, file in files.items()})
     report.rl_videos = {split: len(each) for split, each in videos.items()}
@@ -238,7 +241,7 @@ def sft_row(trajectory: Trajectory, question: Question) -> dict[str, Any]:
         "video_id": trajectory.video_id,
         "source": question.source,
         "kind": question.kind,
-        "answer": question.answer,
+        "answer": question.answer or question.references[0],
         "turns": trajectory.turns,
         "visits": len(trajectory.visits),
         "hints": int(teacher.get("hints", 0)),

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from data_gen.filters import FilterReport, FilterSettings, faults, filter_trajectories, find_leaks
+from data_gen.filters.rejection import is_right
 from longvideo_r1.turns import call_text
 from navigation import (
     VIDEO_QA,
@@ -316,5 +317,5 @@ def _shown(trajectory: Trajectory, question: Question, trees: TreeStore, setting
 def _outcome(trajectory: Trajectory, question: Question) -> str:
     if trajectory.prediction is None:
         return trajectory.status.value
-    right = trajectory.prediction == question.answer
-    return f"answered {trajectory.prediction}, {'right' if right else f'right is {question.answer}'}"
+    right = is_right(trajectory, question)
+    return f"answered {trajectory.prediction}, {'right' if right else f'right is {question.truth}'}"
