@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from clipscout.judge import JudgeOptions
 from clipscout.options import StageOptions, ToolOptions, option, stage_command, tell_limit
 from navigation import InputError
 
@@ -112,7 +113,7 @@ def _rates(path: Path) -> dict[str, float]:
 
 
 @dataclass(kw_only=True)
-class DifficultyOptions(ToolOptions, StageOptions):
+class DifficultyOptions(JudgeOptions, ToolOptions, StageOptions):
     """Options of `clipscout difficulty`."""
 
     data: Path = option("Folder with questions.jsonl and trees/.")
@@ -163,6 +164,7 @@ def run_difficulty(options: DifficultyOptions) -> int:
         samples=options.samples,
         concurrency=options.in_flight,
         limits=Limits(turns=options.turns),
+        judge=options.judge(),
         limit=options.limit,
         **options.tool_settings(),
         **{name: value for name, value in given.items() if value is not None},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from clipscout.judge import JudgeOptions
 from clipscout.options import (
     ENDPOINT,
     ExecutorOptions,
@@ -26,7 +27,7 @@ EPISODES, CLIPS = "Episodes", "Clips"
 
 
 @dataclass(kw_only=True)
-class TeacherOptions(ToolOptions, RequestOptions, ExecutorOptions, StageOptions):
+class TeacherOptions(JudgeOptions, ToolOptions, RequestOptions, ExecutorOptions, StageOptions):
     """Options of `clipscout teacher`."""
 
     data: Path = option("Folder with questions.jsonl and trees/; trajectories.jsonl comes in.")
@@ -83,6 +84,7 @@ class TeacherOptions(ToolOptions, RequestOptions, ExecutorOptions, StageOptions)
             prices=self.prices or PRICES,
             max_usd=self.max_usd,
             pace=Pace(self.in_flight, 4 * self.in_flight),
+            judge=self.judge(self.request, self.prices),
         )
 
 

@@ -80,7 +80,7 @@ class Expert(Policy):
             return self._after_searching(question, task, read, thoughts)
         steps = self.plan(question, task.grid, task.sample)
         if turn >= len(steps):
-            return Reply(answer_message(thoughts.conclusion(), question.answer or question.references[0]))
+            return Reply(answer_message(thoughts.conclusion(), question.right_answer))
         step = steps[turn]
         if step.tool == VIDEO_QA:
             arguments = {"segment": list(step.path), "query": thoughts.query()}
@@ -99,7 +99,7 @@ class Expert(Policy):
             return Reply(assistant_message(thoughts.before_search(words), calls=[(SEARCH, {"query": words})]))
         aims, opened = targets(question, task.grid), read.opened
         if opened and read.support() is not None:
-            return Reply(answer_message(thoughts.conclusion(), question.answer))
+            return Reply(answer_message(thoughts.conclusion(), question.right_answer))
         found = [clause for clause in read.found if clause.path not in opened]
         near = [clause for clause in found if any(_near(clause.path, aim, task.grid) for aim in aims)]
         astray = not any(_near(path, aim, task.grid) for path in opened[-1:] for aim in aims)
@@ -115,7 +115,7 @@ class Expert(Policy):
                 known = len(aim) < 3 or any(_near(path, aim, task.grid) for path in opened if len(path) >= len(aim) - 1)
                 path = aim if known else aim[:-1]
                 return _opening(path, back + thoughts.leading_to(path))
-        return Reply(answer_message(thoughts.conclusion(), question.answer))
+        return Reply(answer_message(thoughts.conclusion(), question.right_answer))
 
     def plan(self, question: Question, grid: TimeGrid, sample: int = 0) -> list[Step]:
         """The calls of one trajectory in order: from the second level down to each target, detours before each."""

@@ -18,6 +18,7 @@ from navigation import DEFAULT_TOOLS, GET_CAPTION, JUMP, LETTERS, SEARCH, VIDEO_
 from navigation.tools import parse_path
 
 LONGEST_TURN = 60_000
+LONGEST_ANSWER = 2000
 LONGEST_QUERY = 1_000
 
 _ACTION = re.compile(r"<(tool|tool_call|answer)>", re.IGNORECASE | re.ASCII)
@@ -46,7 +47,7 @@ _CLOSING = {'"': '"', "'": "'", "“": "”"}
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One readable turn: reasoning, and a call (`tool`, `arguments`) or an answer (`letter`)."""
+    """One readable turn: reasoning, and a call (`tool`, `arguments`) or an answer (`letter`, or words instead)."""
 
     reasoning: str
     tool: str = ""
@@ -111,7 +112,7 @@ def read_turn(
 
     Args:
         text: What the model wrote.
-        option_count: How many letters are valid.
+        option_count: How many letters are valid; 0 for an answer in words.
         hidden_reasoning: What the server returned apart from the text (`reasoning_content`); used if the text has none.
         tools: What may be called.
     """
@@ -124,6 +125,9 @@ def read_turn(
     if not reasoning:
         return Malformed("it holds no reasoning in <think>")
     dropped = _ACTION.search(after) is not None
+    if action == "answer" and not option_count:
+        words = " ".join(body[:LONGEST_ANSWER].split())
+        return Turn(reasoning, letter=words, dropped=dropped) if words else Malformed("<answer> holds nothing")
     if action == "answer":
         letter = read_answer(f"<answer>{body[:400]}</answer>", option_count)
         if letter is None:

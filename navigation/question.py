@@ -134,6 +134,11 @@ class Question:
         return (self.options[LETTERS.index(self.answer)],) if self.options and self.answer else self.references
 
     @property
+    def right_answer(self) -> str:
+        """What a right answer says: the letter, or the first reference."""
+        return self.answer or self.references[0]
+
+    @property
     def truth(self) -> str:
         """What is right, for tables and pages: the letter, or the accepted answers."""
         return self.answer or " / ".join(self.references)

@@ -133,7 +133,7 @@ class ModelJudge:
         prices = PriceTable(settings.prices or PRICES)
         self._endpoint = Endpoint(settings.endpoint(), prices, Budget(settings.max_usd))
         self._journal = Journal(path, self.settings)
-        self._calls = CallCache(self._endpoint, self._journal)
+        self.calls = CallCache(self._endpoint, self._journal)
         self._asked: dict[str, asyncio.Task[Verdict]] = {}
         self._failed_in_row = 0
         self._useless = ""
@@ -155,12 +155,12 @@ class ModelJudge:
 
     @property
     def stopped(self) -> str:
-        return self._calls.stopped or self._useless
+        return self.calls.stopped or self._useless
 
     @property
     def usage(self) -> Usage:
         """Of all requests into the journal, those of earlier runs and the failed ones included."""
-        return self._calls.usage + self._calls.earlier
+        return self.calls.usage + self.calls.earlier
 
     async def verdict(self, question: Question, answer: str) -> Verdict:
         """See `rewards.answer.Judge`. Equal questions with equal answers are judged once."""
@@ -211,7 +211,7 @@ class ModelJudge:
             if read_verdict(completion.text, answer) is None:
                 raise Unacceptable("no readable verdict")
 
-        record, _ = await self._calls.chat(
+        record, _ = await self.calls.chat(
             _key([self.settings, text, vote]),
             [{"role": "user", "content": text}],
             self._settings.max_tokens,

@@ -241,7 +241,7 @@ def sft_row(trajectory: Trajectory, question: Question) -> dict[str, Any]:
         "video_id": trajectory.video_id,
         "source": question.source,
         "kind": question.kind,
-        "answer": question.answer or question.references[0],
+        "answer": question.right_answer,
         "turns": trajectory.turns,
         "visits": len(trajectory.visits),
         "hints": int(teacher.get("hints", 0)),

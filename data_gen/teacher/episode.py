@@ -7,8 +7,9 @@ from data_gen.teacher import prompt
 from data_gen.teacher.prompt import CORRECTION, tool_reply
 from data_gen.teacher.settings import HintSettings, TeacherSettings
 from longvideo_r1.turns import Turn, read_turn
-from navigation import LETTERS, Policy, Question, Reply, Status, Task, Trajectory, answer_message, assistant_message
+from navigation import Policy, Question, Reply, Status, Task, Trajectory, answer_message, assistant_message
 from navigation.grid import TimeGrid, format_path
+from rewards.answer import Judge, Verdict, judged
 from runtime import EndpointFailed, Filtered, OutOfContext, Usage
 from runtime.paid_calls import CallCache, Fingerprint
 
@@ -20,6 +21,8 @@ class TerminationReason(StrEnum):
     """The right answer, perhaps after hints."""
     WRONG = "wrong"
     """A wrong answer after the last hint."""
+    UNJUDGED = "unjudged"
+    """An answer in words of which the judge could not tell whether it is right."""
     OUT_OF_ROUNDS = "out_of_rounds"
     OUT_OF_TOKENS = "out_of_tokens"
     MALFORMED = "malformed"
@@ -35,6 +38,7 @@ class TerminationReason(StrEnum):
 STATUS_OF = {
     TerminationReason.RIGHT: Status.ANSWERED,
     TerminationReason.WRONG: Status.ANSWERED,
+    TerminationReason.UNJUDGED: Status.ANSWERED,
     TerminationReason.OUT_OF_ROUNDS: Status.OUT_OF_TURNS,
     TerminationReason.OUT_OF_TOKENS: Status.OUT_OF_TOKENS,
     TerminationReason.MALFORMED: Status.UNPARSABLE,
@@ -71,8 +75,7 @@ def clue_segments(question: Question, grid: TimeGrid, level: int) -> list[tuple[
 
 
 def hint_message(letter: str, hint: str) -> str:
-    """The private message after the wrong answer `letter`."""
-    assert letter in LETTERS
+    """The private message after a wrong answer, a letter or words."""
     return prompt.WRONG.format(letter=letter, hint=hint)
 
 
@@ -96,12 +99,22 @@ class TeacherEpisode(Policy):
         settings: Of the run.
         calls: Who is asked.
         sample: Which of several episodes of the question this is.
+        judge: Of answers in words that rules cannot decide; None: those are wrong.
     """
 
     name = "teacher"
 
-    def __init__(self, question: Question, settings: TeacherSettings, calls: CallCache, sample: int = 0) -> None:
+    def __init__(
+        self,
+        question: Question,
+        settings: TeacherSettings,
+        calls: CallCache,
+        sample: int = 0,
+        judge: Judge | None = None,
+    ) -> None:
         self.question, self._settings, self.calls, self.sample = question, settings, calls, sample
+        self._judge = judge
+        self.verdict: Verdict | None = None
         self.termination: TerminationReason | None = None
         self.reason = ""
         self.usage = Usage()
@@ -125,16 +138,31 @@ class TeacherEpisode(Policy):
             if not step.letter:
                 message = assistant_message(step.reasoning, calls=[(step.tool, dict(step.arguments or {}))])
                 break
-            if step.letter == self.question.answer or self.hints_given == len(self._hints):
-                self.termination = (
-                    TerminationReason.RIGHT if step.letter == self.question.answer else TerminationReason.WRONG
-                )
+            verdict = await self._verdict(step.letter)
+            if verdict is not TerminationReason.WRONG or self.hints_given == len(self._hints):
+                self.termination = verdict
                 message = answer_message(step.reasoning, step.letter)
                 break
             self.wrong += 1
             self._say("user", hint_message(step.letter, self._hints[self.hints_given]))
             self.hints_given += 1
         return Reply(message, used.prompt_tokens, used.completion_tokens)
+
+    async def _verdict(self, answer: str) -> TerminationReason:
+        """Whether an answer is right, wrong, or nobody can tell.
+
+        Raises:
+            RequestFailed: the judge could not be asked: the episode has no outcome.
+        """
+        if not self.question.is_open:
+            return TerminationReason.RIGHT if answer == self.question.answer else TerminationReason.WRONG
+        self.verdict = await judged(self.question, answer, self._judge)
+        if self.verdict.share is None:
+            return TerminationReason.UNJUDGED
+        return TerminationReason.RIGHT if self.verdict.right else TerminationReason.WRONG
+
+    def _told(self, text: str) -> str:
+        return prompt.in_words(text) if self.question.is_open else text
 
     async def _ask(self) -> tuple[Turn | None, Usage]:
         """One request; None if its reply was malformed."""
@@ -172,7 +200,7 @@ class TeacherEpisode(Policy):
             )
         # An empty assistant turn is refused by some servers.
         self._say("assistant", record["content"][:4000] or "(empty)")
-        self._say("user", CORRECTION.format(reason=reason))
+        self._say("user", self._told(CORRECTION).format(reason=reason))
         return None, usage
 
     def _check_limits(self) -> None:
@@ -192,7 +220,7 @@ class TeacherEpisode(Policy):
         """Adds to the private transcript what the loop added: the prompt at first, then the tools' replies."""
         for message in messages[self._read :]:
             if message["role"] == "system":
-                self._say("system", message["content"] + prompt.protocol(self._settings.tools))
+                self._say("system", message["content"] + self._told(prompt.protocol(self._settings.tools)))
             elif message["role"] == "user":
                 self._say("user", message["content"])
             elif message["role"] == "tool":
@@ -207,6 +235,8 @@ class TeacherEpisode(Policy):
         termination = self.termination or TerminationReason.FAILED
         trajectory.status = STATUS_OF[termination]
         trajectory.error = self.reason or trajectory.error
+        if self.verdict is not None and trajectory.status is Status.ANSWERED:
+            trajectory.verdict, trajectory.correct = self.verdict.to_dict(), self.verdict.right
         trajectory.prompt_tokens, trajectory.completion_tokens = self.usage.prompt_tokens, self.usage.completion_tokens
         # Time spent depends on the machine; without it a resumed run writes what an unbroken one writes.
         trajectory.seconds = 0.0

@@ -55,6 +55,13 @@ def advice(tools: Sequence[str]) -> str:
     )
 
 
+def in_words(text: str) -> str:
+    """One of these texts for a question without options."""
+    return text.replace("<answer>B</answer>", "<answer>the answer in a few words</answer>").replace(
+        "<answer>LETTER</answer>", "<answer>the answer in a few words</answer>"
+    )
+
+
 def protocol(tools: Sequence[str]) -> str:
     """How replies are written, for these tools: `PROTOCOL`, with a line for each tool that it does not show."""
     head, answer, tail = PROTOCOL.partition("<think>what settles the question")

@@ -17,10 +17,12 @@ from navigation import (
     Limits,
     NavigationEnvironment,
     Question,
+    RequestFailed,
     TreeStore,
     run,
 )
-from runtime import EndpointFailed, Journal, Progress, Usage
+from rewards.answer import Judge
+from runtime import Journal, Progress, Usage
 from runtime.paid_calls import CallCache, Stopped
 
 
@@ -137,6 +139,7 @@ class TeacherRun:
         answerer: Who answers `video_qa`; default: the trees' timed lines.
         pace: Limits.
         stream: Where to show how far it is.
+        judge: Of answers in words that rules cannot decide; None: those are wrong.
     """
 
     def __init__(
@@ -148,7 +151,9 @@ class TeacherRun:
         answerer: ClipAnswerer | None = None,
         pace: Pace | None = None,
         stream: TextIO | None = None,
+        judge: Judge | None = None,
     ) -> None:
+        self.judge = judge
         self.trees, self.calls, self.trajectories, self.settings = trees, calls, trajectories, settings
         self.pace = pace or Pace()
         self.factory = EnvironmentFactory.of(trees, answerer, settings.tools, settings.search)
@@ -178,7 +183,7 @@ class TeacherRun:
             for _ in range(min(self.pace.trajectories, len(waiting))):
                 group.create_task(self._work(queue))
         self.report.left = self.report.trajectories - self.report.finished - len(self.report.failed)
-        self.report.stopped = self.calls.stopped
+        self.report.stopped = self._stopped
         self.report.usage, self.report.earlier = self.calls.usage, self.calls.earlier
         self.report.reused = self.calls.reused
         self.report.seconds = time.monotonic() - begun
@@ -188,17 +193,17 @@ class TeacherRun:
     async def _work(self, queue: Iterator[tuple[Question, int]]) -> None:
         environment = self.factory()
         for question, sample in queue:
-            if self.calls.stopped:
+            if self._stopped:
                 return
             await self._play(environment, question, sample)
 
     async def _play(self, environment: NavigationEnvironment, question: Question, sample: int) -> None:
-        episode = TeacherEpisode(question, self.settings, self.calls, sample)
+        episode = TeacherEpisode(question, self.settings, self.calls, sample, self.judge)
         try:
             trajectory = await run(episode, environment, question, self._limits, sample)
         except Stopped:
             return
-        except (InputError, EndpointFailed, OSError) as error:
+        except (InputError, RequestFailed, OSError) as error:
             self._fail(question, sample, str(error))
             return
         except Exception as error:  # whoever answers video_qa failed in a way of its own: the other episodes go on
@@ -221,6 +226,11 @@ class TeacherRun:
         self.report.terminations[episode.termination.value] += 1
         self.report.finished += 1
         self.progress.advance()
+
+    @property
+    def _stopped(self) -> str:
+        judge = "" if self.judge is None else self.judge.stopped
+        return self.calls.stopped or (judge and f"the judge: {judge}")
 
     def _fail(self, question: Question, sample: int, reason: str) -> None:
         self.report.failed.append({"id": f"{question.id}#{sample}", "video_id": question.video_id, "reason": reason})

@@ -14,6 +14,7 @@ from data_gen.clips import MORE_ROOM, ClipEndpointAnswerer, accept_text, clip_se
 from data_gen.teacher.run import Pace, RunReport, TeacherRun
 from data_gen.teacher.settings import TeacherSettings
 from navigation import InputError, Question, TreeStore, read_questions, tool_schemas, write_json, write_jsonl
+from rewards.judge import JudgeSettings, ModelJudge
 from runtime import (
     Budget,
     Endpoint,
@@ -40,6 +41,7 @@ class TeacherJob(RankedJob[RunReport]):
         prices: Price table.
         max_usd: Limit on money over all runs into `out`; ranks share it evenly.
         pace: Limits of the whole run.
+        judge: Of answers in words; ranks share its money evenly.
     """
 
     out: Path
@@ -51,6 +53,7 @@ class TeacherJob(RankedJob[RunReport]):
     prices: Path = PRICES
     max_usd: float | None = None
     pace: Pace = field(default_factory=Pace)
+    judge: JudgeSettings | None = None
 
     name = "teacher"
     report_type = RunReport
@@ -64,6 +67,8 @@ class TeacherJob(RankedJob[RunReport]):
 
     def to_dict(self) -> dict[str, Any]:
         record = {"teacher": self.settings.to_dict(), "tasks": self.tasks}
+        if self.judge is not None:
+            record["judge"] = self.judge.to_dict()
         if self.settings.clip_model:
             record["clips"] = clip_settings(self.settings.clip_model)
         return record
@@ -144,9 +149,17 @@ async def teach(job: TeacherJob, questions: list[Question], rank: int = 0, quiet
             clip_calls = CallCache(clip_endpoint, stack.enter_context(Journal(folder / "clips.jsonl", settings)))
             ask = _asker(clip_calls, job.settings.max_tokens)
             answerer = stack.enter_context(ClipEndpointAnswerer(job.videos, ask, asyncio.get_running_loop()))
+        judge = None
+        if job.judge is not None:
+            usd = None if job.judge.max_usd is None else job.judge.max_usd / share
+            judge = await stack.enter_async_context(ModelJudge(replace(job.judge, max_usd=usd), folder / "judge.jsonl"))
         trees = TreeStore(job.out / "trees")
         stream = None if quiet else sys.stderr
-        report = await TeacherRun(trees, calls, trajectories, job.settings, answerer, pace, stream).run(questions)
+        run = TeacherRun(trees, calls, trajectories, job.settings, answerer, pace, stream, judge)
+        report = await run.run(questions)
+        if judge is not None:
+            report.usage += judge.calls.usage
+            report.earlier += judge.calls.earlier
         if answerer is not None:
             report.usage += clip_calls.usage
             report.earlier += clip_calls.earlier
