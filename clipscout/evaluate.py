@@ -60,11 +60,20 @@ class EvalOptions(JudgeOptions, ToolOptions, RequestOptions, StageOptions):
     def folder(self) -> Path:
         return self.out
 
+    @property
+    def without_ceiling(self) -> str:
+        """What is said where --visits has no effect; empty where it has. A loop over policies may always give it."""
+        from evaluation.policies import has_option
+
+        if self.visits is None or has_option(self.policy, "visits"):
+            return ""
+        return f"--visits {self.visits} has no effect: {self.policy} has no ceiling on its visits"
+
     def policy_options(self) -> dict[str, Any]:
         """What `make_policy` takes besides the name."""
         given = {
             "checkpoint": None if self.url is not None else self.model,
-            "visits": self.visits,
+            "visits": None if self.without_ceiling else self.visits,
             "embedder": self.embedder,
             "protocol": self.protocol,
             "system_prompt": self.system_prompt,
@@ -127,7 +136,8 @@ def check_eval(options: EvalOptions) -> list[str]:
         from data_gen.corpora import load_corpus
 
         count = len(load_corpus(options.corpus, options.data, options.seed, open_form=options.open).questions)
-    return [f"{options.policy} on {count} questions of {options.corpus or options.data}, results in {options.out}"]
+    told = f"{options.policy} on {count} questions of {options.corpus or options.data}, results in {options.out}"
+    return [told, options.without_ceiling] if options.without_ceiling else [told]
 
 
 def _check_source(options: EvalOptions) -> None:
@@ -168,6 +178,8 @@ def run_eval(options: EvalOptions) -> int:
         assert options.data is not None
         folder = options.data
     tell_limit(options.limit, options.seed)
+    if options.without_ceiling:
+        typer.echo(options.without_ceiling, err=True)
     try:
         summary = evaluate_corpus(
             folder / "questions.jsonl",
@@ -271,6 +283,10 @@ def policy_table(policies: Mapping[str, Mapping[str, Any]]) -> None:
             _number(row.get("visit_cost_with_index")), _number(row.get("grounding"), 3),
             f"{row['answered']} / {row['n']}",
         )  # fmt: skip
+    failures = [(name, *each) for name, row in policies.items() for each in row.get("failures", {}).items()]
+    if failures:
+        # What was raised is foreign text: Text keeps rich from reading markup in it.
+        table.caption = Text("\n".join(f"{name}: {count} failed: {reason}" for name, reason, count in failures))
     wide_console().print(table)
     if unread := sum(row.get("unread_evidence", 0) for row in policies.values()):
         typer.echo(f"{unread} pieces of cited evidence could not be read", err=True)

@@ -15,6 +15,8 @@ from navigation import InputError
 from trainer.preflight import check_ranks
 
 CPU = Path("launch/accelerate/cpu.yaml")
+GPUS = Path("/dev/nvidiactl")
+"""There where a driver has found a GPU."""
 TRL_NAMES = {"data": "--data", "model": "--model_name_or_path", "out": "--output_dir", "seed": "--seed"}
 """Options that every command has, and what trl calls them."""
 
@@ -46,7 +48,9 @@ def training_command(
         check_ranks(alone=True)
     flags = [text for name, value in options.items() if value is not None for text in (TRL_NAMES[name], str(value))]
     return [
-        *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(launch), *shlex.split(launch_args)),
+        # Quiet: what a stage says of bad input is not followed by the launcher's traceback.
+        *(sys.executable, "-m", "accelerate.commands.launch", "--quiet"),
+        *("--config_file", str(launch), *shlex.split(launch_args)),
         *("-m", f"trainer.{stage}", "--config", str(config), *flags, *more),
     ]
 
@@ -66,6 +70,10 @@ def _command(stage: str, title: str) -> Callable[..., None]:
         more = [*(["--dry_run"] if dry_run else []), *ctx.args]
         with told_errors():
             run = training_command(stage, config, launch, launch_args, more, data=data, model=model, out=out, seed=seed)
+        if dry_run and not GPUS.exists():
+            # Without a launch it runs anywhere, and what is wrong is its last line.
+            os.environ["ACCELERATE_USE_CPU"] = "true"
+            run = [run[0], *run[run.index(f"trainer.{stage}") - 1 :]]
         # Signals of Slurm and of a terminal go to the launcher itself.
         os.execv(run[0], run)
 

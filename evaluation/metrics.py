@@ -18,13 +18,18 @@ OPEN_METRICS = ("share_right", "token_f1", "rouge_l")
 INDEX_METRICS = ("index_captions", "visit_cost_with_index")
 
 
+MOST_REASONS = 5
+"""Reasons of failures that a summary tells."""
+
+
 def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question], seed: int = 0) -> dict[str, Any]:
     """One policy's summary.
 
     Every metric is a mean over all trajectories that have a value; `<metric>_ci` is its 95 % interval, and `<metric>_n`
     its N where that is not `n` (grounding needs clue intervals). `accuracy` is right answers / all trajectories: an
     episode that failed or did not answer is wrong and counts as no letter; `answered` stands beside it, and
-    `unread_evidence` counts pieces of cited evidence that are no span. `by_kind`
+    `unread_evidence` counts pieces of cited evidence that are no span, `failures` failed episodes by what was raised.
+    `by_kind`
     counts a question with several labels under each. `meter` holds means and totals of what `Meter.read` counts;
     `pass_at` the chance that one of k attempts is right, where questions were attempted several times. A policy that
     builds an index also has `visit_cost_with_index`: what its visits cost plus one unit for every caption that the
@@ -57,6 +62,8 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
         summary["visit_cost_with_shared_index"] = _shared_index_cost(trajectories, values)
     statuses = Counter(trajectory.status for trajectory in trajectories)
     summary["statuses"] = {status.value: statuses[status] for status in Status}
+    if failures := Counter(map(_reason, (each for each in trajectories if each.status is Status.FAILED))):
+        summary["failures"] = dict(failures.most_common(MOST_REASONS))
     summary["n"] = len(trajectories)
     summary["questions"] = len(set(groups))
     summary["answered"] = statuses[Status.ANSWERED]
@@ -101,6 +108,11 @@ def _interval_with_votes(trajectories: Sequence[Trajectory], groups: Sequence[st
         shares.append(sum(vote == "right" for vote in votes) / len(votes) if votes else right)
     low, high = interval_with_votes(np.array(shares), [group for group, _ in known], seed)
     return [_round(low), _round(high)]
+
+
+def _reason(trajectory: Trajectory) -> str:
+    """What a failed episode raised, without what differs from one question to the next: the end of the message."""
+    return " ".join((trajectory.error or "no reason given").rsplit(": ", 1)[-1].split())[:120]
 
 
 def pass_at(groups: Sequence[str], right: Sequence[bool]) -> dict[str, float]:

@@ -170,7 +170,20 @@ class CommandLine:
         try:
             return parser.parse_args_and_config(self.flags)
         except ValueError as error:  # of the libraries' own checks
-            raise _told(str(error), self.source) from None
+            if "support bf16" not in str(error) or not self._dry_run:
+                raise _told(str(error), self.source) from None
+        # What a GPU will compute in can be planned without one.
+        print("bf16: no GPU here computes in it; checked as for one that does. A run here would be refused", flush=True)
+        parsed = parser.parse_args_and_config([*self.flags, "--bf16", "False", "--use_cpu", "True"])
+        for each in parsed:
+            if hasattr(each, "bf16"):
+                each.bf16 = True
+        return parsed
+
+    @property
+    def _dry_run(self) -> bool:
+        given = self.value("dry_run", False)
+        return given is None or str(given).startswith("--") or str(given).lower() in ("true", "1", "yes")
 
 
 def _told(error: str, source: str | Path) -> InputError:

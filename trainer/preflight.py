@@ -22,6 +22,7 @@ RANK_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_POR
 TRACKERS = {"wandb": "wandb", "tensorboard": "tensorboard"}
 """Names of `report_to` and the packages that they need."""
 HUB_SECONDS = 10.0
+SMALL_BASE = "`clipscout tiny-base --data FOLDER --out runs/base` makes a small one of a folder's words, for a dry run"
 
 
 def check_surroundings(environ: Mapping[str, str] = os.environ) -> None:
@@ -159,7 +160,7 @@ def check_model(name: str, revision: str | None = None) -> None:
     if folder.is_dir():
         _check_folder(folder)
     elif meant_as_folder(name):
-        hint = "no such folder: run the stage that makes it first, or give another"
+        hint = f"no such folder: run the stage that makes it first, or give another; {SMALL_BASE}"
         raise InputError("config", "model_name_or_path", name, hint)
     else:
         _check_hub(name, revision)
@@ -185,7 +186,7 @@ def _check_hub(name: str, revision: str | None) -> None:
     from huggingface_hub import HfApi, is_offline_mode, try_to_load_from_cache
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
 
-    fetch = f"run `hf download {name}` where there is a network, or give a folder"
+    fetch = f"run `hf download {name}` where there is a network, or give a folder; {SMALL_BASE}"
 
     def cached(*files: str) -> bool:
         return any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in files)

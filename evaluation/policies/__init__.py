@@ -41,6 +41,12 @@ _NOT_OPTIONS = {"questions", "trees", "overview", "_indices", "judge", "calls"}
 _NEED_TREES = ("retrieval", "consensus")
 
 
+def has_option(name: str, option: str) -> bool:
+    """Whether a policy has a setting, such as `visits`."""
+    module, attribute = _CLASSES[name]
+    return option in inspect.signature(getattr(import_module(module), attribute)).parameters
+
+
 def make_policy(name: str, /, trees: TreeStore, questions: Sequence[Question], seed: int = 0, **options: Any) -> Policy:
     """A policy by name. Only what is asked for is imported, so that rules need no torch.
 

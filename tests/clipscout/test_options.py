@@ -162,15 +162,19 @@ def test_training_is_started_by_accelerate(monkeypatch):
     path, launch = Path("configs/sft/tiny_cpu.yaml"), Path("launch/accelerate/cpu.yaml")
     started = []
     monkeypatch.setattr("os.execv", lambda program, run: started.append(run))
+    monkeypatch.setattr("clipscout.training.GPUS", ROOT)
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
     more = ("--learning_rate", "0.1")
-    result = command("sft", "--config", path, "--launch-args", "--num_processes 2", "--out", "o", "--dry-run", *more)
+    given = ("sft", "--config", path, "--launch-args", "--num_processes 2", "--out", "o", "--dry-run", *more)
+    result = command(*given)
     assert result.exit_code == 0, result.output
-    assert started == [
-        [
-            *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(launch), "--num_processes", "2"),
-            *("-m", "trainer.sft", "--config", str(path), "--output_dir", "o", "--dry_run", *more),
-        ]
-    ]
+    stage = ("-m", "trainer.sft", "--config", str(path), "--output_dir", "o", "--dry_run", *more)
+    accelerate = (sys.executable, "-m", "accelerate.commands.launch", "--quiet")
+    assert started == [[*accelerate, "--config_file", str(launch), "--num_processes", "2", *stage]]
+    monkeypatch.setattr("clipscout.training.GPUS", ROOT / "no GPU here")
+    assert command(*given).exit_code == 0
+    assert started[1] == [sys.executable, *stage]
+    monkeypatch.delenv("ACCELERATE_USE_CPU")
     with pytest.raises(InputError) as error:
         training_command("sft", path, Path("nowhere.yaml"))
     assert error.value.field == "--launch"

@@ -6,11 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from trl import ModelConfig
+import yaml
+from trl import ModelConfig, SFTConfig
 
 from clipscout.training import CPU, training_command
 from navigation import EnvironmentFactory, InputError, write_json
 from trainer import grpo, preflight, sft
+from trainer.arguments import SFTArguments, parse
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.data import TracesFolder
 from trainer.grpo_checks import GRPOArguments
@@ -283,3 +285,16 @@ def test_a_base_whose_replies_cannot_be_read_is_said_to_be_so(base, traces, tmp_
     asked = GRPOArguments(data=str(traces), probe_questions=2)
     assert first_replies(asked, training, options, model, shared) == 0
     assert first_replies(GRPOArguments(data="x", probe_questions=0), training, options, model, shared) is None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for what a machine without a GPU says")
+def test_bf16_without_a_gpu_stops_a_run_and_not_a_dry_run(tmp_path, capsys):
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump({"data": "here", "output_dir": str(tmp_path / "out"), "bf16": True}))
+    with pytest.raises(InputError) as error:
+        parse((SFTArguments, SFTConfig), ["--config", str(path)])
+    assert error.value.field == "bf16"
+    data, training = parse((SFTArguments, SFTConfig), ["--config", str(path), "--dry_run"])
+    assert data.dry_run
+    assert training.bf16
+    assert "would be refused" in capsys.readouterr().out
