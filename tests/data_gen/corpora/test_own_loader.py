@@ -1,6 +1,7 @@
 """A loader outside the package, and a folder without one."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,29 @@ def test_a_folder_without_questions_or_trees_is_no_corpus(gone, tmp_path):
 def test_what_traces_are_of_is_said_once(arguments):
     result = CliRunner().invoke(app, ["traces", *arguments])
     assert isinstance(result.exception, InputError)
+
+
+def test_every_policy_takes_a_ceiling_and_failures_have_a_reason(tmp_path):
+    """A loop over policies gives each the same options; the expert fails where no clue is known, and says so."""
+    folder = tmp_path / "mine"
+    corpus = load_corpus(str(EXAMPLE), own_data(tmp_path / "data"))
+    corpus.questions = [replace(each, clue_intervals=()) if not each.kind else each for each in corpus.questions]
+    write_corpus(corpus, folder)
+    for policy in ("expert", "exhaustive", "uniform"):
+        arguments = [
+            "eval",
+            "--policy",
+            policy,
+            "--visits",
+            "3",
+            "--data",
+            str(folder),
+            "--out",
+            str(tmp_path / policy),
+        ]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        assert ("no effect" in result.stderr) == (policy != "uniform")
+        (summary,) = json.loads((tmp_path / policy / "summary.json").read_text())["policies"].values()
+        assert list(summary.get("failures", {}).values()) == ([4] if policy == "expert" else [])
+        assert ("4 failed: the expert needs" in result.stdout) == (policy == "expert")
