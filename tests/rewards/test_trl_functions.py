@@ -15,6 +15,7 @@ from navigation import (
     assistant_message,
 )
 from rewards import RewardMix
+from rewards.answer import Verdict, no_verdict
 from rewards.trl_functions import trl_functions
 
 GRID = TimeGrid(270.0, 3, 3)
@@ -240,3 +241,41 @@ def test_a_steered_cost_is_weighed_as_the_weight_stands(trees) -> None:
     arguments = rollouts.arguments(log_metric=lambda name, value: logged.update({name: value}))
     assert values(mix, arguments)["visit_cost"] == [pytest.approx(0.04 * 2)]
     assert logged["visit_cost_weight"] == pytest.approx(0.04)
+
+
+class _Judge:
+    """Says crimson is red, and cannot be asked about blue."""
+
+    seconds, stopped = 0.0, ""
+
+    def __init__(self):
+        self.asked = []
+
+    def verdicts(self, answers):
+        self.asked.append([answer for _, answer in answers])
+        return [Verdict("right", 1.0, "judge") if answer == "crimson" else no_verdict("gone") for _, answer in answers]
+
+
+def test_answers_in_words_are_judged_once_a_batch_and_an_outage_has_no_reward(trees):
+    judge, logged = _Judge(), {}
+    functions, _ = trl_functions(RewardMix(), judge=judge)
+    rollouts = Rollouts(trees)
+    for said in ("<answer>crimson</answer>", "<answer>blue</answer>", "", "<answer>A</answer>"):
+        rollouts.add([RIGHT_LEAF], said)
+    arguments = rollouts.arguments(log_metric=logged.__setitem__)
+    arguments |= {"options": [[], None, [], ["x", "y"]], "answer": ["", None, "", "A"]}
+    arguments["references"] = [["red"], ["red"], ["red"], None]
+    values = {function.__name__: function(**arguments) for function in functions}
+    assert values["answer"] == [1.0, None, 0.0, 1.0]
+    assert [each[1] for each in values.values()] == [None] * 4
+    assert judge.asked == [["crimson", "blue"]]
+    assert logged["judge/unjudged"] == 0.5
+    assert logged["accuracy"] == pytest.approx(2 / 3)
+    assert [episode.unjudged for episode in functions[0].batch._scored.popitem()[1][2]] == [False, True, False, False]
+
+
+def test_without_a_judge_rules_decide_answers_in_words(trees):
+    functions, _ = trl_functions(RewardMix())
+    arguments = Rollouts(trees).add("<answer>The RED.</answer>").add("<answer>crimson</answer>").arguments()
+    arguments |= {"options": [[], []], "answer": ["", ""], "references": [["red"], ["red"]]}
+    assert functions[0](**arguments) == [1.0, 0.0]
