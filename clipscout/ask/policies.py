@@ -9,11 +9,11 @@ from clipscout.ask.settings import POLICY_START, AskSettings
 from evaluation.policies import make_policy, reader
 from evaluation.policies.notes import Note, WordWeights, notes_read, statements_by_level, words_of
 from navigation import GET_CAPTION, VIDEO_QA, InputError, Policy, Reply, SegmentPath, Task, TreeStore, assistant_message
-from navigation.grid import clock, format_path
+from navigation.grid import format_path
 from runtime import BudgetExceeded, Completion, Endpoint, EndpointDown, EndpointFailed, Unacceptable, Usage
 
-PLANNED, SEARCHING = ("uniform", "random", "exhaustive"), ("best_first", "coarse_to_fine", "spotlight")
-POLICIES = ("descent", *PLANNED, *SEARCHING, "local", "endpoint")
+RULES = ("uniform", "random", "exhaustive", "best_first", "coarse_to_fine", "spotlight")
+POLICIES = ("descent", *RULES, "local", "endpoint")
 _THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 _OF_OPTIONS = 0.25
 """Weight of the options' words: the question says where to look, the options what may be there."""
@@ -61,25 +61,7 @@ class DescentPolicy(Policy):
             why = f"{format_path(best)} is the leaf that fits best; I look into it."
             query = {"segment": list(best), "query": task.question.question}
             return Reply(assistant_message(why, calls=[(VIDEO_QA, query)]))
-        if task.question.options:
-            return reader.answer(task, messages, self.seed)
-        return quote(task, notes)
-
-
-class Quoting(Policy):
-    """Lets a rule that only knows options answer a question without any: by the caption that fits best.
-
-    Args:
-        policy: Opens segments in its first turn and answers in its second.
-    """
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy, self.name = policy, policy.name
-
-    async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
-        if task.question.options or not any(message["role"] == "assistant" for message in messages):
-            return await self.policy.reply(task, messages)
-        return quote(task, notes_read(task, messages))
+        return reader.answer(task, messages, self.seed)
 
 
 def fits(task: Task, notes: Sequence[Note]) -> dict[SegmentPath, float]:
@@ -100,17 +82,6 @@ def fits(task: Task, notes: Sequence[Note]) -> dict[SegmentPath, float]:
 
 def _share(weights: WordWeights, wanted: frozenset[str], words: frozenset[str]) -> float:
     return weights.share(wanted, words) if wanted else 0.0
-
-
-def quote(task: Task, notes: Sequence[Note]) -> Reply:
-    """The final turn of a question without options: what was read that fits best, with its time."""
-    if not notes:
-        return Reply(assistant_message("I read nothing.", "<answer>I do not know.</answer>"))
-    scores = fits(task, notes)
-    best = max(notes, key=lambda note: (scores[note.path], len(note.path), -note.start))
-    why = f"{format_path(best.path)} fits the question best ({scores[best.path]:.2f}); I quote it."
-    text = " ".join(best.text.split())[:600]
-    return Reply(assistant_message(why, f"<answer>{clock(best.start)}-{clock(best.end)} {text}</answer>"))
 
 
 class LiveCalls:
@@ -191,5 +162,4 @@ def choose_policy(settings: AskSettings) -> Policy:
         )
     if settings.policy == "descent":
         return DescentPolicy(seed=settings.seed)
-    rule = make_policy(settings.policy, TreeStore("."), (), settings.seed)
-    return Quoting(rule) if settings.policy in PLANNED else rule
+    return make_policy(settings.policy, TreeStore("."), (), settings.seed)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from clipscout.ask.answer import Answer, answer_of
-from clipscout.ask.policies import SEARCHING
 from clipscout.ask.settings import POLICY_START, LimitReached, ModelUnavailable
 from clipscout.ask.video_source import SourceTree, VideoSource
 from navigation import (
@@ -132,9 +131,6 @@ async def ask(
         ModelUnavailable: an endpoint that policy, captions or clips need does not answer.
         InputError: the world is broken (a video that cannot be decoded), or the captions cannot be had.
     """
-    if not question.options and policy.name in SEARCHING:
-        hint = "this rule chooses among options: give some, or let `descent` or a model navigate"
-        raise InputError("ask", "options", [], hint)
     grid = source.tree.grid
     before, made = source.usage, _made(source)
     watched = WatchedPolicy(policy, tell)

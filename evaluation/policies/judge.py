@@ -17,6 +17,7 @@ from evaluation.policies import reader
 from evaluation.policies.notes import Note, WordWeights, sentences, words_of
 from evaluation.policies.reader import Verdict
 from navigation import LETTERS, Policy, Task, question_text, read_answer
+from navigation.answer_text import read_text
 from navigation.prompt import caption_line
 from runtime import Completion, Unacceptable
 
@@ -74,7 +75,10 @@ class LexicalJudge:
         values = []
         for texts in told:
             fits = [
-                (0.7 * weights.share(question, words) + 0.3 * max(weights.share(option, words) for option in options))
+                (
+                    0.7 * weights.share(question, words)
+                    + 0.3 * max((weights.share(option, words) for option in options), default=0.0)
+                )
                 for words in texts
             ]
             values.append([_seen_from(part, width, fits) for part in range(width)])
@@ -175,12 +179,16 @@ class EndpointJudge:
     async def verdict(self, task: Task, notes: Sequence[Note]) -> Verdict:
         options = len(task.question.options)
 
-        def readable(completion: Completion) -> None:
-            if read_answer(completion.text, options) is None:
-                raise Unacceptable("no answer letter")
+        def read(said: str) -> str | None:
+            return read_answer(said, options) if options else read_text(said, only_tagged=True)
 
-        said = await self._ask(task, VERDICT, notes, readable)
-        letter = read_answer(said, options) or LETTERS[0]
+        def readable(completion: Completion) -> None:
+            if read(completion.text) is None:
+                raise Unacceptable("no answer letter" if options else "no answer")
+
+        order = VERDICT if options else VERDICT.replace("LETTER", "the answer in a few words")
+        said = await self._ask(task, order, notes, readable)
+        letter = read(said) or LETTERS[0]
         sure = _CONFIDENCE.findall(said)
         found = cited([{"content": said}], task.grid.duration)
         spans = tuple(found[0][:1]) if found else ()

@@ -63,7 +63,7 @@ def _note(task: Task, call: dict[str, Any], reply: str) -> Note | None:
     return None
 
 
-_SENTENCE_END = re.compile(r"(?<=[.;!?])\s+|\n+")
+SENTENCE_END = re.compile(r"(?<=[.;!?])\s+|\n+")
 _WORD = re.compile(r"[^\W_]+")
 _SUFFIX = re.compile(r"(?<=\w{3})(?:ing|ed|es|s)$")
 
@@ -85,7 +85,7 @@ def words_of(text: str) -> frozenset[str]:
 @lru_cache(maxsize=65_536)
 def sentences(caption: str) -> tuple[frozenset[str], ...]:
     """The word sets of a caption's sentences. Cached: many questions read the same captions."""
-    found = (words_of(part) for part in _SENTENCE_END.split(caption))
+    found = (words_of(part) for part in SENTENCE_END.split(caption))
     return tuple(words for words in found if words)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from evaluation.policies.judge import JudgedPolicy
 from evaluation.policies.notes import notes_read, overview
-from evaluation.policies.reader import Verdict, generator
+from evaluation.policies.reader import UNKNOWN, Verdict, generator
 from navigation import GET_CAPTION, LETTERS, Reply, SegmentPath, Task, assistant_message
 
 
@@ -82,6 +82,8 @@ class RandomPolicy(PlannedPolicy):
 
     async def verdict(self, task: Task, messages: list[dict[str, Any]]) -> Verdict:
         letters = LETTERS[: len(task.question.options)]
+        if not letters:
+            return Verdict(UNKNOWN, 0.0, "There is nothing to pick from.")
         letter = generator(self.seed, "random answer", task.question.id, task.sample).choice(letters)
         return Verdict(letter, 0.0, "I pick an option at random.")
 

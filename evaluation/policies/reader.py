@@ -15,9 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.meter import cite
-from evaluation.policies.notes import Note, Statement, WordWeights, notes_read, statements_by_level, words_of
+from evaluation.policies.notes import (
+    SENTENCE_END,
+    Note,
+    Statement,
+    WordWeights,
+    notes_read,
+    statements_by_level,
+    words_of,
+)
 from navigation import LETTERS, Reply, Task, assistant_message
-from navigation.grid import format_path
+from navigation.grid import clock, format_path
 from navigation.times import find_spans
 
 
@@ -84,7 +92,9 @@ def answer_from(task: Task, notes: Sequence[Note], seed: int) -> Reply:
 
 
 def judge(task: Task, notes: Sequence[Note], seed: int) -> Verdict:
-    """The option that best fits the notes; without notes, a seeded guess."""
+    """The option that best fits the notes; without notes, a seeded guess. Without options, see `tell`."""
+    if not task.question.options:
+        return tell(task, notes)
     found = find_options(task.question.question, task.question.options, notes, task.grid.duration)
     best, *others = sorted((finding.score for finding in found), reverse=True)
     tied = [letter for letter, finding in zip(LETTERS, found, strict=False) if best - finding.score <= 1e-9]
@@ -97,6 +107,35 @@ def judge(task: Task, notes: Sequence[Note], seed: int) -> Verdict:
     confidence = min(1.0, best) * (1 - max(others, default=0.0) / best)
     spans = ((chosen.start, chosen.end),)
     return Verdict(letter, confidence, f"How well each option fits what I read: {shown}.{last}", spans)
+
+
+UNKNOWN = "I do not know"
+
+
+def tell(task: Task, notes: Sequence[Note]) -> Verdict:
+    """An answer in words: the statement that the question asks for, or its span where the question begins with when.
+
+    Of the finest level read, the statement that fits the question, or the one next to what it names.
+    """
+    levels = statements_by_level(notes)
+    if not levels:
+        return Verdict(UNKNOWN, 0.0, "I read nothing.")
+    question = task.question.question
+    named, direction = anchor_of(question)
+    weights = WordWeights([statement for statements in levels.values() for statement in statements])
+    finest = max(levels)
+    fit = _fits(words_of(named), words_of(question), levels, weights)[finest]
+    statements, relevance = levels[finest], _relevance(levels[finest], fit, direction)
+    best = max(range(len(statements)), key=lambda place: (relevance[place], -place))
+    if relevance[best] <= _BACKGROUND:
+        return Verdict(UNKNOWN, 0.0, "Nothing that I read fits the question.")
+    chosen = statements[best]
+    texts = (part for note in notes for part in SENTENCE_END.split(note.text) if words_of(part) == chosen.words)
+    text = next(texts, "").strip(" .;")
+    if question.lower().startswith("when"):
+        text = f"{clock(chosen.start)}-{clock(chosen.end)}"
+    confidence = min(1.0, relevance[best]) / 2
+    return Verdict(text, confidence, f"It fits the question best: “{text}”.", ((chosen.start, chosen.end),))
 
 
 def score_options(question: str, options: Sequence[str], notes: Sequence[Note], duration: float) -> list[float]:
