@@ -15,6 +15,7 @@ from clipscout.ask.session import ask, make_question
 from clipscout.ask.settings import AskSettings, LimitReached, Server
 from clipscout.ask.video_source import open_source
 from navigation import InputError, Limits, Reply, TreeStore, assistant_message
+from navigation.grid import clock
 from runtime import Budget
 from tests.clipscout.world import house_questions, house_tree
 
@@ -128,18 +129,22 @@ async def test_subtitles_of_another_name_look_at_the_video_that_is_given(clip, s
     assert answer.cost.captions_made == 0
 
 
-async def test_a_rule_that_needs_options_says_so(tree_file):
-    with pytest.raises(InputError, match="give some"):
-        await asked(tree_file, "Who?", parts=AskSettings("best_first"))
+async def test_a_rule_answers_with_options_and_without(tree_file):
+    answer, _ = await asked(tree_file, "What does someone do while the water boils?", parts=AskSettings("best_first"))
+    assert (answer.status, answer.letter) == ("answered", None)
+    assert answer.text
     answer, _ = await asked(tree_file, "Which object is there while someone boils water?", ("number3", "number9"),
                             parts=AskSettings("best_first"))  # fmt: skip
     assert answer.status == "answered"
+    assert answer.letter in ("A", "B")
 
 
 async def test_subtitles_answer_without_any_model(tmp_path):
     (tmp_path / "talk.srt").write_text(SRT)
-    answer, _ = await asked(tmp_path / "talk.srt", "When does the volcano erupt?")
+    answer, _ = await asked(tmp_path / "talk.srt", "What erupts?")
     assert "volcano" in answer.text
+    when, _ = await asked(tmp_path / "talk.srt", "When does the volcano erupt?")
+    assert when.text in [f"{clock(each.start)}-{clock(each.end)}" for each in when.evidence]
     assert (answer.cost.captions_made, answer.cost.vision, answer.cost.usd) == (0, {}, 0.0)
 
 
