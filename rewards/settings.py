@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 from navigation import GET_CAPTION, JUMP, SEARCH, VIDEO_QA, InputError
 from rewards.grounding import MEASURES
+from runtime.config_file import did_you_mean
 
 SOURCE = "reward config"
 
@@ -95,7 +95,8 @@ def _read_part(part: str, default: Any, values: Any) -> Any:
         name = f"{part}.{key}"
         if key == "measure":
             if value not in MEASURES:
-                raise InputError(SOURCE, name, value, f"give one of {', '.join(MEASURES)}{_nearest(value, MEASURES)}")
+                hint = f"give one of {', '.join(MEASURES)}{did_you_mean(value, MEASURES)}"
+                raise InputError(SOURCE, name, value, hint)
             read[key] = value
         elif key == "prices":
             _check_keys(value, set(PRICES), f"{name}.")
@@ -128,13 +129,8 @@ def _check_keys(values: Any, known: set[str], prefix: str) -> None:
         if key not in known:
             raise InputError(
                 SOURCE, f"{prefix}{key}", values[key],
-                f"there is no such key{_nearest(key, known)}; known: {', '.join(sorted(known))}",
+                f"there is no such key{did_you_mean(key, known)}; known: {', '.join(sorted(known))}",
             )  # fmt: skip
-
-
-def _nearest(key: object, known: Any) -> str:
-    close = get_close_matches(str(key), sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _number(name: str, value: Any) -> float:

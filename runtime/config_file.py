@@ -36,8 +36,13 @@ def read_config(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for an unknown option."""
-    close = difflib.get_close_matches(name.replace("-", "_"), list(known), n=1, cutoff=0.4)
-    return f"no such option; the nearest is {close[0]!r}" if close else "no such option; --help lists them"
+    return f"no such option{did_you_mean(name.replace('-', '_'), known) or '; --help lists them'}"
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of a hint that names the nearest of what is known; empty if nothing is near."""
+    close = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def without_secrets(value: Any) -> Any:

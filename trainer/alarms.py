@@ -1,6 +1,5 @@
 """Stops a run that collapses, before it spends another day on a policy that opens nothing or no longer answers."""
 
-import difflib
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from navigation import InputError, write_json
+from runtime.config_file import did_you_mean
 from trainer.stopping import TrainingFailed
 
 SOURCE = "grpo config"
@@ -109,7 +109,8 @@ def _read(config: Mapping[str, Any] | None) -> tuple[int, dict[str, dict[str, fl
     watched: dict[str, dict[str, float]] = {}
     for name, bounds in values.items():
         if name not in METRICS:
-            raise InputError(SOURCE, f"alarms.{name}", bounds, f"give one of {', '.join(METRICS)}{_nearest(name)}")
+            hint = f"give one of {', '.join(METRICS)}{did_you_mean(name, METRICS)}"
+            raise InputError(SOURCE, f"alarms.{name}", bounds, hint)
         if bounds is None:
             continue
         if not isinstance(bounds, Mapping) or not bounds or not set(bounds) <= set(BOUNDS):
@@ -119,8 +120,3 @@ def _read(config: Mapping[str, Any] | None) -> tuple[int, dict[str, dict[str, fl
                 raise InputError(SOURCE, f"alarms.{name}.{bound}", value, "give a number")
         watched[name] = dict(bounds)
     return window, watched
-
-
-def _nearest(name: str) -> str:
-    close = difflib.get_close_matches(str(name), METRICS, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
