@@ -63,7 +63,7 @@ def main() -> None:
             from starlette.testclient import TestClient
 
             from clipscout.view.app import view_app
-            from clipscout.view.trajectory_set import find_sets
+            from clipscout.view.runs import find_sets
 
             (trajectories,) = find_sets(Path(folder))
             trajectories.offsets.refresh()

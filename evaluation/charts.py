@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import matplotlib
+from markupsafe import Markup
 
 from evaluation.drawing import STYLE, clip, error_bars, new_figure, place_labels, to_svg
 from evaluation.style import MUTED, SERIES, colour_of, in_order, marker_of
 
 Series = dict[str, list[tuple[float, float]]]
 _SMOOTH_FROM = 16
+_PHONE = (4.4, 4.2)
 _COST_TICKS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -29,7 +31,11 @@ class CurveChart:
 
 
 def accuracy_against_visits(
-    policies: Mapping[str, Mapping[str, Any]], chance: float | None = None, png: str | Path | None = None
+    policies: Mapping[str, Mapping[str, Any]],
+    chance: float | None = None,
+    png: str | Path | None = None,
+    name: str = "key",
+    size: tuple[float, float] = (7.6, 4.5),
 ) -> str:
     """The key figure: accuracy and visit cost of every policy with both intervals, as SVG.
 
@@ -37,26 +43,30 @@ def accuracy_against_visits(
         policies: Summaries by name.
         chance: Accuracy of guessing; drawn as a line.
         png: Where to save the figure as a picture too.
+        name: Unique in the page: prefixes the ids inside the SVG.
+        size: Width and height in inches.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axes = new_figure(7.6, 4.5)
+        figure, axes = new_figure(*size)
         labels, obstacles = [], []
-        for number, name in enumerate(in_order(policies)):
-            summary = policies[name]
+        for number, label in enumerate(in_order(policies)):
+            summary = policies[label]
             point = _point(summary)
             if point is None:
                 continue
-            colour = colour_of(name, number)
+            colour = colour_of(label, number)
             x, y, x_error, y_error = point
             style = {"color": colour, "ecolor": colour, "elinewidth": 1.3, "capsize": 0, "markersize": 8}
-            axes.errorbar([x], [y], xerr=x_error, yerr=y_error, fmt=marker_of(name), zorder=3, **style)
-            labels.append((x, y, clip(name), colour))
+            axes.errorbar([x], [y], xerr=x_error, yerr=y_error, fmt=marker_of(label), zorder=3, **style)
+            labels.append((x, y, clip(label), colour))
             obstacles += [(x, y + error) for error in (-(y_error or [[0]])[0][0], (y_error or [[0]])[-1][0])]
             with_index = summary.get("visit_cost_with_index")
             if with_index is not None:
                 axes.plot([x, with_index], [y, y], color=colour, linewidth=1.1, linestyle=(0, (2, 3)), zorder=2)
-                axes.plot([with_index], [y], marker=marker_of(name), markersize=8, color=colour, markerfacecolor="none")
-                labels.append((with_index, y, f"{clip(name)}, index counted", colour))
+                axes.plot(
+                    [with_index], [y], marker=marker_of(label), markersize=8, color=colour, markerfacecolor="none"
+                )
+                labels.append((with_index, y, f"{clip(label)}, index counted", colour))
                 obstacles += [(x * (with_index / x) ** (step / 30), y) for step in range(31) if x > 0]
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
         highest = max([1.0, *(x for x, *_ in labels)])
@@ -66,7 +76,9 @@ def accuracy_against_visits(
         axes.set_xticks([], minor=True)
         axes.set_ylim(0, 1.12)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
-        axes.set_xlabel("mean visit cost of a question (log scale from 1 on)")
+        axes.set_xlabel(
+            "mean visit cost of a question (log scale from 1 on)" if size[0] > 6 else "mean visit cost of a question"
+        )
         axes.set_ylabel("accuracy")
         if chance is not None:
             axes.axhline(chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
@@ -75,7 +87,14 @@ def accuracy_against_visits(
         place_labels(figure, axes, labels, obstacles, chance)
         if png is not None:
             figure.savefig(png, dpi=200, facecolor="white", metadata={"Software": None})
-        return to_svg(figure, "key")
+        return to_svg(figure, name)
+
+
+def key_figures(policies: Mapping[str, Mapping[str, Any]], chance: float | None = None, name: str = "key") -> Markup:
+    """The key figure twice, for a page and for a phone; the style sheet shows the one that fits."""
+    wide = accuracy_against_visits(policies, chance, name=name)
+    narrow = accuracy_against_visits(policies, chance, name=f"{name}-narrow", size=_PHONE)
+    return Markup('<div class="key wide">{}</div><div class="key narrow">{}</div>').format(Markup(wide), Markup(narrow))
 
 
 def line_chart(chart: CurveChart, name: str) -> str:
@@ -170,7 +189,7 @@ def _charts(stage: str, rows: Sequence[Mapping[str, Any]]) -> list[CurveChart]:
                     columns.setdefault(key, []).append((step, value))
     charts = []
     for rule in _RULES:
-        if rule.name == "loss" and stage.startswith(_LOSS_OF_REINFORCEMENT):
+        if rule.name == "loss" and _LOSS_OF_REINFORCEMENT in stage.lower():
             continue  # the surrogate loss of a policy gradient says nothing about progress
         found: Series = {}
         for key in columns:

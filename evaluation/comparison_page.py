@@ -10,7 +10,7 @@ from evaluation.bootstrap import LEVEL, METHOD, Estimate
 from evaluation.comparison import COSTS, Comparison, Difference, compare
 from evaluation.comparison_charts import figures, save_pictures
 from evaluation.result import Result
-from evaluation.style import colour_variable, number, percent, template
+from evaluation.style import colour_class, number, percent, template
 from navigation import write_atomic
 
 INTERVALS = f"{100 * LEVEL:.0f} % intervals, {METHOD}"
@@ -57,7 +57,7 @@ def page(comparisons: Sequence[Comparison], title: str) -> str:
             "tables": tables(comparison),
             "chance": percent(comparison.chance),
             "figures": [(name, Markup(svg)) for name, svg in figures(comparison).items()],
-            "dots": {entry.name: colour_variable(entry.name, place) for place, entry in enumerate(comparison.entries)},
+            "dots": {entry.name: colour_class(entry.name, place) for place, entry in enumerate(comparison.entries)},
         }
         for comparison in comparisons
     ]

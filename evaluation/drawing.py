@@ -122,10 +122,20 @@ def to_svg(figure, name: str) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"\bid=\"", f'id="{name}-', text)
     text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{name}-", text)
-    text = re.sub(r"(font: [^;\"']*?px) [^;\"]+", r"\1 var(--sans)", text)
-    for colour, css in CSS_NAMES.items():
-        text = re.sub(rf"((?:fill|stroke): ){colour}\b", rf"\1{css}", text)
-    return text
+    return re.sub(r'style="([^"]*)"', _attributes, text)
+
+
+def _attributes(style: re.Match[str]) -> str:
+    """An inline style as attributes of their own, which a page that allows no inline style draws too."""
+    found = {}
+    for declaration in filter(None, style[1].split(";")):
+        name, _, value = map(str.strip, declaration.partition(":"))
+        if name == "font":
+            weight, size = re.findall(r"(?:(bold|\d00) )?([\d.]+px)", value)[0]
+            found |= {"font-size": size} | ({"font-weight": weight} if weight else {})
+        elif name not in ("font-family", "text-align"):  # the page's own
+            found[name] = CSS_NAMES.get(value, value)
+    return " ".join(f'{name}="{value}"' for name, value in found.items())
 
 
 def clip(name: str) -> str:

@@ -5,28 +5,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.style import spread
-from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Question, Trajectory, TreeStore, Visit
+from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Question, SegmentPath, Trajectory, TreeStore
+from navigation.errors import is_number
 from navigation.grid import clock, format_path
 from navigation.tools import parse_path
 
-WIDTH = 540.0
-_LEFT, _TOP = 58.0, 26.0
-_BAND, _LANE, _GAP = 24.0, 22.0, 8.0
+WIDE, NARROW = 560.0, 300.0
+"""Narrowest drawing in pixels for which the badges of each of the two arrangements are laid out."""
+_TOP, _BAND, _LANE, _GAP = 38.0, 24.0, 22.0, 24.0
 _BADGE = 17.0
-_NARROWEST = 4.0
+_THINNEST = 0.6
 _MOST_CELLS = 128
 """Rows of more cells show the grid of the finest level that has no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A visited segment. `hit` if it shares time with a clue; `title` is shown on hover."""
+    """A segment in a row. `hit` if it shares time with a clue; `title` is its name; `visit` its first visit, if any."""
 
     x: float
     y: float
     width: float
-    hit: bool
+    path: SegmentPath
     title: str
+    hit: bool = False
+    visit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +47,32 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One level: its label, its band and the borders drawn in it."""
+    """One level: its label, its band, the borders drawn in it and the segments between them."""
 
     label: str
     y: float
     borders: list[float]
-    note: str
+    slots: list[Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Badges:
+    """Badges of one arrangement; `notes` are `(y, text)` of rows that hold too many visits to number."""
+
+    name: str
+    badges: list[Badge]
+    notes: list[tuple[float, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class EpisodeFigure:
-    """Everything the template draws, in SVG units."""
+    """Everything the template draws: y and heights in pixels, x and widths in percent, so that it fits any width."""
 
-    width: float
     height: float
-    left: float
-    right: float
     band: float
     rows: list[Row]
     cells: list[Cell]
-    badges: list[Badge]
+    arrangements: list[Badges]
     clues: list[tuple[float, float]]
     clue_top: float
     clue_bottom: float
@@ -79,65 +88,83 @@ def episode_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Se
         clues: Clue intervals in seconds; may be empty.
     """
     grid = tree.grid
-    scale = (WIDTH - _LEFT - 8) / grid.duration
+    scale = 100 / grid.duration
     rows: list[Row] = []
-    cells: list[Cell] = []
-    badges: list[Badge] = []
+    cells: dict[SegmentPath, Cell] = {}
+    arrangements = [Badges("wide", [], []), Badges("narrow", [], [])]
     visits = [visit for visit in trajectory.visits if grid.contains(visit.path)]
     for level in range(1, grid.depth + 1):
         y = _TOP + (level - 1) * (_BAND + _LANE + _GAP)
-        here = [(number, visit) for number, visit in enumerate(visits, 1) if len(visit.path) == level]
         drawn = level
         while grid.width**drawn > _MOST_CELLS and drawn > 1:
             drawn -= 1
         count = grid.width**drawn
-        borders = [_LEFT + grid.boundary(cell, count) * scale for cell in range(1, count)]
-        crowded = len(here) * _BADGE > WIDTH - _LEFT
         name = "leaf" if level == grid.depth else f"level {level}"
-        rows.append(Row(name, y, borders, f"{len(here)} visits" if crowded else ""))
+        rows.append(
+            Row(
+                f"{name}, {clock(grid.duration / grid.width**level)} each",
+                y,
+                [100 * cell / count for cell in range(1, count)],
+                [_cell(tree, path, y, scale) for path in grid.paths(drawn)],
+            )
+        )
         placed = []
-        for number, visit in here:
+        for number, visit in enumerate(visits, 1):
+            if len(visit.path) != level:
+                continue
             start, end = grid.interval(visit.path)
             hit = any(begin < end and finish > start for begin, finish in clues)
-            width = max(_NARROWEST, (end - start) * scale)
-            x = min(_LEFT + (start + end) / 2 * scale - width / 2, WIDTH - 8 - width)
-            if all(cell.x != x or cell.y != y for cell in cells):
-                cells.append(Cell(x, y, width, hit, f"{number}. {_title(tree, visit)}"))
-            placed.append((x + width / 2, number, hit, visit.tool == VIDEO_QA))
-        if not crowded:
-            badges.extend(_badges(placed, y))
+            if visit.path not in cells:
+                cells[visit.path] = _cell(tree, visit.path, y, scale, hit, number, visit.query)
+            placed.append(((start + end) / 2 * scale, number, hit, visit.tool == VIDEO_QA))
+        for arrangement, pixels in zip(arrangements, (WIDE, NARROW), strict=True):
+            if len(placed) * _BADGE > pixels:
+                arrangement.notes.append((y + _BAND + 15, f"{len(placed)} visits"))
+            else:
+                arrangement.badges.extend(_badges(placed, y, 100 * _BADGE / pixels))
     bottom = rows[-1].y + _BAND + _LANE
     quarters = [grid.duration * part / 4 for part in range(5)]
     return EpisodeFigure(
-        width=WIDTH,
-        height=bottom + 24,
-        left=_LEFT,
-        right=WIDTH - 8,
+        height=bottom + 20,
         band=_BAND,
         rows=rows,
-        cells=cells,
-        badges=badges,
-        clues=[(_LEFT + begin * scale, max(2.0, (end - begin) * scale)) for begin, end in clues],
-        clue_top=_TOP - 8,
+        cells=list(cells.values()),
+        arrangements=arrangements,
+        clues=[(begin * scale, max(_THINNEST, (end - begin) * scale)) for begin, end in clues],
+        clue_top=16,
         clue_bottom=rows[-1].y + _BAND + 4,
-        ticks=[(_LEFT + time * scale, clock(time)) for time in quarters],
+        ticks=[(time * scale, clock(time)) for time in quarters],
     )
 
 
-def _badges(placed: Sequence[tuple[float, int, bool, bool]], y: float) -> list[Badge]:
+def _cell(
+    tree: CaptionTree,
+    path: SegmentPath,
+    y: float,
+    scale: float,
+    hit: bool = False,
+    visit: int | None = None,
+    query: str | None = None,
+) -> Cell:
+    start, end = tree.grid.interval(path)
+    width = max(_THINNEST, (end - start) * scale)
+    x = max(0.0, min((start + end) / 2 * scale - width / 2, 100 - width))
+    title = f"{format_path(path)} {clock(start)}-{clock(end)}"
+    if visit is not None:
+        asked = f" asked: {query}" if query else ""
+        # Captions of an on-demand tree are looked up for what was opened alone.
+        title = f"{visit}. {title}{asked}\n{tree.captions.get(path, '')}"[:600]
+    return Cell(x, y, width, path, title, hit, visit)
+
+
+def _badges(placed: Sequence[tuple[float, int, bool, bool]], y: float, apart: float) -> list[Badge]:
     """Badges in one lane, moved as little as possible until none covers another."""
     placed = sorted(placed)
-    xs = spread([x for x, *_ in placed], _BADGE, _LEFT, WIDTH - 8)
+    xs = spread([x for x, *_ in placed], apart, 0, 100)
     return [
         Badge(x, y + _BAND + 13, cell_x, y + _BAND, number, hit, question)
         for x, (cell_x, number, hit, question) in zip(xs, placed, strict=True)
     ]
-
-
-def _title(tree: CaptionTree, visit: Visit) -> str:
-    start, end = tree.grid.interval(visit.path)
-    asked = f" asked: {visit.query}" if visit.query else ""
-    return f"{format_path(visit.path)} {clock(start)}-{clock(end)}{asked}\n{tree.captions.get(visit.path, '')}"[:600]
 
 
 _MOST_CALLS = 6
@@ -165,13 +192,46 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class EpisodeView:
-    """One episode, ready for the template."""
+    """One episode, ready for the template.
+
+    Attributes:
+        label: Whose it is.
+        figure: Its drawing; None where its tree is not at hand, which `missing` says in words.
+        reward: Recorded parts by name.
+        anchor: Before every id of the page that belongs to this episode.
+        facts: What else its first line says.
+    """
 
     label: str
     trajectory: Trajectory
-    figure: EpisodeFigure
+    figure: EpisodeFigure | None
     turns: list[Turn]
-    reward: list[tuple[str, float | None]]
+    reward: list[tuple[str, float]]
+    anchor: str = ""
+    facts: Sequence[str] = ()
+    missing: str = ""
+
+
+def episode_view(
+    label: str,
+    trajectory: Trajectory,
+    tree: CaptionTree | None,
+    clues: Sequence[Sequence[float]],
+    whole: bool = False,
+    **more: Any,
+) -> EpisodeView:
+    """What the template shows of one episode.
+
+    Args:
+        tree: None: no drawing.
+        clues: Clue intervals in seconds; may be empty.
+        whole: Every call and text in full; otherwise long ones are cut.
+        more: Further attributes.
+    """
+    figure = episode_figure(tree, trajectory, clues) if tree is not None else None
+    turns = turns_of(trajectory, None, None) if whole else turns_of(trajectory)
+    reward = [(name.replace("_", " "), value) for name, value in trajectory.reward.items() if is_number(value)]
+    return EpisodeView(label, trajectory, figure, turns, reward, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +250,9 @@ def group_episodes(
     for label, trajectory in episodes:
         question = questions[trajectory.question_id]
         group = groups.setdefault(question.id, EpisodeGroup(question, []))
+        anchor = f"episode-{sum(len(each.episodes) for each in groups.values()) + 1}-"
         tree = trees[trajectory.video_id]
-        figure = episode_figure(tree, trajectory, question.clue_intervals)
-        reward = [(name.replace("_", " "), value) for name, value in trajectory.reward.items()]
-        group.episodes.append(EpisodeView(label, trajectory, figure, turns_of(trajectory), reward))
+        group.episodes.append(episode_view(label, trajectory, tree, question.clue_intervals, anchor=anchor))
     return list(groups.values())
 
 

@@ -52,12 +52,7 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
     if any(trajectory.verdict for trajectory in trajectories):
         names += OPEN_METRICS
     groups = [trajectory.question_id for trajectory in trajectories]
-    summary: dict[str, Any] = {}
-    for name, (mean, low, high, count) in _estimate(values, groups, names, seed).items():
-        summary[name] = mean
-        summary[f"{name}_ci"] = None if low is None else [low, high]
-        if count != len(trajectories):
-            summary[f"{name}_n"] = count
+    summary = figures(values, groups, names, seed)
     if INDEX_METRICS[0] in names:
         summary["visit_cost_with_shared_index"] = _shared_index_cost(trajectories, values)
     statuses = Counter(trajectory.status for trajectory in trajectories)
@@ -68,7 +63,8 @@ def summarise(trajectories: Iterable[Trajectory], questions: Iterable[Question],
     summary["questions"] = len(set(groups))
     summary["answered"] = statuses[Status.ANSWERED]
     summary["unread_evidence"] = sum(Measures.of(each).unread_evidence or 0 for each in trajectories)
-    summary["by_kind"] = _by_kind(trajectories, values, by_id, seed)
+    labels = [labels_of(by_id[group].kind) for group in groups]
+    summary["by_kind"] = by_kind(values, groups, labels, seed)
     if meters := [meter for each in trajectories if (meter := Measures.of(each).meter)]:
         summary["meter"] = {name: _totals([meter[name] for meter in meters]) for name in MEANS}
     if len(trajectories) > len(set(groups)):
@@ -113,6 +109,51 @@ def _interval_with_votes(trajectories: Sequence[Trajectory], groups: Sequence[st
 def _reason(trajectory: Trajectory) -> str:
     """What a failed episode raised, without what differs from one question to the next: the end of the message."""
     return " ".join((trajectory.error or "no reason given").rsplit(": ", 1)[-1].split())[:120]
+
+
+def figures(
+    values: Sequence[Mapping[str, float | None]], groups: Sequence[str], names: Sequence[str] = METRICS, seed: int = 0
+) -> dict[str, Any]:
+    """`<metric>`, `<metric>_ci` and, where some have no value, `<metric>_n` of episodes.
+
+    Args:
+        values: Each episode's value of every metric.
+        groups: Each episode's question.
+        names: Of the metrics.
+        seed: Of the intervals' draws.
+    """
+    summary: dict[str, Any] = {}
+    for name, (mean, low, high, count) in _estimate(values, groups, names, seed).items():
+        summary[name] = mean
+        summary[f"{name}_ci"] = None if low is None else [low, high]
+        if count != len(values):
+            summary[f"{name}_n"] = count
+    return summary
+
+
+def by_kind(
+    values: Sequence[Mapping[str, float | None]], groups: Sequence[str], labels: Sequence[Sequence[str]], seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """`n`, accuracy and visits with intervals by kind of question; `labels` are each episode's kinds."""
+    members: dict[str, list[int]] = {}
+    for index, kinds in enumerate(labels):
+        for label in kinds:
+            members.setdefault(label, []).append(index)
+    table: dict[str, dict[str, Any]] = {}
+    for kind in sorted(members):
+        chosen = members[kind]
+        of_kind = [values[index] for index in chosen], [groups[index] for index in chosen]
+        table[kind] = {"n": len(chosen)} | figures(*of_kind, ("accuracy", "visits"), seed)
+    return table
+
+
+def kinds_of(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Question kinds of some summaries with their N, most frequent first."""
+    counts: dict[str, int] = {}
+    for summary in summaries:
+        for kind, scores in (summary.get("by_kind") or {}).items():
+            counts[kind] = max(counts.get(kind, 0), scores["n"])
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def pass_at(groups: Sequence[str], right: Sequence[bool]) -> dict[str, float]:
@@ -182,27 +223,6 @@ def _estimate(
         else:
             estimates[name] = (None, None, None, 0)
     return estimates
-
-
-def _by_kind(
-    trajectories: Sequence[Trajectory],
-    values: Sequence[Mapping[str, float | None]],
-    by_id: Mapping[str, Question],
-    seed: int,
-) -> dict[str, dict[str, Any]]:
-    members: dict[str, list[int]] = {}
-    for index, trajectory in enumerate(trajectories):
-        for label in labels_of(by_id[trajectory.question_id].kind):
-            members.setdefault(label, []).append(index)
-    table: dict[str, dict[str, Any]] = {}
-    for kind in sorted(members):
-        chosen = members[kind]
-        groups = [trajectories[index].question_id for index in chosen]
-        found = _estimate([values[index] for index in chosen], groups, ("accuracy", "visits"), seed)
-        table[kind] = {"n": len(chosen)}
-        for name, (mean, low, high, _) in found.items():
-            table[kind] |= {name: mean, f"{name}_ci": [low, high]}
-    return table
 
 
 def _shared_index_cost(

@@ -7,9 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from evaluation.charts import CurveChart, accuracy_against_visits, curves_of, line_chart
+from evaluation.charts import CurveChart, accuracy_against_visits, curves_of, key_figures, line_chart
 from evaluation.episode_view import group_episodes
-from evaluation.style import colour_variable, in_order, interval, number, percent, template
+from evaluation.metrics import kinds_of
+from evaluation.style import colour_class, in_order, interval, number, percent, template
 from navigation import Question, Status, Trajectory, TreeStore, write_atomic
 
 PNG_NAME = "accuracy_against_visits.png"
@@ -49,26 +50,32 @@ def write_report(
     chance = None
     if questions:
         chance = sum(question.chance for question in questions.values()) / len(questions)
-    key_figure = accuracy_against_visits(policies, chance, out.parent / PNG_NAME)
+    accuracy_against_visits(policies, chance, out.parent / PNG_NAME)
     page = template("report.html").render(
         title=title,
         facts=facts,
         summary=summary,
-        policies=[(name, policies[name], colour_variable(name, place)) for place, name in enumerate(names)],
-        kinds=_kinds(policies),
+        rows=[(name, policies[name], colour_class(name, place), "") for place, name in enumerate(names)],
+        kinds=kinds_of(policies.values()),
         statuses=[status.value for status in Status],
         tiles=tiles(policies),
         chance=chance,
-        key_figure=Markup(key_figure),
-        charts=[(stage, [_drawn(stage, chart) for chart in charts]) for stage, charts in curves_of(curves).items()],
+        key_figure=key_figures(policies, chance),
+        charts=training_charts({stage.upper(): rows for stage, rows in curves.items()}),
         groups=group_episodes(episodes, questions, trees),
     )
     write_atomic(out, page)
 
 
-def _drawn(stage: str, chart: CurveChart) -> Markup:
-    name = re.sub(r"[^A-Za-z0-9]+", "-", f"{stage}-{chart.name}")
-    return Markup(line_chart(chart, name))
+def training_charts(
+    stages: Mapping[str, Sequence[Mapping[str, Any]]], most: int | None = None
+) -> list[tuple[str, list[Markup]]]:
+    """The first `most` drawings of each stage that has something to draw, under ids of their own."""
+
+    def drawn(stage: str, chart: CurveChart) -> Markup:
+        return Markup(line_chart(chart, re.sub(r"[^A-Za-z0-9]+", "-", f"{stage}-{chart.name}")))
+
+    return [(stage, [drawn(stage, chart) for chart in charts[:most]]) for stage, charts in curves_of(stages).items()]
 
 
 def tiles(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
@@ -94,12 +101,3 @@ def tiles(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str
                 )
                 found.append((percent(saved), phrase, beside))
     return found
-
-
-def _kinds(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, int]]:
-    """Question kinds with their N, most frequent first."""
-    counts: dict[str, int] = {}
-    for summary in policies.values():
-        for kind, scores in (summary.get("by_kind") or {}).items():
-            counts[kind] = max(counts.get(kind, 0), scores["n"])
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -37,24 +37,40 @@ _LOOKS = {name: (int(colour), marker) for name, colour, marker in map(str.split,
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Policy names as pages list them; unknown ones follow in the order given."""
+    """Policy names as pages list them; unknown ones follow in the order given. Of `eval/sft`, `sft` is known."""
     names, known = list(names), list(_LOOKS)
-    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), names.index(name)))
+
+    def place(name: str) -> tuple[int, int]:
+        last = _last(name)
+        return known.index(last) if last in known else len(known), names.index(name)
+
+    return sorted(names, key=place)
 
 
 def colour_of(name: str, number: int = 0) -> str:
     """Colour of a policy: its own where it is known, else by its place in the list."""
-    return SERIES[_LOOKS[name][0] if name in _LOOKS else number % len(SERIES)]
+    look = _LOOKS.get(_last(name))
+    return SERIES[look[0] if look is not None else number % len(SERIES)]
 
 
-def colour_variable(name: str, number: int = 0) -> str:
-    """The same as a variable of the page's style sheet."""
-    return CSS_NAMES[colour_of(name, number)]
+def colour_class(name: str, number: int = 0) -> str:
+    """The same as a class of the page's style sheet."""
+    return f"c{SERIES.index(colour_of(name, number)) + 1}"
+
+
+def shade(share: float) -> str:
+    """A class of the style sheet that shades a table's cell by a share in [0, 1]."""
+    return f"shade-{round(10 * share)}"
 
 
 def marker_of(name: str) -> str:
     """Round for models, a star for the expert, a shape of its own for each search, square for others."""
-    return _LOOKS[name][1] if name in _LOOKS else "s"
+    look = _LOOKS.get(_last(name))
+    return look[1] if look is not None else "s"
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -88,7 +104,7 @@ def template(name: str) -> Template:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "percent": percent, "interval": interval}
+    environment.filters |= {"number": number, "percent": percent, "interval": interval, "shade": shade}
     return environment.get_template(name)
 
 

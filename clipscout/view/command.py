@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from navigation import InputError
-
 
 def view(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or JSONL files of trajectories.")],
@@ -23,31 +21,26 @@ def view(
     status: Annotated[str, typer.Option(help="Export: answered, out_of_turns, …")] = "",
     correct: Annotated[str, typer.Option(help="Export: right, wrong or none (no letter).")] = "",
     text: Annotated[str, typer.Option(help="Export: only questions, ids and videos with this text.")] = "",
-    order: Annotated[str, typer.Option(help="Export: file, reward, reward-, visits, visits- or turns-.")] = "file",
+    order: Annotated[str, typer.Option(help="Export: file, or a column: visits; visits-, most first.")] = "file",
 ) -> None:
     """Show trajectories, rollouts and evaluations as pages: filter them, read a trajectory, compare two runs."""
     from clipscout.tree import plain
-    from clipscout.view.app import export as write_export
     from clipscout.view.app import view_app
+    from clipscout.view.export import export as write_export
     from clipscout.view.filters import Filter
-    from clipscout.view.trajectory_set import find_sets
+    from clipscout.view.runs import find_runs
     from clipscout.web import run_app
     from clipscout.web.server import allowed_hosts
 
-    sets = [each for run in runs for each in find_sets(run, data)]
-    if only:
-        names = [each.name for each in sets]
-        sets = [each for each in sets if any(each.name.endswith(name) for name in only)]
-        if not sets:
-            raise InputError("view", "--only", ", ".join(only), f"give the end of one of {', '.join(names)}")
-    for each in sets:
+    found = find_runs(runs, data, only or ())
+    for each in found.sets:
         each.refresh()
     if export is not None:
         chosen = Filter.from_query({"status": status, "correct": correct, "text": text, "order": order})
-        count = write_export(sets, chosen, export, first)
+        count = write_export(found.sets, chosen, export, first)
         print(f"{export}: {count} questions")
         return
-    for each in sets:
+    for each in found.sets:
         beside = each.corpus if each.corpus is not None else "no questions found; --data gives them"
         print(plain(f"{each.name}: {len(each.rows)} trajectories ({beside})"), file=sys.stderr)
-    run_app(view_app(sets, allowed_hosts(host)), host, port, "trajectories")
+    run_app(view_app(found, allowed_hosts(host)), host, port, "trajectories")

@@ -1,17 +1,19 @@
 """Which trajectories a list shows, in which order, and two sets question by question."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import fmean
 from typing import Any
-from urllib.parse import urlencode
 
 from clipscout.view.index import Row
 from clipscout.view.trajectory_set import TrajectorySet
 from navigation import InputError, Status
 
-ORDERS = ("file", "reward", "reward-", "visits", "visits-", "turns-")
+_SORTED = ("question", "outcome", "reward", "visits", "refused", "turns", "step", "advantage")
+ORDERS = ("file", *(f"{name}{end}" for name in _SORTED for end in ("", "-")))
+"""As recorded, or by a column; with `-` behind it the highest comes first."""
 CORRECT = ("right", "wrong", "none")
 
 
@@ -48,11 +50,10 @@ class Filter:
                 values[each.name] = _read(each.name, given[:200])
         return cls(**values)
 
-    def query(self, **more: object) -> str:
-        """Back to a query string, without what is at its default."""
+    def to_dict(self) -> dict[str, Any]:
+        """Query values of what is not at its default."""
         given = {each.name: getattr(self, each.name) for each in fields(self)}
-        given = {key: value for key, value in given.items() if value not in (None, "", "file")}
-        return urlencode({key: str(value).encode("utf-8", "replace") for key, value in (given | more).items()})
+        return {key: value for key, value in given.items() if value not in (None, "", "file")}
 
     def select(self, trajectories: TrajectorySet) -> list[int]:
         """Numbers of the rows that match, in order."""
@@ -66,8 +67,8 @@ class Filter:
             and (not text or text in f"{texts.get(row.question_id, '')}\n{row.id}\n{row.video_id}".casefold())
         ]
         if self.order != "file":
-            name = self.order.rstrip("-")
-            found.sort(key=lambda number: _sort_key(trajectories.rows[number], name), reverse=self.order.endswith("-"))
+            name = self.order.removesuffix("-")
+            found.sort(key=lambda number: _sort_key(trajectories, number, name), reverse=self.order.endswith("-"))
         return found
 
     def _matches(self, row: Row) -> bool:
@@ -82,7 +83,12 @@ class Filter:
         )
 
 
-def _sort_key(row: Row, name: str) -> float:
+def _sort_key(trajectories: TrajectorySet, number: int, name: str) -> Any:
+    row = trajectories.rows[number]
+    if name == "question":
+        return trajectories.questions.texts.get(row.question_id) or row.question_id
+    if name == "outcome":
+        return row.correct, row.prediction is not None, row.status
     value = row.total if name == "reward" else getattr(row, name)
     return -math.inf if value is None else value
 
@@ -108,6 +114,17 @@ def _read(name: str, given: str) -> Any:
     except ValueError:
         raise InputError("filter", name, given, "give a number") from None
     return value
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """Counts and means of some trajectories."""
+    totals = [row.total for row in rows if row.total is not None]
+    return {
+        "statuses": Counter(row.status for row in rows),
+        "right": sum(row.correct for row in rows),
+        "visits": fmean(row.visits for row in rows) if rows else None,
+        "total": fmean(totals) if totals else None,
+    }
 
 
 OUTCOMES = ("both", "left", "right", "neither")

@@ -19,7 +19,8 @@ _BUFFER = 1 << 20
 class Row(NamedTuple):
     """One trajectory's place and its outcome.
 
-    `total` is the recorded total reward; `step`, `group` and `advantage` are GRPO's, None elsewhere.
+    `total` and `grounding` are of the recorded reward, `cost` is what the visits cost in units, where an evaluation
+    measured it; `step`, `group` and `advantage` are GRPO's, None elsewhere.
     """
 
     file: int
@@ -34,7 +35,11 @@ class Row(NamedTuple):
     visits: int
     refused: int
     turns: int
+    prompt_tokens: int
+    completion_tokens: int
     total: float | None
+    grounding: float | None
+    cost: float | None
     step: int | None
     group: str | None
     advantage: float | None
@@ -193,7 +198,7 @@ def _checked(record: Any, number: int, place: int, length: int) -> Row:
         raise InputError(source, "status", status, f"give one of {', '.join(Status)}")
     if not isinstance(record.get("visits"), list):
         raise InputError(source, "visits", record.get("visits"), "give a list")
-    reward = record.get("reward")
+    reward, measures = (each if isinstance(each := record.get(key), dict) else {} for key in ("reward", "measures"))
     prediction, group = record.get("prediction"), record.get("group")
     return Row(
         file=number,
@@ -208,7 +213,11 @@ def _checked(record: Any, number: int, place: int, length: int) -> Row:
         visits=len(record["visits"]),
         refused=_whole(record.get("refused")) or 0,
         turns=_whole(record.get("turns")) or 0,
-        total=_number(reward.get("total")) if isinstance(reward, dict) else None,
+        prompt_tokens=_whole(record.get("prompt_tokens")) or 0,
+        completion_tokens=_whole(record.get("completion_tokens")) or 0,
+        total=_number(reward.get("total")),
+        grounding=_number(reward.get("grounding")),
+        cost=_number(measures.get("visit_cost")),
         step=_whole(record.get("step")),
         group=str(group) if group is not None else None,
         advantage=_number(record.get("advantage")),

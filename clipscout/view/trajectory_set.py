@@ -2,19 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from clipscout.view.index import Offsets, Row, file_stamp
 from navigation import CaptionTree, InputError, Question, TreeStore
 from rewards import RewardMix
 
-TRAJECTORIES, ROLLOUTS = "trajectories.jsonl", "rollouts"
-_DEEPEST = 4
 # A row as `Question.to_dict` writes it, up to the question, none of the three with an escape in it; and its kind.
 _HEAD = re.compile(rb'\{"id": "([^"\\]*)", "video_id": "[^"\\]*", "question": "([^"\\]*)"')
 _KIND = re.compile(rb'"kind": "([^"\\]*)"\}\s*')
@@ -93,6 +89,7 @@ class TrajectorySet:
         files: JSONL files of trajectories; or what lists them, where a run adds some.
         corpus: Folder with `questions.jsonl` and `trees/`; None: trajectories are shown without question and drawing.
         mix: Recorded reward settings; None: the default mix explains the reward.
+        folder: Of the run.
     """
 
     def __init__(
@@ -101,13 +98,15 @@ class TrajectorySet:
         files: Sequence[Path] | Callable[[], Sequence[Path]],
         corpus: Path | None,
         mix: RewardMix | None = None,
+        folder: Path = Path(),
     ) -> None:
-        self.name, self.corpus = name, corpus
+        self.name, self.corpus, self.folder = name, corpus, folder
         self.offsets = Offsets(files)
         self.mix = mix or RewardMix()
         self.mix_recorded = mix is not None
         self.trees = TreeStore(corpus / "trees", capacity=8) if corpus is not None else None
         self._grouped: tuple[list[Row], dict[str, list[int]]] = ([], {})
+        self._named: tuple[list[Row], dict[str, list[int]]] = ([], {})
 
     @cached_property
     def questions(self) -> QuestionFile:
@@ -126,13 +125,30 @@ class TrajectorySet:
     def by_question(self) -> dict[str, list[int]]:
         """Numbers of the rows of each question, in order."""
         # One assignment, of a finished mapping: threads may ask at once. Changed rows are another list.
-        rows, grouped = self._grouped
-        if rows is not self.rows:
-            rows, grouped = self.rows, {}
-            for number, row in enumerate(rows):
-                grouped.setdefault(row.question_id, []).append(number)
-            self._grouped = rows, grouped
-        return grouped
+        if self._grouped[0] is not self.rows:
+            self._grouped = self.rows, _grouped(self.rows, lambda row: row.question_id)
+        return self._grouped[1]
+
+    def address(self, number: int) -> dict[str, str | int]:
+        """What names a row in an address: its id, and which of those with this id it is where there are several."""
+        key = _in_address(self.rows[number].id)
+        alike = self._by_id()[key]
+        return {"id": key} if len(alike) == 1 else {"id": key, "nth": alike.index(number) + 1}
+
+    def number(self, trajectory_id: str, nth: int = 1) -> int:
+        """The row that an address names.
+
+        Raises:
+            IndexError: none.
+        """
+        if nth < 1:
+            raise IndexError(nth)
+        return self._by_id().get(trajectory_id, [])[nth - 1]
+
+    def _by_id(self) -> dict[str, list[int]]:
+        if self._named[0] is not self.rows:
+            self._named = self.rows, _grouped(self.rows, lambda row: _in_address(row.id))
+        return self._named[1]
 
     def question(self, row: Row) -> Question | None:
         return self.questions.get(row.question_id)
@@ -143,84 +159,13 @@ class TrajectorySet:
         return self.trees[row.video_id]
 
 
-def find_sets(run: Path, corpus: Path | None = None) -> list[TrajectorySet]:
-    """Every set of trajectories in a run's folder, or the one in a JSONL file.
-
-    Args:
-        run: A file; or a folder with `trajectories.jsonl` or `rollouts/` in it or up to four levels below.
-        corpus: Where the questions and trees are; default: looked for beside the trajectories.
-
-    Raises:
-        InputError: nothing there, or no trajectories in it.
-    """
-    if run.is_file():
-        return [_set(run.name, [run], run.parent, corpus)]
-    if not run.is_dir():
-        raise InputError(run, "run", str(run), "give a folder or JSONL file that exists")
-    sets = []
-    for folder in _folders(run):
-        name = folder.name if folder == run else f"{run.name}/{folder.relative_to(run).as_posix()}"
-        rollouts = partial(_rollouts, folder / ROLLOUTS)
-        if (folder / TRAJECTORIES).is_file():
-            sets.append(_set(name, [folder / TRAJECTORIES], folder, corpus))
-        if rollouts():
-            sets.append(_set(f"{name}/{ROLLOUTS}", rollouts, folder, corpus))
-    if not sets:
-        hint = f"give a folder with {TRAJECTORIES} or {ROLLOUTS}/*.jsonl in it, or such a file"
-        raise InputError(run, "run", "no trajectories", hint)
-    return sets
+def _grouped(rows: Sequence[Row], key: Callable[[Row], str]) -> dict[str, list[int]]:
+    groups: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault(key(row), []).append(number)
+    return groups
 
 
-def _folders(folder: Path, depth: int = 0) -> Iterator[Path]:
-    yield folder
-    if depth < _DEEPEST:
-        for below in sorted(folder.iterdir()):
-            if below.is_dir() and not below.is_symlink() and below.name not in ("trees", ROLLOUTS):
-                yield from _folders(below, depth + 1)
-
-
-def _rollouts(folder: Path) -> list[Path]:
-    """A training's files, one a step: it adds more while it runs."""
-    return sorted(folder.glob("*.jsonl"), key=_in_order)
-
-
-def _in_order(path: Path) -> tuple[int, str]:
-    digits = "".join(sign for sign in path.stem if sign.isdigit() and sign.isascii())
-    return int(digits[-18:] or 0), path.name
-
-
-def _set(
-    name: str, files: Sequence[Path] | Callable[[], Sequence[Path]], folder: Path, corpus: Path | None
-) -> TrajectorySet:
-    config = _yaml(folder / "resolved_config.yaml") or _yaml(folder / "settings.json")
-    return TrajectorySet(name, files, corpus or _corpus(folder, config.get("data")), _mix(config))
-
-
-def _corpus(folder: Path, data: object) -> Path | None:
-    """The nearest folder of questions and trees: the trajectories' own, the one their config names, or one beside a
-    parent."""
-    places = [folder, folder / "corpus"]
-    if isinstance(data, str):
-        places += [Path(data), folder / data]
-    for parent in list(folder.resolve().parents)[:3]:
-        places += [parent, parent / "traces", parent / "corpus"]
-    return next((place for place in places if (place / "questions.jsonl").is_file()), None)
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    """A settings file's mapping; empty where there is none. JSON is YAML."""
-    try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _mix(config: dict[str, Any]) -> RewardMix | None:
-    settings = config.get("reward") or config.get("mix")
-    if not isinstance(settings, dict):
-        return None
-    try:
-        return RewardMix.from_config(settings)
-    except InputError:  # of another version: the default mix explains, and the page says so
-        return None
+def _in_address(text: str) -> str:
+    """What is left of a text in an address: half a surrogate pair cannot be sent."""
+    return text.encode("utf-8", "replace").decode()

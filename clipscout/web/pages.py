@@ -12,7 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import evaluation
-from evaluation.style import number, percent
+from evaluation.style import interval, number, percent, shade
+from navigation.grid import clock
 
 # Texts made safe to be read: nothing in them steers a terminal, a browser's text direction or an encoder.
 #
@@ -55,7 +56,7 @@ def templates(*folders: Path) -> Environment:
         lstrip_blocks=True,
         finalize=_finalized,
     )
-    environment.filters |= {"number": number, "percent": percent}
+    environment.filters |= {"number": number, "percent": percent, "interval": interval, "shade": shade, "clock": clock}
     return environment
 
 

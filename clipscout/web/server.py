@@ -24,7 +24,8 @@ _COMMON = (
     "frame-ancestors 'none'"
 )
 POLICY_WITHOUT_SCRIPT = _COMMON
-POLICY_WITH_SCRIPT = f"{_COMMON}; script-src 'self'; connect-src 'self'"
+POLICY_WITH_KEYS = f"{_COMMON}; script-src 'self'"
+POLICY_WITH_SCRIPT = f"{POLICY_WITH_KEYS}; connect-src 'self'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import uvicorn
 from clipscout.serve.app import serve_app
 from clipscout.serve.library import Library
 from clipscout.view.app import view_app
-from clipscout.view.trajectory_set import find_sets
+from clipscout.view.runs import find_sets
 from clipscout.web.server import bind
 from navigation import Status, TreeStore, write_jsonl
 from runtime.testing.caption_server import CaptionServer

@@ -151,7 +151,7 @@ async def test_filter_read_and_compare_trajectories(page, viewing, runs):
 
 
 def rows_of(runs, name):
-    from clipscout.view.trajectory_set import find_sets
+    from clipscout.view.runs import find_sets
 
     (trajectories,) = find_sets(runs / "eval" / name)
     trajectories.offsets.refresh()
@@ -230,7 +230,7 @@ async def test_hostile_texts_do_nothing_on_the_viewers_pages(page, viewing, tmp_
 async def test_an_exported_file_opens_without_a_server(page, runs, tmp_path):
     from clipscout.view.app import export
     from clipscout.view.filters import Filter
-    from clipscout.view.trajectory_set import find_sets
+    from clipscout.view.runs import find_sets
 
     sets = [each for each in find_sets(runs) if "eval" in each.name]
     for each in sets:

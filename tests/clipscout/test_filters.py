@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from clipscout.view.app import export, view_app
 from clipscout.view.filters import Filter, compare
-from clipscout.view.trajectory_set import find_sets
+from clipscout.view.runs import find_sets
 from navigation import CaptionTree, InputError, TimeGrid, TreeStore, write_jsonl
 
 

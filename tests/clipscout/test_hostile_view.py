@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from clipscout.view.app import export, view_app
 from clipscout.view.filters import Filter
-from clipscout.view.trajectory_set import find_sets
+from clipscout.view.runs import find_sets
 from clipscout.web.pages import sanitize
 from navigation import (
     TOOLS,

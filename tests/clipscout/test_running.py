@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from clipscout.view.app import view_app
-from clipscout.view.trajectory_set import find_sets
+from clipscout.view.runs import find_sets
 from navigation import write_jsonl
 
 
