@@ -63,17 +63,15 @@ def main() -> None:
             from starlette.testclient import TestClient
 
             from clipscout.view.app import view_app
-            from clipscout.view.runs import find_sets
+            from clipscout.view.runs import find_runs
 
-            (trajectories,) = find_sets(Path(folder))
-            trajectories.offsets.refresh()
-            client = TestClient(view_app([trajectories]), base_url="http://localhost")
-            assert client.get("/").status_code == 200
+            client = TestClient(view_app(find_runs([Path(folder)])), base_url="http://localhost")
+            assert client.get("/list").status_code == 200
             return client
 
         client = timed("imports, index, first list", open_and_list)
-        timed("a filtered, ordered list", lambda: client.get("/?visits_from=5&order=reward-&text=77"))
-        timed("a trajectory", lambda: client.get("/trajectory/0/7"))
+        timed("a filtered, ordered list", lambda: client.get("/list?visits_from=5&order=reward-&text=77"))
+        timed("a trajectory", lambda: client.get("/trajectory?id=q7%230"))
         memory = peak_mb()
 
         def parse():

@@ -13,7 +13,7 @@ import uvicorn
 from clipscout.serve.app import serve_app
 from clipscout.serve.library import Library
 from clipscout.view.app import view_app
-from clipscout.view.runs import find_sets
+from clipscout.view.runs import find_runs
 from clipscout.web.server import bind
 from navigation import Status, TreeStore, write_jsonl
 from runtime.testing.caption_server import CaptionServer
@@ -111,10 +111,7 @@ def viewing(serving):
     """Serves the trajectories of a folder."""
 
     def start(folder):
-        sets = find_sets(folder)
-        for each in sets:
-            each.offsets.refresh()
-        return serving(view_app(sets))
+        return serving(view_app(find_runs([folder])))
 
     return start
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -123,31 +124,81 @@ async def test_every_control_has_a_name(page, house_page, viewing, runs):
 async def test_filter_read_and_compare_trajectories(page, viewing, runs):
     url = viewing(runs).url
     await page.goto(url)
-    assert await page.locator("h1").text_content() == "house/eval/expert"
+    assert await page.locator("h1").text_content() == "All runs"
+    assert await page.locator(".runs tbody tr").count() == 3
+    assert await page.locator(".charts figure").count() >= 3
+    await page.get_by_role("link", name="expert", exact=True).first.click()
+    await page.locator("h1", has_text="house/eval/expert").wait_for()
     assert await page.locator(".trajectory-list tbody tr").count() == 6
-    await page.get_by_label("Trajectories").select_option("house/eval/random")
+    await page.locator("select[name=run]").select_option("house/eval/random")
     await page.locator("select[name=correct]").select_option("none")
     await page.get_by_role("button", name="Show").click()
     await page.locator("h1", has_text="random").wait_for()
     assert await page.locator(".trajectory-list tbody tr").count() == 1
-    await page.locator(".trajectory-list a").click()
+    await page.locator(".trajectory-list tbody a").click()
     await page.locator(".episode").wait_for()
     assert await page.locator("svg.tree .clue").count() == 1
-    assert await page.locator("svg.tree .badge").count() == 2
+    assert await page.locator("svg.tree .wide .badge").count() == 2
     assert await page.locator(".accounts tbody tr").count() == 2
     await page.get_by_role("link", name="beside house/eval/expert").click()
     await page.locator(".episodes .side").first.wait_for()
     assert [text.split()[0] for text in await page.locator(".episode-head b").all_text_contents()] == [
         "house/eval/random", "house/eval/expert",
     ]  # fmt: skip
-    await page.get_by_role("link", name="Compare").click()
+    await page.get_by_role("link", name="Compare two").click()
     await page.get_by_label("Right answers").select_option("left")
     await page.get_by_role("button", name="Show").click()
     pairs = zip(rows_of(runs, "expert"), rows_of(runs, "random"), strict=True)
     only_left = sum(one.correct and not other.correct for one, other in pairs)
     assert await page.locator(".trajectory-list tbody tr").count() == only_left
-    await page.goto(f"{url}/?set=2&step=2")
+    await page.goto(f"{url}/list?run=house/grpo/rollouts&step=2")
     assert await page.locator(".trajectory-list tbody tr").count() == 4
+
+
+async def test_sorting_keys_and_segments(page, viewing, runs):
+    url = viewing(runs).url
+    await page.goto(f"{url}/list?run=house/eval/random")
+    await page.get_by_role("link", name="Outcome").click()
+    await page.locator("th[aria-sort=descending]").wait_for()
+    await page.get_by_role("link", name="Outcome").click()
+    await page.locator("th[aria-sort=ascending]").wait_for()
+    order = sorted(rows_of(runs, "random"), key=lambda row: (row.correct, row.prediction is not None))
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await page.locator(f"text={order[0].question_id} ").first.wait_for()
+    for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
+        await page.keyboard.press(key)
+        await page.get_by_text(f"{place + 1} of 6").wait_for()
+        assert order[place].question_id in await page.locator("main > .note").first.text_content()
+    # Segments that were not opened are links as well, and what they show is linked on.
+    await page.locator("svg.tree a[aria-label^='[3] ']").click()
+    await page.locator("#segment h2", has_text="[3]").wait_for()
+    assert house_tree().captions[(3,)] in await page.locator("#segment").text_content()
+    await page.locator("#segment .parts a").last.click()
+    await page.locator("#segment h2", has_text="[3, 3]").wait_for()
+    await page.locator("#segment").get_by_role("link", name="Before").click()
+    await page.locator("#segment h2", has_text="[3, 2]").wait_for()
+    await page.keyboard.press("u")
+    await page.locator("h1", has_text="house/eval/random").wait_for()
+    assert await page.locator("th[aria-sort=ascending]").count() == 1
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+async def test_nothing_is_wider_than_the_page(browser, house_page, viewing, runs, width):
+    view = viewing(runs).url
+    context = await browser.new_context(viewport={"width": width, "height": 900})
+    made = await context.new_page()
+    addresses = [
+        "/", "/list?run=expert", "/trajectory?run=expert&id=house/1%230&segment=1-2", "/training?name=house/grpo",
+        "/compare?left=expert&right=random", "/compare?left=expert&right=random&question=house/1",
+    ]  # fmt: skip
+    for url in (house_page, *(view + each for each in addresses)):
+        await made.goto(url)
+        assert await made.evaluate("document.documentElement.scrollWidth") <= width, url
+        for table in await made.locator("table.stack").all():
+            box = await table.bounding_box()
+            assert box["x"] + box["width"] <= width, url
+    await context.close()
 
 
 def rows_of(runs, name):
@@ -220,7 +271,8 @@ async def test_hostile_texts_do_nothing_on_the_ask_page(page, asking, tmp_path):
 
 async def test_hostile_texts_do_nothing_on_the_viewers_pages(page, viewing, tmp_path):
     url = viewing(write_world(tmp_path / "run", EVERY)).url
-    for place in ("/", "/?set=1&page=2", "/trajectory/0/0", "/compare?left=0&right=1"):
+    scripted = f"/trajectory?run=one&id={quote(EVERY[0], safe='')}"
+    for place in ("/", "/list?run=two&page=2", scripted, "/compare?left=one&right=two"):
         await page.goto(url + place)
         assert await page.evaluate("window.pwned === undefined")
         assert await page.locator("main script, main iframe, main img, main base, main meta").count() == 0
@@ -228,7 +280,7 @@ async def test_hostile_texts_do_nothing_on_the_viewers_pages(page, viewing, tmp_
 
 
 async def test_an_exported_file_opens_without_a_server(page, runs, tmp_path):
-    from clipscout.view.app import export
+    from clipscout.view.export import export
     from clipscout.view.filters import Filter
     from clipscout.view.runs import find_sets
 

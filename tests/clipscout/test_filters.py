@@ -5,9 +5,10 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from clipscout.view.app import export, view_app
+from clipscout.view.app import view_app
+from clipscout.view.export import export
 from clipscout.view.filters import Filter, compare
-from clipscout.view.runs import find_sets
+from clipscout.view.runs import Runs, find_sets
 from navigation import CaptionTree, InputError, TimeGrid, TreeStore, write_jsonl
 
 
@@ -53,7 +54,11 @@ def test_a_filter_picks_what_it_says(sets, query, matches):
 def test_steps_and_orders(sets):
     rollouts = sets["house/grpo/rollouts"]
     assert {row.step for row in picked(rollouts, step="2")} == {2}
-    for order, key in (("reward", lambda row: row.total), ("visits", lambda row: row.visits)):
+    keys = {
+        "reward": lambda row: row.total, "visits": lambda row: row.visits, "turns": lambda row: row.turns,
+        "outcome": lambda row: row.correct, "advantage": lambda row: row.advantage,
+    }  # fmt: skip
+    for order, key in keys.items():
         values = [key(row) for row in picked(rollouts, order=order)]
         assert values == sorted(values)
         assert [key(row) for row in picked(rollouts, order=f"{order}-")] == values[::-1]
@@ -70,12 +75,12 @@ def test_a_value_that_does_not_fit_is_told(query):
 
 
 def test_a_filter_survives_its_query():
-    from urllib.parse import parse_qsl
+    from urllib.parse import parse_qsl, urlencode
 
     chosen = Filter.from_query(
         {"status": "failed", "reward_from": "-0.5", "visits_to": "7", "text": "a&b=c", "order": "visits-"}
     )
-    assert Filter.from_query(dict(parse_qsl(chosen.query(set=1, page=2)))) == chosen
+    assert Filter.from_query(dict(parse_qsl(urlencode(chosen.to_dict() | {"run": "a", "page": 2})))) == chosen
 
 
 def test_two_sets_are_paired_by_question(sets):
@@ -113,7 +118,7 @@ def test_a_trajectory_of_another_tree_says_why_its_reward_is_not_explained(runs)
     TreeStore(runs / "trees").save(CaptionTree("house", grid, dict.fromkeys(grid.paths(), "text"), {}))
     (trajectories,) = find_sets(runs / "eval/expert")
     trajectories.refresh()
-    reply = TestClient(view_app([trajectories]), base_url="http://localhost").get("/trajectory/0/0")
+    reply = TestClient(view_app(Runs([trajectories])), base_url="http://localhost").get("/trajectory?id=house/0%230")
     assert reply.status_code == 200
     assert "Its reward cannot be explained: " in reply.text
     assert "What each visit earned" not in reply.text

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from clipscout.view.app import export, view_app
+from clipscout.view.app import view_app
+from clipscout.view.export import export
 from clipscout.view.filters import Filter
-from clipscout.view.runs import find_sets
+from clipscout.view.runs import find_runs
 from clipscout.web.pages import sanitize
 from navigation import (
     TOOLS,
@@ -83,10 +84,11 @@ class World:
 
     def __init__(self, folder, texts):
         self.folder = write_world(folder, texts)
-        self.sets = find_sets(self.folder)
+        self.runs = find_runs([self.folder])
+        self.sets = self.runs.sets
         for each in self.sets:
             each.refresh()
-        self.client = TestClient(view_app(self.sets), base_url="http://localhost")
+        self.client = TestClient(view_app(self.runs), base_url="http://localhost")
 
     def page(self, url, **query):
         reply = self.client.get(url, params=query or None)
@@ -118,7 +120,8 @@ def check(shape, expected, *texts):
 
 
 @pytest.mark.parametrize(
-    "url", ["/?set=0", "/?set=1&page=2", "/compare?left=0&right=1", "/compare?left=1&right=0&page=2"]
+    "url",
+    ["/list?run=one", "/list?run=two&page=2", "/compare?left=one&right=two", "/compare?left=two&right=one&page=2"],
 )
 def test_lists_hold_hostile_texts_as_texts(worlds, url):
     hostile, harmless = worlds
@@ -126,18 +129,32 @@ def test_lists_hold_hostile_texts_as_texts(worlds, url):
     check(hostile.shape(url), harmless.shape(url), *shown_here)
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_trajectories_hold_hostile_texts_as_texts(worlds, place):
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_trajectories_hold_hostile_texts_as_texts(worlds, name):
     hostile, harmless = worlds
     for number, text in enumerate(EVERY):
-        url = f"/trajectory/{place}/{number}"
-        check(hostile.shape(url), harmless.shape(url), text)
+        shapes = []
+        for world, sent in ((hostile, text.encode("utf-8", "replace").decode()), (harmless, f"harmless {number:03d}")):
+            shapes.append(world.shape("/trajectory", run=name, id=sent, segment="1-1"))
+        check(*shapes, text)
+
+
+def test_the_overview_holds_hostile_kinds_as_texts(worlds):
+    hostile, harmless = worlds
+    shape, expected = hostile.shape("/"), harmless.shape("/")
+    assert {tag for tag, _ in shape.tags} == {tag for tag, _ in expected.tags}
+    check(shape, shape)
 
 
 def test_comparisons_hold_hostile_texts_as_texts(worlds):
     hostile, harmless = worlds
     for number, text in enumerate(EVERY):
-        query = {"left": 0, "right": 1, "outcome": "neither", "question": text.encode("utf-8", "replace").decode()}
+        query = {
+            "left": "one",
+            "right": "two",
+            "outcome": "neither",
+            "question": text.encode("utf-8", "replace").decode(),
+        }
         if query["question"] != text:
             # Half a surrogate pair cannot stand in a query: no such question, told as text.
             assert hostile.page("/compare", **query).status_code == 400
@@ -148,16 +165,16 @@ def test_comparisons_hold_hostile_texts_as_texts(worlds):
 
 def test_hostile_filters_are_only_looked_for(worlds):
     hostile, harmless = worlds
-    nothing = harmless.shape("/", text="is not there").tags
-    problem = Shape(harmless.page("/", set="x").text).tags
+    nothing = harmless.shape("/list", text="is not there").tags
+    problem = Shape(harmless.page("/list", run="x").text).tags
     for text in EVERY:
         for query in ({"text": text}, {"kind": text}):
             given = {name: value.encode("utf-8", "replace").decode() for name, value in query.items()}
-            shape = hostile.shape("/", **given)
+            shape = hostile.shape("/list", **given)
             rows = sum(tag == ("tr", ()) for tag in shape.tags)
             assert rows > 1 or shape.tags == nothing
-        for name in ("set", "page", "status", "correct", "order", "visits_from", "reward_to", "step"):
-            reply = hostile.page("/", **{name: text.encode("utf-8", "replace").decode()})
+        for name in ("run", "page", "status", "correct", "order", "visits_from", "reward_to", "step"):
+            reply = hostile.page("/list", **{name: text.encode("utf-8", "replace").decode()})
             assert reply.status_code == 400
             assert Shape(reply.text).tags == problem
 

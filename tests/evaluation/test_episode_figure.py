@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.episode_view import WIDTH, episode_figure, turns_of
+from evaluation.episode_view import NARROW, WIDE, episode_figure, turns_of
 from evaluation.style import spread
 from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Status, TimeGrid, Trajectory, Visit, assistant_message
 
@@ -19,55 +19,79 @@ def test_cells_lie_at_their_time_and_level(make_tree):
     figure = episode_figure(
         make_tree("v0"), trajectory([Visit(GET_CAPTION, (2,)), Visit(GET_CAPTION, (2, 3, 3))]), [(170, 180)]
     )
-    span = figure.right - figure.left
     first, second = figure.cells
-    assert (first.x, first.width) == pytest.approx((figure.left + span / 3, span / 3))
-    assert second.x + second.width == pytest.approx(figure.left + span * 2 / 3)
+    assert (first.x, first.width) == pytest.approx((100 / 3, 100 / 3))
+    assert second.x + second.width == pytest.approx(200 / 3)
     assert (first.y, second.y) == (figure.rows[0].y, figure.rows[2].y)
-    assert figure.clues == [pytest.approx((figure.left + span * 170 / 270, span * 10 / 270))]
+    assert figure.clues == [pytest.approx((100 * 170 / 270, 100 * 10 / 270))]
     assert (first.hit, second.hit) == (True, True)
+    assert (first.path, first.visit) == ((2,), 1)
     assert "0:00" in [label for _, label in figure.ticks]
+
+
+def test_every_segment_of_a_row_is_a_slot(make_tree):
+    rows = episode_figure(make_tree("v0"), trajectory([]), []).rows
+    assert [len(row.slots) for row in rows] == [3, 9, 27]
+    for row in rows:
+        ends = [slot.x + slot.width for slot in row.slots]
+        assert [slot.x for slot in row.slots] == pytest.approx([0, *ends[:-1]])
+        assert ends[-1] == pytest.approx(100)
 
 
 def test_a_second_visit_to_a_segment_is_a_second_badge_on_one_cell(make_tree):
     visits = [Visit(GET_CAPTION, (1, 1, 1)), Visit(VIDEO_QA, (1, 1, 1), "who?")]
     figure = episode_figure(make_tree("v0"), trajectory(visits), [])
     assert len(figure.cells) == 1
-    assert [(badge.number, badge.question, badge.hit) for badge in figure.badges] == [
-        (1, False, False),
-        (2, True, False),
-    ]
+    for arrangement in figure.arrangements:
+        assert [(badge.number, badge.question, badge.hit) for badge in arrangement.badges] == [
+            (1, False, False),
+            (2, True, False),
+        ]
 
 
 def test_many_visits_are_counted_instead_of_numbered(make_tree):
     tree = make_tree("v0")
-    leaves = [Visit(GET_CAPTION, path) for path in tree.grid.paths(3)] * 2
-    figure = episode_figure(tree, trajectory(leaves), [])
+    leaves = [Visit(GET_CAPTION, path) for path in tree.grid.paths(3)]
+    wide, narrow = episode_figure(tree, trajectory(leaves), []).arrangements
+    assert (len(wide.badges), wide.notes) == (27, [])
+    assert narrow.badges == []
+    assert [text for _, text in narrow.notes] == ["27 visits"]
+    figure = episode_figure(tree, trajectory(leaves * 2), [])
     assert len(figure.cells) == 27
-    assert figure.badges == []
-    assert figure.rows[2].note == "54 visits"
+    assert [[text for _, text in each.notes] for each in figure.arrangements] == [["54 visits"]] * 2
 
 
 def test_a_day_long_tree_is_drawn_with_few_borders():
     tree = CaptionTree("v0", TimeGrid(86_400.0, 8, 5), {})
     figure = episode_figure(tree, trajectory([Visit(GET_CAPTION, (8, 8, 8, 8, 8))]), [(86_399.0, 86_400.0)])
-    assert sum(len(row.borders) for row in figure.rows) < 500
-    assert figure.cells[0].width >= 3
-    assert figure.cells[0].x + figure.cells[0].width <= figure.right
+    assert sum(len(row.borders) + len(row.slots) for row in figure.rows) < 800
+    assert figure.cells[0].width >= 0.5
+    assert figure.cells[0].x + figure.cells[0].width <= 100
 
 
-@given(st.lists(st.floats(58, WIDTH - 8), max_size=25))
+@given(st.lists(st.integers(1, 270), max_size=40, unique=True))
+def test_badges_of_a_drawing_do_not_cover_each_other_where_it_is_narrowest(leaves):
+    grid = TimeGrid(2700.0, 17, 2)
+    visits = [Visit(GET_CAPTION, grid.path(leaf, 2)) for leaf in leaves]
+    figure = episode_figure(CaptionTree("v0", grid, {}), trajectory(visits), [])
+    for arrangement, pixels in zip(figure.arrangements, (WIDE, NARROW), strict=True):
+        places = sorted(badge.x for badge in arrangement.badges)
+        assert all((second - first) * pixels / 100 >= 17 - 1e-6 for first, second in pairwise(places))
+        assert all(0 <= x <= 100 for x in places)
+
+
+@given(st.lists(st.floats(58, 552), max_size=25))
 def test_badges_never_cover_each_other_and_stay_inside(wanted):
     wanted = sorted(wanted)
-    placed = spread(wanted, 17, 58, WIDTH - 8)
+    placed = spread(wanted, 17, 58, 552)
     assert all(second - first >= 17 - 1e-6 for first, second in pairwise(placed))
-    assert all(58 <= x <= WIDTH - 8 for x in placed)
+    assert all(58 <= x <= 552 for x in placed)
 
 
 @given(st.lists(st.integers(0, 8), max_size=9, unique=True))
 def test_badges_with_room_stay_where_they_are(places):
     wanted = sorted(80 + 50.0 * place for place in places)
-    assert spread(wanted, 17, 58, WIDTH - 8) == pytest.approx(wanted)
+    assert spread(wanted, 17, 58, 552) == pytest.approx(wanted)
 
 
 def test_turns_tell_calls_replies_and_which_of_them_were_visits():
