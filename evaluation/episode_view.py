@@ -8,7 +8,7 @@ from evaluation.style import spread
 from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Question, SegmentPath, Trajectory, TreeStore
 from navigation.errors import is_number
 from navigation.grid import clock, format_path
-from navigation.tools import parse_path
+from navigation.tools import JUMP, SEARCH, parse_path
 
 WIDE, NARROW = 560.0, 300.0
 """Narrowest drawing in pixels for which the badges of each of the two arrangements are laid out."""
@@ -173,11 +173,12 @@ _LONGEST = 700
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One tool call and what came back; `visit` is its number in the drawing, None for a refused call."""
+    """One tool call and what came back; `visit` is its number in the drawing, None where it opened no segment."""
 
     text: str
     reply: str
     visit: int | None
+    refused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +280,8 @@ def turns_of(
             number = None
             if visits and visits[0][1].tool == name and visits[0][1].path == parse_path(arguments.get("segment")):
                 number = visits.pop(0)[0]
-            calls.append(Call(_written(name, arguments), _clip(reply, longest), number))
+            refused = number is None and (name not in (SEARCH, JUMP) or reply.startswith("Error"))
+            calls.append(Call(_written(name, arguments), _clip(reply, longest), number, refused))
         reasoning = _clip(str(message.get("reasoning_content") or ""), longest)
         content = _clip(str(message.get("content") or ""), longest)
         kept = calls[:most_calls]
@@ -294,6 +296,11 @@ def _parts(call: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _written(name: str, arguments: Mapping[str, Any]) -> str:
+    if name == SEARCH:
+        within = parse_path(arguments.get("within"))
+        return f"search “{_clip(str(arguments.get('query')))}”" + (f" in {format_path(within)}" if within else "")
+    if name == JUMP:
+        return f"jump to {_clip(str(arguments.get('time')))}"
     path = parse_path(arguments.get("segment"))
     where = format_path(path) if path is not None else _clip(repr(arguments.get("segment")))
     short = "open" if name == GET_CAPTION else name.replace("_", " ")

@@ -112,3 +112,16 @@ def test_turns_tell_calls_replies_and_which_of_them_were_visits():
     assert (len(turns[1].calls), turns[1].hidden) == (6, 3)
     assert turns[2].calls[0].reply == "(no reply)"
     assert turns[3].content == "<answer>A</answer>"
+
+
+def test_searches_and_jumps_open_nothing_and_are_not_refused():
+    messages = [
+        assistant_message("", calls=[("search", {"query": "dog", "within": [2]}), ("jump", {"time": "1:30"})]),
+        {"role": "tool", "content": "a dog [2, 1] 0:30"},
+        {"role": "tool", "content": "Error: the video lasts 1:00"},
+    ]
+    (turn,) = turns_of(trajectory([], messages))
+    assert [(call.text, call.visit, call.refused) for call in turn.calls] == [
+        ("search “dog” in [2]", None, False),
+        ("jump to 1:30", None, True),
+    ]
