@@ -85,7 +85,7 @@ eval: setup ## one policy on a benchmark: POLICY=retrieval BENCHMARK=nextgqa DAT
 	$(CLIPSCOUT) eval --policy $(POLICY) $(if $(OWN_ASKED),,--corpus $(BENCHMARK)) --out $(EVAL_OUT) $(if $(DATA),--data $(DATA)) \
 	  $(if $(TREES),--trees $(TREES)) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
-report: setup ## write the demo's report again from its files
+report: setup ## one page of any runs: make report ARGS="runs/demo runs/mine --out runs/report.html"
 	$(CLIPSCOUT) report $(ARGS)
 
 test: setup ## the test suite without the slow ones

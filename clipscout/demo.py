@@ -15,10 +15,7 @@ from clipscout.training import training_command
 from navigation import (
     InputError,
     Question,
-    Trajectory,
-    TreeStore,
     read_questions,
-    read_trajectories,
     write_json,
     write_jsonl,
 )
@@ -92,59 +89,12 @@ def run_demo(out: Path, seed: int) -> None:
 
 def write_demo_report(out: Path) -> Path:
     """Writes `report.html` from a finished run's files."""
-    from evaluation.report import write_report
-    from trainer.recorder import read_metrics
+    from clipscout.report import NAME, demo_facts, write_runs_report
+    from clipscout.view.runs import find_runs
 
     if not (out / "summary.json").is_file():
         raise InputError(out, "summary.json", "not there", "run `make demo` first")
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    questions = {question.id: question for question in held_out_questions(out / "traces")}
-    played = {name: {t.question_id: t for t in read_trajectories(out / "eval" / name / "trajectories.jsonl")}
-              for name in ("expert", "sft", "grpo")}  # fmt: skip
-    sft, grpo = (
-        yaml.safe_load((out / stage / "resolved_config.yaml").read_text(encoding="utf-8")) for stage in ("sft", "grpo")
-    )
-    stats = json.loads((out / "traces" / "stats.json").read_text(encoding="utf-8"))
-    base = json.loads((out / "base" / "tiny_base.json").read_text(encoding="utf-8"))
-    facts = {
-        "corpus": f"small world: {stats['videos']} generated videos of {stats['duration_seconds']['median']:.0f} s, "
-        f"{stats['segments'] // stats['trees']} segments each, {stats['questions']} questions",
-        "trajectories": f"{stats['trajectories']['trajectories']} by the scripted expert, "
-        f"{stats['trajectories']['mean_visits']} visits each",
-        "model": f"Qwen3 of {base['parameters']:,} parameters, vocabulary {base['vocabulary']}",
-        "SFT": f"{sft['max_steps']} steps of {_step(sft)} trajectories, "
-        f"learning rate {sft['learning_rate']}",
-        "GRPO": f"{grpo['max_steps']} steps of {_step(grpo)} episodes, "
-        f"{grpo['num_generations']} a question, learning rate {grpo['learning_rate']}",
-        "evaluation": f"{summary['policies']['grpo']['n']} questions of held-out videos, "
-        "one sample each, temperature 1",
-    }  # fmt: skip
-    curves = {stage: read_metrics(out / stage / "metrics.jsonl") for stage in ("sft", "grpo")}
-    path = out / "report.html"
-    write_report(
-        path, summary, curves, _trajectories(played, questions), questions, TreeStore(out / "traces" / "trees"), facts
-    )
-    return path
-
-
-def _step(config: dict[str, Any]) -> int:
-    return config["per_device_train_batch_size"] * config["gradient_accumulation_steps"]
-
-
-def _trajectories(
-    played: dict[str, dict[str, Trajectory]], questions: dict[str, Question]
-) -> list[tuple[str, Trajectory]]:
-    """One question of each kind, the first whose SFT trajectory is right and of about the mean length, by both
-    models."""
-    typical = sum(len(t.visits) for t in played["sft"].values()) / len(played["sft"])
-    shown: list[tuple[str, Trajectory]] = []
-    for kind in sorted({question.kind for question in questions.values()}):
-        of_kind = [t for t in played["sft"].values() if t.correct and questions[t.question_id].kind == kind]
-        if not of_kind:
-            continue
-        chosen = min(of_kind, key=lambda t: (abs(len(t.visits) - typical), t.question_id)).question_id
-        shown += [(name, played[name][chosen]) for name in ("sft", "grpo")]
-    return shown
+    return write_runs_report(find_runs([out]), out / NAME, facts=demo_facts(out))
 
 
 def held_out_questions(traces: Path) -> list[Question]:

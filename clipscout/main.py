@@ -20,6 +20,7 @@ from clipscout.judge import commands as judge
 from clipscout.migrate import import_gguf, migrate
 from clipscout.options import FULL_DISK, tell_limit
 from clipscout.push import merge, push
+from clipscout.report import report
 from clipscout.score import score
 from clipscout.serve.command import serve
 from clipscout.teacher import teacher
@@ -139,13 +140,6 @@ def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("r
     from clipscout.demo import run_demo
 
     run_demo(out, seed)
-
-
-def report(out: Annotated[Path, typer.Option(help="Folder of a demo run.")] = Path("runs/demo")) -> None:
-    """Writes the report of a demo run again from its files."""
-    from clipscout.demo import write_demo_report
-
-    print(write_demo_report(out))
 
 
 def _show(stats: dict[str, Any]) -> None:

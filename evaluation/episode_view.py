@@ -244,14 +244,25 @@ class EpisodeGroup:
 
 
 def group_episodes(
-    episodes: Sequence[tuple[str, Trajectory]], questions: Mapping[str, Question], trees: TreeStore
+    episodes: Sequence[tuple[str, Trajectory]], questions: Mapping[str, Question], trees: TreeStore, prefix: str = ""
 ) -> list[EpisodeGroup]:
-    """Episodes by question, in the order in which the questions and the labels first come."""
+    """Episodes by question, in the order in which the questions and the labels first come.
+
+    Args:
+        episodes: `(label, trajectory)` pairs.
+        questions: By id.
+        trees: Of the episodes' videos.
+        prefix: Of all ids that they get in the page.
+
+    Raises:
+        KeyError: an episode whose question is not among `questions`.
+        InputError: an episode whose tree is missing.
+    """
     groups: dict[str, EpisodeGroup] = {}
     for label, trajectory in episodes:
         question = questions[trajectory.question_id]
         group = groups.setdefault(question.id, EpisodeGroup(question, []))
-        anchor = f"episode-{sum(len(each.episodes) for each in groups.values()) + 1}-"
+        anchor = f"{prefix}episode-{sum(len(each.episodes) for each in groups.values()) + 1}-"
         tree = trees[trajectory.video_id]
         group.episodes.append(episode_view(label, trajectory, tree, question.clue_intervals, anchor=anchor))
     return list(groups.values())

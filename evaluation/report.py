@@ -2,67 +2,68 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from evaluation.bootstrap import LEVEL, METHOD
 from evaluation.charts import CurveChart, accuracy_against_visits, curves_of, key_figures, line_chart
-from evaluation.episode_view import group_episodes
+from evaluation.episode_view import EpisodeGroup
 from evaluation.metrics import kinds_of
 from evaluation.style import colour_class, in_order, interval, number, percent, template
-from navigation import Question, Status, Trajectory, TreeStore, write_atomic
+from navigation import Status, write_atomic
 
-PNG_NAME = "accuracy_against_visits.png"
+PNG_NAME = "accuracy_against_visits{}.png"
 _BASELINES = (("sft", "fewer visits than imitation alone"), ("exhaustive", "fewer visits than reading every leaf"))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Policies that were asked the same questions: summaries by name, as `metrics.summarise` makes them."""
+
+    title: str
+    policies: Mapping[str, Mapping[str, Any]]
+    chance: float | None = None
 
 
 def write_report(
     out: Path,
-    summary: Mapping[str, Any],
+    parts: Sequence[Part],
     curves: Mapping[str, Sequence[Mapping[str, Any]]],
-    episodes: Sequence[tuple[str, Trajectory]],
-    questions: Mapping[str, Question],
-    trees: TreeStore,
+    groups: Sequence[EpisodeGroup],
     facts: Mapping[str, str],
     title: str = "ClipScout",
 ) -> None:
-    """Writes the page, and its key figure beside it as `accuracy_against_visits.png`.
+    """Writes the page, and its key figures beside it as `accuracy_against_visits.png`, `…_2.png` and so on.
 
     Args:
         out: The HTML file. One file, no request to anywhere; follows the reader's light or dark preference.
-        summary: What `run.write_summary` returned.
+        parts: What was evaluated; the headline figures are of the first.
         curves: Training metrics by stage, each row with `step`; see `charts.curves_of` for the names that are drawn.
-        episodes: `(label, trajectory)` pairs; episodes on one question stand side by side.
-        questions: By id; those of the episodes, and all that the summary is about.
-        trees: Of the episodes' videos.
+        groups: Episodes to read, those on one question side by side.
         facts: What was done, as short texts by name.
         title: Of the page.
-
-    Raises:
-        KeyError: an episode whose question is not among `questions`.
-        InputError: an episode whose tree is missing.
     """
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    policies = summary["policies"]
-    names = in_order(policies)
-    chance = None
-    if questions:
-        chance = sum(question.chance for question in questions.values()) / len(questions)
-    accuracy_against_visits(policies, chance, out.parent / PNG_NAME)
+    shown = []
+    for place, part in enumerate(parts, 1):
+        accuracy_against_visits(part.policies, part.chance, out.parent / PNG_NAME.format(f"_{place}" * (place > 1)))
+        names = in_order(part.policies)
+        rows = [(name, part.policies[name], colour_class(name, number), "") for number, name in enumerate(names)]
+        key_figure = key_figures(part.policies, part.chance, f"key-{place}")
+        shown.append((part, rows, kinds_of(part.policies.values()), key_figure))
     page = template("report.html").render(
         title=title,
         facts=facts,
-        summary=summary,
-        rows=[(name, policies[name], colour_class(name, place), "") for place, name in enumerate(names)],
-        kinds=kinds_of(policies.values()),
+        parts=shown,
         statuses=[status.value for status in Status],
-        tiles=tiles(policies),
-        chance=chance,
-        key_figure=key_figures(policies, chance),
-        charts=training_charts({stage.upper(): rows for stage, rows in curves.items()}),
-        groups=group_episodes(episodes, questions, trees),
+        tiles=tiles(parts[0].policies) if parts else [],
+        charts=training_charts(curves),
+        groups=groups,
+        intervals=f"{100 * LEVEL:.0f} % intervals, {METHOD}",
     )
     write_atomic(out, page)
 
@@ -81,7 +82,8 @@ def training_charts(
 def tiles(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     """Headline figures as `(value, what it is, beside what)`, from the summary alone."""
     found = []
-    chosen = next((name for name in ("grpo", "sft") if name in policies), None)
+    named = {name.rpartition("/")[2]: name for name in policies}
+    chosen = next((named[name] for name in ("grpo", "sft") if name in named), None)
     if chosen is None:
         chosen = max(policies, key=lambda name: policies[name].get("accuracy") or 0.0, default=None)
     if chosen is None:
@@ -92,8 +94,8 @@ def tiles(policies: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str
     visits = interval(mine.get("visits_ci"))
     found.append((number(mine.get("visits")), f"visits a question of {chosen}", f"95 % interval {visits}"))
     for baseline, phrase in _BASELINES:
-        theirs = policies.get(baseline, {})
-        if baseline != chosen and theirs.get("visits") and mine.get("visits") is not None:
+        theirs = policies.get(named.get(baseline, ""), {})
+        if named.get(baseline) != chosen and theirs.get("visits") and mine.get("visits") is not None:
             saved = 1 - mine["visits"] / theirs["visits"]
             if saved > 0:
                 beside = (

@@ -13,7 +13,8 @@ from navigation.grid import format_path
 from runtime import BudgetExceeded, Completion, Endpoint, EndpointDown, EndpointFailed, Unacceptable, Usage
 
 RULES = ("uniform", "random", "exhaustive", "best_first", "coarse_to_fine", "spotlight")
-POLICIES = ("descent", *RULES, "local", "endpoint")
+MODELS = ("local", "endpoint")
+POLICIES = ("descent", *RULES, *MODELS)
 _THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 _OF_OPTIONS = 0.25
 """Weight of the options' words: the question says where to look, the options what may be there."""

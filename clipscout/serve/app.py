@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from clipscout.ask.policies import choose_policy
+from clipscout.ask.policies import MODELS, choose_policy
 from clipscout.ask.settings import AskSettings, LimitReached, ModelUnavailable
 from clipscout.serve.episodes import Busy, EpisodeRunner
 from clipscout.serve.library import Library
@@ -48,7 +48,11 @@ def serve_app(
     """
     runner = EpisodeRunner(settings, policy or choose_policy(settings), sessions)
     page_api, openai_api = PageApi(library, runner), OpenAIApi(library, runner)
-    page = templates(HERE / "templates").get_template("ask.html").render(policy=runner.policy.name)
+    page = (
+        templates(HERE / "templates")
+        .get_template("ask.html")
+        .render(policy=runner.policy.name, is_rule=settings.policy not in MODELS)
+    )
 
     async def index(request: Request) -> Response:
         return HTMLResponse(page)

@@ -2,15 +2,20 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
+
 from data_gen.frames import VIDEO_SUFFIXES
 from data_gen.lines import SUFFIXES
-from navigation import InputError
+from navigation import InputError, Question, read_questions
 
 MOST = 50_000
+EXAMPLES = 5
+QUESTIONS = "questions.jsonl"
 _TREE_KEYS = (b'"video_id"', b'"video_name"')
 
 
@@ -44,7 +49,7 @@ class Entry:
 
 
 class Library:
-    """Entries by key and by name.
+    """Entries by key and by name; how long they are, and questions about them, where their folders hold some.
 
     Args:
         sources: Folders and files, as given on the command line.
@@ -65,6 +70,8 @@ class Library:
             raise InputError("serve", "sources", shown, "give folders with videos, SRT or VTT files, or caption trees")
         self.entries = sorted(entries.values(), key=lambda entry: (entry.name, entry.kind))
         self._by_key = {entry.key: entry for entry in self.entries}
+        self._durations: dict[str, float | None] = {}
+        self._examples: dict[Path, dict[str, list[Question]]] = {}
 
     def get(self, asked: str) -> Entry:
         """The entry of a key or name; a name's last part will do if no other has it.
@@ -87,6 +94,62 @@ class Library:
         wanted = text.casefold()
         found = [entry for entry in self.entries if wanted in entry.name.casefold()]
         return found[:limit], len(found)
+
+    def duration(self, entry: Entry) -> float | None:
+        """Seconds, read from the file's head or tail once; None where it does not say."""
+        if entry.key not in self._durations:
+            try:
+                self._durations[entry.key] = _DURATIONS[entry.kind](entry.checked())
+            except (OSError, InputError, av.FFmpegError):  # opening it will say what is wrong with it
+                self._durations[entry.key] = None
+        return self._durations[entry.key]
+
+    def examples(self, entry: Entry) -> list[Question]:
+        """The first questions about an entry in the nearest `questions.jsonl` above it that is in its folder."""
+        if entry.root.is_file():
+            return []
+        video = entry.name.rpartition("/")[2]
+        for folder in entry.path.parents:
+            if (folder / QUESTIONS).resolve().is_relative_to(entry.root) and (folder / QUESTIONS).is_file():
+                return self._of_file(folder / QUESTIONS).get(video, [])
+            if folder.resolve() == entry.root:
+                break
+        return []
+
+    def _of_file(self, path: Path) -> dict[str, list[Question]]:
+        if path not in self._examples:
+            found: dict[str, list[Question]] = {}
+            for question in read_questions(path):
+                of_video = found.setdefault(question.video_id, [])
+                if len(of_video) < EXAMPLES:
+                    of_video.append(question)
+            self._examples[path] = found
+        return self._examples[path]
+
+
+def _of_video(path: Path) -> float | None:
+    with av.open(str(path)) as container:
+        return container.duration / av.time_base if container.duration else None
+
+
+def _of_tree(path: Path) -> float | None:
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    found = re.search(rb'"duration":\s*([0-9.]{1,20})', head)
+    return float(found[1]) if found else None
+
+
+def _of_subtitles(path: Path) -> float | None:
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 8192))
+        ends = re.findall(rb"-->\s*(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{3})", file.read())
+    if not ends:
+        return None
+    hours, minutes, seconds, thousandths = (int(part or 0) for part in ends[-1])
+    return 3600 * hours + 60 * minutes + seconds + thousandths / 1000
+
+
+_DURATIONS = {"video": _of_video, "tree": _of_tree, "subtitles": _of_subtitles}
 
 
 def _find(source: Path) -> Iterator[Entry]:
@@ -141,6 +204,6 @@ def _is_tree(path: Path) -> bool:
             return False
         if any(key in head for key in _TREE_KEYS):
             return True
-        return path.stat().st_size < 1_000_000 and "segments" in json.loads(path.read_bytes())
+        return path.stat().st_size < 1_000_000 and isinstance(json.loads(path.read_bytes()).get("segments"), list)
     except (OSError, ValueError, RecursionError):
         return False

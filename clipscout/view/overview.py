@@ -1,5 +1,6 @@
 """What all runs come to: a line each with its figures, by kind of question, and the curves of trainings."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,16 +8,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from clipscout.view.index import Row
+from clipscout.view.index import Row, file_stamp
 from clipscout.view.runs import METRICS_FILE, ROLLOUTS, Runs, named
 from clipscout.view.trajectory_set import TrajectorySet
 from evaluation.metrics import METRICS, by_kind, figures, kinds_of
 from evaluation.result import labels_of
-from evaluation.style import colour_class, in_order
+from evaluation.style import colour_class, in_order, number
 from navigation import InputError, Status, read_jsonl
 
 COLUMNS = ("accuracy", "visits", "visit_cost", "grounding", "reward", "turns", "n")
 """Of the table of runs, by which it can be sorted; with `-` behind them the highest comes first."""
+SUMMARY = "summary.json"
 FIGURES = (*METRICS, "reward")
 ROLES = ("evaluation", "training", "source")
 _MOST_RESAMPLED = 5000
@@ -45,6 +47,13 @@ class Group:
     runs: list[Run]
     questions: int
     videos: int
+
+    @property
+    def title(self) -> str:
+        """For people: how much was asked."""
+        questions, videos = (f"{number(count)} {what}{'s' * (count != 1)}" for count, what in
+                             ((self.questions, "question"), (self.videos, "video")))  # fmt: skip
+        return f"{questions} on {videos}"
 
     @property
     def kinds(self) -> list[tuple[str, int]]:
@@ -100,10 +109,19 @@ class Overview:
         ]
         return sorted(found, key=lambda group: -len(group.runs))
 
+    def chance(self, group: Group) -> float | None:
+        """How often guessing is right; None if the questions are not at hand."""
+        trajectories = group.runs[0].trajectories
+        questions = [trajectories.questions.get(each) for each in trajectories.by_question()]
+        known = [each.chance for each in questions if each is not None]
+        return fmean(known) if known else None
+
     def run(self, trajectories: TrajectorySet) -> Run:
         """One run's figures."""
         rows, kinds = trajectories.rows, trajectories.questions.kinds
-        return self.kept(trajectories.name, (rows, kinds), lambda: _run(trajectories, rows, kinds))
+        path = trajectories.folder / SUMMARY
+        stamp = file_stamp(path.stat()) if path.is_file() else None
+        return self.kept(trajectories.name, (rows, kinds, stamp), lambda: _run(trajectories, rows, kinds))
 
     def trainings(self) -> dict[str, list[dict[str, Any]]]:
         """Rows of metrics by training, the latest first; from its rollouts where a training wrote no metrics."""
@@ -171,7 +189,10 @@ def _run(trajectories: TrajectorySet, rows: Sequence[Row], kinds: Mapping[str, s
     groups = [row.question_id for row in rows]
     questions = frozenset(groups)
     values = [_values(row) for row in rows]
-    if role == "evaluation" and len(questions) <= _MOST_RESAMPLED:
+    summary: dict[str, Any]
+    if recorded := _recorded(trajectories, rows) if role == "evaluation" else {}:
+        summary = recorded | figures(values, groups, ("reward",))
+    elif role == "evaluation" and len(questions) <= _MOST_RESAMPLED:
         summary = figures(values, groups, FIGURES)
         summary["by_kind"] = by_kind(values, groups, [labels_of(kinds.get(group, "")) for group in groups])
     else:
@@ -181,6 +202,19 @@ def _run(trajectories: TrajectorySet, rows: Sequence[Row], kinds: Mapping[str, s
     summary |= {"n": len(rows), "questions": len(questions), "answered": statuses[Status.ANSWERED]}
     summary["statuses"] = {status.value: statuses[status.value] for status in Status}
     return Run(trajectories, role, questions, summary)
+
+
+def _recorded(trajectories: TrajectorySet, rows: Sequence[Row]) -> dict[str, Any]:
+    """What the evaluation's own summary says of these rows, what an index costs among it; empty where it is older or
+    none."""
+    path = trajectories.folder / SUMMARY
+    if not path.is_file() or any(path.stat().st_mtime < file.stat().st_mtime for file in trajectories.offsets.files):
+        return {}
+    try:
+        (found,) = json.loads(path.read_text(encoding="utf-8"))["policies"].values()
+        return dict(found) if found["n"] == len(rows) and found["by_kind"] else {}
+    except (ValueError, KeyError, TypeError, AttributeError):  # of another hand: the rows say it themselves
+        return {}
 
 
 def _values(row: Row) -> dict[str, float | None]:

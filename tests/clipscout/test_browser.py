@@ -7,9 +7,9 @@ from urllib.parse import quote
 import pytest
 
 from clipscout.ask.policies import DescentPolicy
-from clipscout.ask.settings import AskSettings
+from clipscout.ask.settings import AskSettings, Server
 from clipscout.web.pages import sanitize
-from navigation import CaptionTree, TimeGrid, TreeStore
+from navigation import CaptionTree, TimeGrid, TreeStore, write_jsonl
 from tests.clipscout.hostile import EVERY
 from tests.clipscout.test_hostile_view import write_world
 from tests.clipscout.world import house_questions, house_tree
@@ -54,6 +54,75 @@ async def test_ask_stream_and_click(page, house_page):
     assert await page.locator("#earlier-list li").count() == 1
 
 
+async def test_videos_questions_and_answers_have_addresses(page, asking, tmp_path):
+    for name in ("house", "barn"):
+        TreeStore(tmp_path / "given/trees").save(house_tree(name))
+    write_jsonl(tmp_path / "given/questions.jsonl", (question.to_dict() for question in house_questions()))
+    server = asking([tmp_path / "given"], AskSettings())
+    await page.goto(server.url)
+    item = page.locator("#videos li", has_text="house")
+    await item.wait_for()
+    assert "tree · 4:30" in await item.text_content()
+    assert await page.locator("#videos li", has_text="barn").locator(".example").count() == 0
+    assert "No model answers here." in await page.locator("#rule").text_content()
+    await item.locator(".example").click()
+    await page.get_by_text("Ask a question, or click a segment").wait_for()
+    first = house_questions()[0]
+    assert await page.input_value("#question") == first.question
+    assert await page.locator("#examples button").count() == 5
+    await page.get_by_role("button", name=QUESTION.question).click()
+    assert await page.input_value("#options") == "\n".join(QUESTION.options)
+    await page.click("#ask")
+    await page.locator("#answer-text", has_text="A. number6").wait_for()
+    address = page.url
+    assert "video=trees%2Fhouse" in address
+    # A caption stands once: where it was opened.
+    opened = await page.locator("#turns .reply").all_text_contents()
+    assert len(opened) == len(set(opened))
+    for text in opened[:-1]:
+        assert text not in await page.locator("#answer").text_content()
+    await page.locator("#videos .name", has_text="barn").click()
+    await page.locator("#tree-title", has_text="barn").wait_for()
+    assert await page.locator("#answer").is_hidden()
+    await page.go_back()
+    await page.locator("#answer-text", has_text="A. number6").wait_for()
+    await page.goto("about:blank")
+    await page.goto(address)
+    await page.locator("#answer-text", has_text="A. number6").wait_for()
+    assert await page.locator("#earlier-list li").count() == 1
+    assert await page.locator("#timeline .cell.asked-about").count() == 1
+    # A server that was started again holds the question, not the answer.
+    again = asking([tmp_path / "given"], AskSettings())
+    await page.goto(address.replace(server.url, again.url))
+    await page.get_by_text("does not hold that answer").wait_for()
+    assert await page.input_value("#question") == QUESTION.question
+    page.problems.clear()  # the browser's own word of the 404
+
+
+async def test_it_is_said_when_the_model_does_not_answer(page, asking, tmp_path):
+    TreeStore(tmp_path / "trees").save(house_tree())
+    nobody = Server("http://127.0.0.1:9/v1", "absent", timeout=2.0)
+    await page.goto(asking([tmp_path / "trees"], AskSettings(policy="endpoint", policy_server=nobody)).url)
+    await page.get_by_text("Ask a question, or click a segment").wait_for()
+    assert await page.locator("#rule").count() == 0
+    await fill(page, QUESTION)
+    await page.click("#ask")
+    await page.get_by_text("No model answers: the one that chooses what to open cannot be reached").wait_for()
+
+
+async def test_on_a_phone_the_answer_comes_first(browser, house_page):
+    context = await browser.new_context(viewport={"width": 400, "height": 800})
+    made = await context.new_page()
+    await made.goto(house_page)
+    await made.get_by_text("Ask a question, or click a segment").wait_for()
+    await fill(made, QUESTION)
+    await made.click("#ask")
+    await made.locator("#answer-text", has_text="A. number6").wait_for()
+    tops = [(await made.locator(each).bounding_box())["y"] for each in ("#answer", "#timeline", "#episode", "#panel")]
+    assert tops == sorted(tops)
+    await context.close()
+
+
 async def test_events_are_shown_while_the_episode_goes_on(page, asking, tmp_path):
     class Waiting(DescentPolicy):
         """Waits in its second turn until the page has shown the first."""
@@ -85,10 +154,11 @@ async def test_all_of_it_by_keyboard(page, house_page):
     await page.goto(house_page)
     await page.get_by_text("Ask a question, or click a segment").wait_for()
     await page.keyboard.press("Tab")
-    assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
-    for target in ("filter", "videos", "question"):
+    for name in ("Skip to the question", "ClipScout", "", "house", ""):
+        assert (await page.evaluate("document.activeElement.textContent")) == name
         await page.keyboard.press("Tab")
-        assert await page.evaluate("document.activeElement.id") == target
+    await page.keyboard.press("Shift+Tab")
+    assert await page.evaluate("document.activeElement.id") == "question"
     await page.keyboard.type(QUESTION.question)
     await page.keyboard.press("Tab")
     await page.keyboard.type("\n".join(QUESTION.options))

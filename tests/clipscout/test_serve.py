@@ -14,7 +14,7 @@ from clipscout.ask.settings import AskSettings, Server
 from clipscout.serve.library import Library
 from clipscout.serve.openai_api import question_of
 from clipscout.serve.prompts import split_prompt
-from navigation import InputError, TreeStore, write_json
+from navigation import InputError, TreeStore, write_json, write_jsonl
 from runtime import Budget
 from tests.clipscout.world import house_questions, house_tree
 
@@ -93,6 +93,33 @@ def test_only_what_was_given_is_listed(running, client):
         ("trees/house", "tree"),
     ]
     assert client.get(f"{running.url}/api/videos?text=BARN").json()["count"] == 1
+
+
+def test_the_list_says_how_long_and_what_may_be_asked(asking, client, tmp_path, clip):
+    folder = tmp_path / "given"
+    TreeStore(folder / "world/trees").save(house_tree())
+    write_jsonl(folder / "world/questions.jsonl", (question.to_dict() for question in house_questions()))
+    write_jsonl(tmp_path / "questions.jsonl", ({"id": "outside"} for _ in range(1)))
+    TreeStore(folder / "other").save(house_tree("barn"))
+    (folder / "talk.srt").write_text("1\n00:00:01,000 --> 00:01:02,500\nhello\n")
+    shutil.copy(clip, folder / "clip.mp4")
+    found = client.get(f"{asking([folder], AskSettings()).url}/api/videos").json()["videos"]
+    assert {each["name"]: each["duration"] for each in found} == {
+        "clip": pytest.approx(32, abs=0.5), "other/barn": 270.0, "talk": 62.5, "world/trees/house": 270.0,
+    }  # fmt: skip
+    asked = {each["name"]: [example["question"] for example in each["examples"]] for each in found}
+    assert asked.pop("world/trees/house") == [question.question for question in house_questions()[:5]]
+    assert set(map(tuple, asked.values())) == {()}
+
+
+def test_an_answer_is_held_under_its_address(running, client):
+    (key,) = [each["key"] for each in client.get(f"{running.url}/api/videos?text=house").json()["videos"]]
+    body = {"video": key, "question": QUESTION.question, "options": list(QUESTION.options)}
+    told = [json.loads(data) for data in sse(client.post(f"{running.url}/api/ask", json=body).text)]
+    name = told[0]["id"].partition("/")[2]
+    assert client.get(f"{running.url}/api/answers/{name}").json() == {"video": key, "events": told}
+    for other in ("0" * 16, "..%2f..%2fetc%2fpasswd"):
+        assert client.get(f"{running.url}/api/answers/{other}").status_code == 404
 
 
 def test_a_segment_and_what_it_holds(running, client):

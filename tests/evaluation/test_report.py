@@ -7,10 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from evaluation.episode_view import group_episodes
 from evaluation.evaluate import evaluate
 from evaluation.metrics import summarise
 from evaluation.policies import make_policy
-from evaluation.report import PNG_NAME, interval, number, percent, tiles, write_report
+from evaluation.report import PNG_NAME, Part, interval, number, percent, tiles, write_report
 from evaluation.run import write_summary
 from navigation import CaptionTree, EnvironmentFactory, TreeStore
 
@@ -66,7 +67,9 @@ async def written(
     summary = write_summary(tmp_path / "summary.json", policies, 12.0, 0)
     out = tmp_path / "page" / "report.html"
     by_id = {question.id: question for question in questions}
-    write_report(out, summary, {"sft": ROWS, "grpo": ROWS}, episodes, by_id, trees, facts or {"World": "small"}, title)
+    parts = [Part(title, summary["policies"], 0.25), Part("again", summary["policies"])]
+    groups = group_episodes(episodes, by_id, trees)
+    write_report(out, parts, {"sft": ROWS, "grpo": ROWS}, groups, facts or {"World": "small"}, title)
     return out, summary
 
 
@@ -99,7 +102,7 @@ async def test_every_policy_figure_and_episode_is_there(tmp_path, trees, questio
     # Each badge twice, for a wide and for a narrow page.
     assert sum("badge" in (a.get("class") or "") for _, a in page.elements) == 2 * (2 * 4 + 2 * 4)
     assert "Reward part: grounding" in page.text
-    assert (out.parent / PNG_NAME).read_bytes().startswith(b"\x89PNG")
+    assert (out.parent / PNG_NAME.format("_2")).read_bytes().startswith(b"\x89PNG")
 
 
 async def test_ids_in_the_page_are_unique_and_references_meet_them(tmp_path, trees, questions, mix):
@@ -148,7 +151,7 @@ async def test_hostile_texts_are_shown_and_not_run(hostile, tmp_path, make_tree,
 
 async def test_nothing_but_a_summary_is_needed(tmp_path, trees):
     summary = write_summary(tmp_path / "summary.json", {"grpo": {"accuracy": 0.5, "visits": 2.0}}, 1.0, 0)
-    write_report(tmp_path / "report.html", summary, {}, [], {}, trees, {})
+    write_report(tmp_path / "report.html", [Part("", summary["policies"])], {}, [], {})
     page = Page((tmp_path / "report.html").read_text())
     assert "50 %" in page.text
     assert "Episodes" not in page.text

@@ -1,11 +1,12 @@
 // The page: pick, ask, watch. Every text from the server is set as text, never as markup.
 
-import { Timeline, address, clock, moment, span } from "/static/timeline.js";
+import { Timeline, address as addressText, clock, moment, span } from "/static/timeline.js";
 
 const $ = (id) => document.getElementById(id);
 const timeline = new Timeline($("timeline"), (path) => showSegment(path));
 let tree = null;
 let asking = null;
+let listed = [];
 let asked = new Map();
 
 function element(name, text = "", kind = "") {
@@ -27,36 +28,121 @@ function say(text, kind = "") {
   $("status").className = kind;
 }
 
-async function listVideos() {
-  const found = await get(`/api/videos?text=${encodeURIComponent($("filter").value)}`);
-  const before = $("videos").value;
-  $("videos").replaceChildren(...found.videos.map((video) => {
-    const option = element("option", video.kind === "video" ? video.name : `${video.name} (${video.kind})`);
-    option.value = video.key;
-    option.selected = video.key === before;
-    return option;
-  }));
-  const shown = found.videos.length;
-  $("found").textContent = shown === found.count ? `${found.count} found` : `${shown} of ${found.count} shown`;
+// The page's address: video, question, options and answer.
+function addressOf({ video, question = "", options = [], answer = "" }) {
+  const query = new URLSearchParams({ video });
+  if (question) query.set("question", question);
+  for (const option of options) query.append("option", option);
+  if (answer) query.set("answer", answer);
+  return `/?${query}`;
 }
 
-async function openVideo(key) {
+function link(text, address, kind = "") {
+  const made = element("a", text, kind);
+  made.href = address;
+  made.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    go(address);
+  });
+  return made;
+}
+
+function go(address) {
+  history.pushState(null, "", address);
+  showAddress().catch((error) => say(error.message, "error"));
+}
+
+const lengthOf = (seconds) => (seconds === null ? "" : ` · ${clock(seconds)}`);
+
+async function listVideos() {
+  const found = await get(`/api/videos?text=${encodeURIComponent($("filter").value)}`);
+  listed = found.videos;
+  $("videos").replaceChildren(...listed.map((video) => {
+    const item = document.createElement("li");
+    const name = link(video.name, addressOf({ video: video.name }), "name");
+    name.dataset.key = video.key;
+    item.append(name, element("small", `${video.kind}${lengthOf(video.duration)}`));
+    if (video.examples.length) {
+      const example = link(video.examples[0].question, addressOf({ video: video.name, ...video.examples[0] }), "example");
+      example.tabIndex = -1; // by keyboard: the examples below the question
+      item.append(example);
+    }
+    return item;
+  }));
+  markVideo();
+  $("found").textContent = listed.length === found.count ? `${found.count} found` : `${listed.length} of ${found.count} shown`;
+}
+
+function markVideo() {
+  for (const name of $("videos").querySelectorAll(".name")) {
+    if (tree && name.dataset.key === tree.key) name.setAttribute("aria-current", "true");
+    else name.removeAttribute("aria-current");
+  }
+}
+
+function fill(question, options) {
+  $("question").value = question;
+  $("options").value = options.join("\n");
+}
+
+function example({ question, options }) {
+  const button = element("button", question, "link");
+  button.type = "button";
+  button.addEventListener("click", () => fill(question, options));
+  return button;
+}
+
+async function openVideo(name) {
   if (asking) asking.abort();
   tree = null;
   say("Opening …");
   try {
-    tree = await get(`/api/videos/${encodeURIComponent(key)}`);
+    tree = await get(`/api/video?name=${encodeURIComponent(name)}`);
   } catch (error) {
+    markVideo();
     say(error.message, "error");
-    return;
+    return false;
   }
+  document.title = `${tree.name} · ClipScout`;
   $("tree-title").textContent = tree.name;
   $("shape").textContent = `${clock(tree.duration)}, ${tree.depth} levels of ${tree.width}`;
   $("notes").replaceChildren(...tree.notes.map((note) => element("li", note)));
+  $("examples").replaceChildren(element("span", "Examples: "), ...tree.examples.map(example));
+  $("examples").hidden = tree.examples.length === 0;
   for (const id of ["answer", "segment", "episode"]) $(id).hidden = true;
   timeline.show(tree);
   asked = new Map();
+  markVideo();
   say("Ask a question, or click a segment to look at it.");
+  return true;
+}
+
+// Whatever the address names: a video, a question about it, and its answer if the server still holds it.
+async function showAddress() {
+  const query = new URLSearchParams(location.search);
+  const answer = query.get("answer");
+  let held = null;
+  let missing = "";
+  if (answer) {
+    try {
+      held = await get(`/api/answers/${encodeURIComponent(answer)}`);
+    } catch (error) {
+      missing = error.message;
+    }
+  }
+  const named = query.get("video");
+  const video = held ? held.video : named;
+  if (!video) return;
+  if ((!tree || (tree.key !== video && tree.name !== video) || asking) && !(await openVideo(video))) return;
+  if (query.has("question")) fill(query.get("question"), query.getAll("option"));
+  if (held) {
+    clearEpisode();
+    for (const event of held.events) on[event.type]?.(event);
+    $("answer").scrollIntoView({ block: "nearest" });
+  } else if (missing) {
+    say(`${missing[0].toUpperCase()}${missing.slice(1)}.`, "error");
+  }
 }
 
 async function showSegment(path) {
@@ -64,7 +150,7 @@ async function showSegment(path) {
   const base = `/api/videos/${encodeURIComponent(tree.key)}/segments/${path.join("-")}`;
   $("segment").hidden = false;
   const [start, end] = timeline.span(path);
-  $("segment-title").textContent = `${address(path)} ${span(start, end)}`;
+  $("segment-title").textContent = `${addressText(path)} ${span(start, end)}`;
   $("segment-caption").textContent = "…";
   for (const id of ["segment-asked", "segment-frames"]) $(id).replaceChildren();
   $("segment-lines").hidden = true;
@@ -123,7 +209,7 @@ const on = {
   opening(event) {
     if (event.path) {
       timeline.mark(event.path, "being opened");
-      say(`Opening ${address(event.path)} …`);
+      say(`Opening ${addressText(event.path)} …`);
     }
   },
   opened(event) {
@@ -132,9 +218,11 @@ const on = {
     if (isAsked) asked.set(key, [...(asked.get(key) || []), [event.query, event.reply]]);
     timeline.mark(event.path, isAsked || asked.has(key) ? "asked about" : "opened");
     const call = element("p", "", "call");
-    call.append(segmentButton(event.path, `${isAsked ? "asked" : "opened"} ${address(event.path)} ${span(event.start, event.end)}`));
+    call.append(segmentButton(event.path, `${isAsked ? "asked" : "opened"} ${addressText(event.path)} ${span(event.start, event.end)}`));
     if (isAsked) call.append(element("span", ` ${event.query}`));
-    $("turns").lastElementChild.append(call, element("p", event.reply, "reply"));
+    // Address and time stand in the line above.
+    const reply = isAsked ? event.reply : event.reply.replace(/^[\d:]+-[\d:]+ \[[\d, ]+\] /, "");
+    $("turns").lastElementChild.append(call, element("p", reply, "reply"));
   },
   refused(event) {
     if (event.path) timeline.mark(event.path, null);
@@ -142,29 +230,50 @@ const on = {
   },
   answer(event) {
     const text = event.text || `No answer: ${event.status.replaceAll("_", " ")}${event.error ? ` (${event.error})` : ""}`;
+    const id = event.id.split("/").pop();
+    const address = addressOf({ video: tree.name, question: event.question, options: event.options, answer: id });
     $("answer").hidden = false;
+    $("answer-question").textContent = event.question;
     $("answer-text").textContent = text;
     $("answer-text").className = event.text ? "" : "error";
+    $("answer-address").href = address;
     $("cost").textContent = costs(event.cost);
     const all = event.cost.exhaustive;
     const more = all.captions_to_make ? `, ${all.captions_to_make} captions still to be written` : "";
     $("exhaustive").textContent = `Reading every leaf: ${all.visits} visits, about ${all.prompt_tokens} tokens of captions${more}.`;
     $("evidence").replaceChildren(...event.evidence.map((each) => {
       const item = document.createElement("li");
-      item.append(segmentButton(each.path, `${address(each.path)} ${span(each.start, each.end)}`));
-      item.append(element("span", ` ${each.caption}`));
+      item.append(segmentButton(each.path, `${addressText(each.path)} ${span(each.start, each.end)}`));
       return item;
     }));
-    $("earlier").hidden = false;
-    const earlier = document.createElement("li");
-    earlier.append(element("b", event.question), element("span", text));
-    $("earlier-list").prepend(earlier);
+    remember(id, event.question, text, address);
+    if (location.pathname + location.search !== address) history.pushState(null, "", address);
     say(event.text ? "Answered." : "The episode ended without an answer.");
   },
   error(event) {
     say(event.message, "error");
   },
 };
+
+// Answers of this page, the newest first; each once, whether it was just given or opened by its address.
+function remember(id, question, text, address) {
+  $("earlier").hidden = false;
+  document.getElementById(`earlier-${id}`)?.remove();
+  const earlier = document.createElement("li");
+  earlier.id = `earlier-${id}`;
+  earlier.append(link(question, address), element("span", text));
+  $("earlier-list").prepend(earlier);
+}
+
+function clearEpisode() {
+  timeline.clear();
+  asked = new Map();
+  $("turns").replaceChildren();
+  $("answer").hidden = true;
+  $("episode").hidden = false;
+  // On a phone what is going on comes first, in the order of reading too.
+  if (matchMedia("(max-width: 860px)").matches) $("main").prepend($("stage"));
+}
 
 function costs(cost) {
   const vision = cost.vision;
@@ -198,11 +307,8 @@ async function askQuestion() {
   asking = new AbortController();
   $("ask").disabled = true;
   $("stop").disabled = false;
-  timeline.clear();
-  asked = new Map();
-  $("turns").replaceChildren();
-  $("answer").hidden = true;
-  $("episode").hidden = false;
+  clearEpisode();
+  $("stage").scrollIntoView({ block: "nearest" });
   const options = $("options").value.split("\n").map((line) => line.trim()).filter(Boolean);
   const body = JSON.stringify({ video: tree.key, question: $("question").value, options });
   try {
@@ -225,7 +331,6 @@ $("form").addEventListener("submit", (event) => {
   askQuestion();
 });
 $("stop").addEventListener("click", () => asking?.abort());
-$("videos").addEventListener("change", () => openVideo($("videos").value));
 let waiting = 0;
 $("filter").addEventListener("input", () => {
   clearTimeout(waiting);
@@ -234,9 +339,9 @@ $("filter").addEventListener("input", () => {
 $("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
 });
+window.addEventListener("popstate", () => showAddress().catch((error) => say(error.message, "error")));
 listVideos().then(() => {
-  if ($("videos").options.length === 1) {
-    $("videos").selectedIndex = 0;
-    openVideo($("videos").value);
-  }
+  // Where there is one video alone, it is the one that is meant.
+  if (listed.length === 1 && !location.search) return openVideo(listed[0].key);
+  return showAddress();
 }).catch((error) => say(error.message, "error"));
