@@ -66,7 +66,8 @@ def accuracy_against_visits(
                 axes.plot(
                     [with_index], [y], marker=marker_of(label), markersize=8, color=colour, markerfacecolor="none"
                 )
-                labels.append((with_index, y, f"{clip(label)}, index counted", colour))
+                if size is not _PHONE:  # there the dotted line has to say it
+                    labels.append((with_index, y, f"{clip(label)}, index counted", colour))
                 obstacles += [(x * (with_index / x) ** (step / 30), y) for step in range(31) if x > 0]
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
         highest = max([1.0, *(x for x, *_ in labels)])

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from clipscout.view.filters import CORRECT, ORDERS, OUTCOMES, Filter, compare, summary
-from clipscout.view.overview import COLUMNS, Overview, Run
+from clipscout.view.overview import COLUMNS, Group, Overview
 from clipscout.view.runs import ROLLOUTS, Runs
 from clipscout.view.trajectory_page import trajectory_page
 from clipscout.view.trajectory_set import TrajectorySet
@@ -95,18 +95,21 @@ class _Pages:
             table=table,
             order=order,
             columns=COLUMNS,
-            groups=[(group, self._key_figure(group.runs, place)) for place, group in enumerate(groups)],
+            groups=[(group, self._key_figure(group, place)) for place, group in enumerate(groups)],
             charts=[chart for name in shown for chart in self._curves(name, trainings[name], _CURVES)],
             further=[name for name in trainings if name not in shown],
         )
 
-    def _key_figure(self, runs: Sequence[Run], place: int) -> Markup | None:
-        if len(runs) < 2:
+    def _key_figure(self, group: Group, place: int) -> Markup | None:
+        if len(group.runs) < 2:
             return None
-        from evaluation.charts import key_figures
+        policies = {run.label: run.summary for run in group.runs}
 
-        policies = {run.label: run.summary for run in runs}
-        draw = partial(key_figures, policies, name=f"key-{place}")
+        def draw() -> Markup:
+            from evaluation.charts import key_figures
+
+            return key_figures(policies, self.figures.chance(group), f"key-{place}")
+
         return self.figures.kept(f"key figure {place}", list(policies.items()), draw)
 
     def _curves(self, name: str, rows: Sequence[Mapping[str, Any]], most: int | None = None) -> list[Any]:

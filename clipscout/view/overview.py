@@ -88,7 +88,9 @@ class Overview:
         for members in _groups(found).values():
             known = in_order(run.trajectories.name for run in members)
             for run in members:
-                colour = colour_class(run.trajectories.name, known.index(run.trajectories.name))
+                colour = "other"
+                if run.role == "evaluation":
+                    colour = colour_class(run.trajectories.name, known.index(run.trajectories.name))
                 coloured.append(replace(run, label=labels[run.trajectories.name], colour=colour))
         known = in_order(run.trajectories.name for run in coloured)
         coloured.sort(key=lambda run: (ROLES.index(run.role), known.index(run.trajectories.name)))

@@ -56,8 +56,9 @@ class Page(HTMLParser):
 
 
 async def written(
-    tmp_path, trees, questions, mix, names=("retrieval", "uniform"), labels=("grpo", "sft"), facts=None, title="t"
-):
+    tmp_path, trees, questions, mix, names=("retrieval", "uniform"), labels=("grpo", "sft"), facts=None, title="t",
+    more=(), curves=None,
+):  # fmt: skip
     factory = EnvironmentFactory(trees)
     policies, episodes = {}, []
     for label, name in zip(labels, names, strict=True):
@@ -67,9 +68,10 @@ async def written(
     summary = write_summary(tmp_path / "summary.json", policies, 12.0, 0)
     out = tmp_path / "page" / "report.html"
     by_id = {question.id: question for question in questions}
-    parts = [Part(title, summary["policies"], 0.25), Part("again", summary["policies"])]
+    parts = [Part(each, summary["policies"], 0.25) for each in (title, *more)]
+    curves = {"sft": ROWS[:3], "grpo": ROWS} if curves is None else curves
     groups = group_episodes(episodes, by_id, trees)
-    write_report(out, parts, {"sft": ROWS, "grpo": ROWS}, groups, facts or {"World": "small"}, title)
+    write_report(out, parts, curves, groups, facts or {"World": "small"}, title)
     return out, summary
 
 
@@ -89,7 +91,7 @@ async def test_one_file_without_a_request_to_anywhere(tmp_path, trees, questions
 
 
 async def test_every_policy_figure_and_episode_is_there(tmp_path, trees, questions, mix):
-    out, summary = await written(tmp_path, trees, questions, mix)
+    out, summary = await written(tmp_path, trees, questions, mix, more=["again"])
     page = Page(out.read_text())
     for scores in summary["policies"].values():
         assert percent(scores["accuracy"]) in page.text
@@ -141,7 +143,7 @@ async def test_hostile_texts_are_shown_and_not_run(hostile, tmp_path, make_tree,
         for index, question in enumerate(questions[:2])
     ]  # fmt: skip
     label = f"p {hostile}"
-    out, _ = await written(tmp_path, store, asked, mix, ("uniform",), (label,), {hostile: hostile}, hostile)
+    out, _ = await written(tmp_path, store, asked, mix, ("uniform",), (label,), {hostile: hostile}, hostile, curves={})
     page = Page(out.read_text())
     assert ordinary_tags(page)
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
