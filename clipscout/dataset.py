@@ -83,7 +83,7 @@ def run_dataset(options: DatasetOptions) -> int:
     Exit code 0 if the sets are written, 2 if the input is wrong or nothing is left.
     """
     from data_gen.sets import export_sets
-    from data_gen.teacher.report import write_report
+    from evaluation.trajectory_report import write_report
 
     settings, blocklist, rates = options.read()
     made = export_sets(options.data, options.out, settings, blocklist, rates)

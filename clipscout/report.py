@@ -74,7 +74,8 @@ def write_runs_report(
 
 
 def _episodes(group: "Group", prefix: str) -> list[Any]:
-    """A question of each kind by the first two policies: one that the second gets right in about its mean visits."""
+    """A question of each kind by the first two policies: one that the second gets right, if it does,
+    in about its mean visits."""
     from evaluation.episode_view import group_episodes
 
     by_label = {run.label: run.trajectories for run in group.runs}
@@ -83,15 +84,16 @@ def _episodes(group: "Group", prefix: str) -> list[Any]:
     if first.trees is None:
         return []
     kinds = {question: (kind or "all").split("|") for question, kind in first.questions.kinds.items()}
-    right = [row for row in first.rows if row.correct and row.video_id in first.trees]
+    rows = [row for row in first.rows if row.video_id in first.trees]
     typical = fmean(row.visits for row in first.rows)
     episodes: list[tuple[str, Trajectory]] = []
     questions = {}
     for kind, _ in group.kinds[:_KINDS]:
-        of_kind = [row for row in right if kind in kinds.get(row.question_id, ()) and row.question_id not in questions]
+        of_kind = [row for row in rows if kind in kinds.get(row.question_id, ()) and row.question_id not in questions]
         if not of_kind:
             continue
-        question_id = min(of_kind, key=lambda row: (abs(row.visits - typical), row.question_id)).question_id
+        best = min(of_kind, key=lambda row: (not row.correct, abs(row.visits - typical), row.question_id))
+        question_id = best.question_id
         question = first.questions.get(question_id)
         if question is None:
             continue

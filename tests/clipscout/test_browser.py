@@ -80,7 +80,7 @@ async def test_videos_questions_and_answers_have_addresses(page, asking, tmp_pat
     opened = await page.locator("#turns .reply").all_text_contents()
     assert len(opened) == len(set(opened))
     for text in opened[:-1]:
-        assert text not in await page.locator("#answer").text_content()
+        assert text not in await page.locator("#evidence").text_content()
     await page.locator("#videos .name", has_text="barn").click()
     await page.locator("#tree-title", has_text="barn").wait_for()
     assert await page.locator("#answer").is_hidden()

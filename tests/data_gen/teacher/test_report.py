@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.teacher_server import Manners
 from data_gen.teacher import read_trajectories
-from data_gen.teacher.report import write_report
+from evaluation.trajectory_report import write_report
 from navigation import read_jsonl, write_jsonl
 from runtime.ranked_run import run_ranks
 

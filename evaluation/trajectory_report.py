@@ -1,8 +1,6 @@
-"""The set's report: one self-contained page with figures, pictures, reasons and random trajectories to read."""
+"""The report of a set of trajectories: one self-contained page with figures, reasons and random ones to read."""
 
-import io
 import random
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,11 +9,12 @@ from statistics import median
 from typing import Any
 
 import matplotlib
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from data_gen.filters import FilterReport, FilterSettings, faults, filter_trajectories, find_leaks
 from data_gen.filters.rejection import is_right
+from evaluation.drawing import STYLE, new_figure, to_svg
+from evaluation.style import SERIES, template
 from longvideo_r1.turns import call_text
 from navigation import (
     VIDEO_QA,
@@ -85,24 +84,7 @@ def gather(
         yield trajectory
 
 
-_BAR, _INK, _LINE = "#0072b2", "#5d6875", "#dfe3e8"
-_NAMES = {_BAR: "var(--bar)", _INK: "var(--muted)", _LINE: "var(--line)"}
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.size": 10,
-    "font.family": "DejaVu Sans",
-    "text.color": _INK,
-    "axes.edgecolor": _LINE,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "grid.color": _LINE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.axisbelow": True,
-}
+_BAR = SERIES[0]
 _LONGEST = 22
 
 
@@ -115,8 +97,8 @@ def histogram(name: str, counts: Mapping[int, int], label: str) -> str:
     bins = [0] * ((high - low) // width + 1)
     for value, count in counts.items():
         bins[(value - low) // width] += count
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(4.6, 2.5)
+    with matplotlib.rc_context(STYLE):
+        figure, axes = new_figure(4.6, 2.5)
         axes.bar(
             [low + width * (place + (0.5 if width > 1 else 0)) for place in range(len(bins))],
             bins,
@@ -125,19 +107,19 @@ def histogram(name: str, counts: Mapping[int, int], label: str) -> str:
         )
         axes.set_xlabel(label)
         axes.set_ylabel("trajectories")
-        axes.grid(axis="y")
+        axes.grid(False, axis="x")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.yaxis.get_major_locator().set_params(integer=True, nbins=5)
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
 def bars(name: str, counts: Mapping[str, int], label: str) -> str:
     """Named counts as lying bars, in the order given, each with its number."""
     if not counts:
         return ""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         rows = len(counts)
-        figure, axes = _axes(4.6, 0.34 + 0.36 * rows)
+        figure, axes = new_figure(4.6, 0.34 + 0.36 * rows)
         names = [key if len(key) <= _LONGEST else key[: _LONGEST - 1] + "…" for key in counts]
         places = range(len(counts))
         axes.barh(places, list(counts.values()), 0.7, color=_BAR)
@@ -148,40 +130,10 @@ def bars(name: str, counts: Mapping[str, int], label: str) -> str:
             axes.annotate(f"{count:,}", (count, place), (4, 0), textcoords="offset points", va="center")
         axes.set_xlim(0, most * 1.22 or 1)
         axes.set_xticks([])
+        axes.grid(False)
         axes.spines["bottom"].set_visible(False)
         axes.set_xlabel(label)
-        return _svg(figure, name)
-
-
-def _axes(width: float, height: float):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.tick_params(which="both", length=0)
-    return figure, axes
-
-
-def _svg(figure, name: str) -> str:
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        buffer = io.StringIO()
-        unnamed = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=unnamed)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    for side in ("height", "width"):
-        text = re.sub(rf'(<svg[^>]*?) {side}="[^"]*"', r"\1", text, count=1)
-    # Ids are unique in the page.
-    text = re.sub(r"\bid=\"", f'id="{name}-', text)
-    text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{name}-", text)
-    text = re.sub(r"(font: [^;\"']*?px) [^;\"]+", r"\1 var(--sans)", text)
-    for colour, variable in _NAMES.items():
-        text = re.sub(rf"((?:fill|stroke): ){colour}\b", rf"\1{variable}", text)
-    return text
-
-
-_TEMPLATES = Path(__file__).parent / "templates"
+        return to_svg(figure, name)
 
 
 def write_report(
@@ -208,11 +160,7 @@ def write_report(
         pass
     failed = [row for _, row in read_jsonl(folder / "failed.jsonl")] if (folder / "failed.jsonl").is_file() else []
     told = _told(figures, kept, len(failed))
-    # Autoescape for every name: whatever stands in captions and reasoning is text.
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.get_template("report.html").render(
+    page = template("trajectories.html").render(
         folder=folder.resolve().name,
         told=told,
         failed=_reasons(failed),
