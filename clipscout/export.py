@@ -107,14 +107,14 @@ def _system_with_tools(row: Row) -> str:
 
 
 def verl_question(row: Row, place: int, split: str) -> dict[str, Any]:
-    """A row of verl's RL sets; its own reward functions get the answer's letter as `ground_truth`."""
+    """A row of verl's RL sets; its own reward functions get the letter, or the first reference, as `ground_truth`."""
     more = {"index": place, "split": split, "id": row["id"], "video_id": row["video_id"], "question": row["question"]}
     more |= {"clue_intervals": _json(row["clue_intervals"]), "duration": row["duration"]}
     return {
         "data_source": row["source"] or TASK,
         "prompt": [{"role": each["role"], "content": each["content"]} for each in row["prompt"]],
         "ability": "video navigation",
-        "reward_model": {"style": "rule", "ground_truth": row["answer"]},
+        "reward_model": {"style": "rule", "ground_truth": row["answer"] or row["references"][0]},
         "extra_info": more,
     }
 
@@ -179,6 +179,8 @@ def export_results(folder: Path, format: str, out: Path, questions: Path | None,
         hint = "give --questions, the questions.jsonl that was evaluated, or a folder with one"
         raise InputError(folder, "questions", None, hint)
     asked = {question.id: question for question in read_questions(found)}
+    if in_words := next((question.id for question in asked.values() if question.is_open), None):
+        raise InputError(found, "options", in_words, "leave questions in words out: these tasks are multiple choice")
     if not (folder / NAME).is_file():
         if format == "lmms-eval":
             return _lmms_eval_task(out, list(asked.values()), videos)

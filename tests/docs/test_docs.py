@@ -12,7 +12,14 @@ from clipscout.main import app
 from tests.docs.blocks import EVERY_PAGE, PAGES, ROOT, Checkout, blocks_of
 
 COMMANDS = {path.name: blocks_of(path) for path in PAGES}
-GROUPS = (("your_policy.md",), ("reproduction.md",), ("ask.md",), ("corpora.md",), ("quickstart.md", "view.md"))
+GROUPS = (
+    ("your_policy.md",),
+    ("reproduction.md",),
+    ("ask.md",),
+    ("judge.md",),
+    ("corpora.md",),
+    ("quickstart.md", "view.md"),
+)
 """Pages whose commands follow one another in one folder. Their blocks marked `data` are left to `REAL`."""
 REAL = (
     ("corpora.md", "navigation.md", "traces.md", "datasets.md"), ("captions.md",), ("evaluation.md", "baselines.md"),
