@@ -3,6 +3,8 @@
 Files, any of:
 - dev: the closed tasks `1_plotQA.json` … `7_topic_reasoning.json` of MLVU/MVLU, in the folder or in `json/` below, each
   a list of `{video, duration, question, candidates, answer, question_type}`; `answer` is the text of a candidate;
+- dev's two tasks in words, `8_sub_scene.json` and `9_summary.json`, in a folder without the closed ones, which are a
+  benchmark of their own: rows without candidates, whose `answer` is the reference;
 - dev as parquet (`mlvu_dev….parquet`): `video_name, question, candidates, answer, task_type`, without durations;
 - test: `test_….json` with the answers, rows as in dev, with a `question_id`; the answer may be the letter.
 """
@@ -17,6 +19,8 @@ from navigation import LETTERS, InputError, Question
 
 NAME = "mlvu"
 COLUMNS = ("video_name", "question", "candidates", "answer", "task_type")
+IN_WORDS = ("8", "9")
+"""First signs of the tasks that are answered in words."""
 UNSTATED = 3600.0
 """Seconds of a video whose row states none; an evaluation takes the trees' own."""
 
@@ -41,8 +45,8 @@ def _one_kind(paths: list[Path]) -> list[Path]:
     """The dev tasks together, or one test or parquet file: splits are never mixed silently."""
     tasks = [path for path in paths if path.stem[0].isdigit()]
     if len(tasks) == len(paths):
-        return paths
-    return [only(NAME, paths)]
+        return [path for path in paths if path.stem[0] not in IN_WORDS] or paths
+    return [only(NAME, [path for path in paths if path.stem[0] not in IN_WORDS])]
 
 
 def _rows(path: Path, skips: rows.Skips) -> list[Any]:
@@ -63,13 +67,15 @@ def _question(row: Any, question_id: str, skips: rows.Skips) -> Question:
     if not video_id:
         raise rows.BadRow("empty text", "video")
     text = rows.text(row, "question")
-    options = rows.options(rows.items(row, "candidates"))
-    letter = _letter(rows.text(row, "answer"), options)
+    answer = rows.text(row, "answer")
+    in_words = question_id.split("/")[1][0] in IN_WORDS and row.get("candidates") is None
+    options = () if in_words else rows.options(rows.items(row, "candidates"))
+    letter, references = ("", (answer,)) if in_words else (_letter(answer, options), ())
     duration = UNSTATED if "video_name" in row and "duration" not in row else rows.duration(row, "duration")
     kind = rows.optional_text(row, "question_type")
     # Dev has no ids; the same question about the same video is the same row.
     skips.once(f"{video_id} | {text} | {' | '.join(options)}")
-    return Question(question_id, video_id, text, options, letter, (), duration, NAME, kind)
+    return Question(question_id, video_id, text, options, letter, (), duration, NAME, kind, references)
 
 
 def _letter(answer: str, options: tuple[str, ...]) -> str:

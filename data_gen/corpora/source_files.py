@@ -16,7 +16,7 @@ WANTED: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "hirest": (("all_data_val.json", "all_data_train.json"),),
     "cgbench": (("cgbench*.json",),),
-    "mlvu": (("[1-7]_*.json", "json/[1-7]_*.json", "test_*.json", "*mlvu*.parquet", "data/*mlvu*.parquet"),),
+    "mlvu": (("[1-9]_*.json", "json/[1-9]_*.json", "test_*.json", "*mlvu*.parquet", "data/*mlvu*.parquet"),),
     "lvbench": (("video_info.meta.jsonl", "data/video_info.meta.jsonl"),),
     "videomme": (("test-0*.parquet", "videomme/test-0*.parquet"),),
 }
