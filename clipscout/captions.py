@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from clipscout.lines import SpeechOptions
 from clipscout.options import (
     ENDPOINT,
     ExecutorOptions,
@@ -24,16 +25,17 @@ CAPTIONS, FRAMES = "Captions", "Frames and trees"
 
 
 @dataclass(kw_only=True)
-class CaptionOptions(RequestOptions, ExecutorOptions, StageOptions):
+class CaptionOptions(SpeechOptions, RequestOptions, ExecutorOptions, StageOptions):
     """Options of `clipscout captions`."""
 
     videos: Path = option("Folder of videos (subfolders count), or one video.")
     out: Path = option("Folder for the trees, one <video>.json each.")
-    captioner: str = option("endpoint, subtitles or annotations.", "endpoint", CAPTIONS)
+    captioner: str = option("endpoint, lines, subtitles or annotations.", "endpoint", CAPTIONS)
     strategy: str = option("frames: all levels from frames; bottom_up: only the leaves.", "frames", CAPTIONS)
     words: tuple[int, ...] = option("Word limits by level, leaves first.", (80, 120, 160), CAPTIONS)
     subtitles: bool = option("Put each segment's subtitles into its prompt.", True, CAPTIONS)
-    subtitle_language: str = option("Which subtitles to read, as en, where there are several.", "", CAPTIONS)
+    lines: str = option("Where lines come from: auto, or some of subtitles,speech,screen.", "auto", CAPTIONS)
+    lines_from: Path | None = option("Folder of clipscout lines, for auto; else beside the videos.", None, CAPTIONS)
     annotations: Path | None = option("JSONL of {video_id, start, end, text}.", None, CAPTIONS)
     prompts: Path | None = option("Folder with your own prompt files.", None, CAPTIONS)
     max_tokens: int = option("Completion tokens of one caption.", 1024, CAPTIONS)
@@ -63,7 +65,6 @@ class CaptionOptions(RequestOptions, ExecutorOptions, StageOptions):
         from data_gen.captions.run import Pace
         from data_gen.captions.settings import PROMPTS
         from data_gen.frames import FrameRecipe
-        from data_gen.lines.settings import LineSettings
         from runtime.budget import PRICES
 
         settings = CaptionSettings(
@@ -73,7 +74,7 @@ class CaptionOptions(RequestOptions, ExecutorOptions, StageOptions):
             recipe=FrameRecipe(self.frames, self.sides, self.quality),
             words=self.words,
             use_subtitles=self.subtitles,
-            lines=LineSettings(self.subtitle_language),
+            lines=self.line_settings(self.lines),
             minimum_width=self.minimum_width,
             depth=self.depth,
             max_tokens=self.max_tokens,
@@ -81,15 +82,17 @@ class CaptionOptions(RequestOptions, ExecutorOptions, StageOptions):
             prompts=self.prompts or PROMPTS,
             accept_damaged=self.accept_damaged,
         )
+        asks = self.captioner == "endpoint" or (self.captioner == "lines" and bool(self.url))
         return CaptionJob(
             self.videos,
             self.out,
             settings,
-            endpoint=self.endpoint(self.url, self.model) if self.captioner == "endpoint" else None,
+            endpoint=self.endpoint(self.url, self.model) if asks else None,
             pace=Pace(self.in_flight, self.decoding, self.frame_mb * 1_000_000),
             prices=self.prices or PRICES,
             max_usd=self.max_usd,
             annotations=self.annotations,
+            lines_from=self.lines_from,
         )
 
 

@@ -17,6 +17,7 @@ from clipscout.download import download
 from clipscout.evaluate import compare_results, evaluate
 from clipscout.export import export
 from clipscout.judge import commands as judge
+from clipscout.lines import lines
 from clipscout.migrate import import_gguf, migrate
 from clipscout.options import FULL_DISK, tell_limit
 from clipscout.push import merge, push
@@ -163,8 +164,8 @@ def options(
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "Data": {
-        "doctor": doctor, "download": download, "questions": questions, "captions": captions, "tree": tree,
-        "traces": traces, "teacher": teacher, "dataset": dataset, "difficulty": difficulty,
+        "doctor": doctor, "download": download, "questions": questions, "lines": lines, "captions": captions,
+        "tree": tree, "traces": traces, "teacher": teacher, "dataset": dataset, "difficulty": difficulty,
     },
     "Training": {"tiny-base": tiny_base, "sft": sft, "grpo": grpo, "merge": merge, "push": push, "migrate": migrate},
     "Evaluation": {"eval": evaluate, "compare": compare_results, "score": score, "judge": judge},

@@ -35,6 +35,11 @@ class Line:
     source: str = ""
     language: str = ""
 
+    @property
+    def told(self) -> str:
+        """The text, with a word before it where it is not what is said or annotated."""
+        return f"On screen: {self.text}" if self.kind == SCREEN else self.text
+
     def to_dict(self) -> dict[str, Any]:
         """Without what is not known."""
         record: dict[str, Any] = {"start": self.start, "end": self.end, "text": self.text}

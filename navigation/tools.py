@@ -147,7 +147,7 @@ class LineAnswerer:
         self.count = count
 
     def answer(self, tree: CaptionTree, path: SegmentPath, query: str) -> str:
-        texts = [line.text for line in tree.lines_in(path)]
+        texts = [line.told for line in tree.lines_in(path)]
         if not texts:
             return tree.captions.get(path) or "Nothing is known about this clip."
         return "\n".join(texts[index] for index in rank(query, texts)[: self.count])

@@ -67,7 +67,8 @@ def label_of(reason: str) -> str:
 
 
 _ERRORS = {Kind.TOO_LONG: OutOfContext, Kind.FILTERED: Filtered}
-_ENDS = ("/chat/completions", "/completions", "/responses", "/models", "/messages", "/embeddings")
+_ENDPOINTS = "audio/transcriptions chat/completions completions responses models messages embeddings"
+_ENDS = tuple(f"/{end}" for end in _ENDPOINTS.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +321,14 @@ class Endpoint:
 
     def _post(self, body: RequestBody) -> Any:
         """The request under way. A client library of its own would cost more CPU a request than all the rest of it."""
+        headers = {
+            "Authorization": f"Bearer {self._key}",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+        }
+        return self._connections().post(self._url, data=body.content, headers=headers)
+
+    def _connections(self) -> aiohttp.ClientSession:
         if self._session is None:
             # Made here, since it belongs to the running event loop. Slots limit the connections. aiohttp's own look at
             # the environment would read .netrc for every request.
@@ -329,12 +338,7 @@ class Endpoint:
                 proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0),
             )
-        headers = {
-            "Authorization": f"Bearer {self._key}",
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-        }
-        return self._session.post(self._url, data=body.content, headers=headers)
+        return self._session
 
     def _clean(self, text: str) -> str:
         text = " ".join(text.split())[:200]

@@ -1,7 +1,8 @@
 """Caption trees of videos: each video decoded once, every segment captioned once, nothing lost."""
 
-from data_gen.captions.captioner import LinesCaptioner, Segment
+from data_gen.captions.captioner import Segment
 from data_gen.captions.endpoint_captioner import EndpointCaptioner
+from data_gen.captions.lines_captioner import LinesCaptioner, SummaryCaptioner
 from data_gen.captions.on_demand import OnDemandCaptions
 from data_gen.captions.settings import CaptionSettings
 from data_gen.captions.stage import CaptionJob
@@ -13,4 +14,5 @@ __all__ = [
     "LinesCaptioner",
     "OnDemandCaptions",
     "Segment",
+    "SummaryCaptioner",
 ]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from data_gen.captions.settings import CaptionSettings
 from data_gen.frames import SegmentFrames
 from navigation import Line, SegmentPath, TimeGrid
 from runtime import Usage
@@ -93,27 +92,3 @@ def thinned(texts: Sequence[str], word_limit: int) -> list[str]:
         if sum(counts[place] for place in chosen) <= word_limit:
             return [texts[place] for place in chosen]
     return [" ".join(text.split()[:word_limit]) for text in texts[:1]]
-
-
-class LinesCaptioner:
-    """A segment's subtitles or annotations, repeats left out, thinned evenly to the word limit.
-
-    Args:
-        settings: For the word limits.
-        nothing: The caption of a segment without any line.
-    """
-
-    def __init__(self, settings: CaptionSettings, nothing: str = "Nothing is said.") -> None:
-        self.settings = settings
-        self.nothing = nothing
-
-    def needs_frames(self, level: int, depth: int) -> bool:
-        return False
-
-    def needs_children(self, level: int, depth: int) -> bool:
-        return False
-
-    async def caption(self, segment: Segment) -> Caption:
-        limit = self.settings.word_limit(len(segment.path), segment.grid.depth)
-        texts = thinned(without_repeats([line.text for line in segment.lines]), limit)
-        return Caption(" ".join(texts) or self.nothing)

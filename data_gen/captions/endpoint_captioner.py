@@ -4,6 +4,7 @@ from typing import Any
 
 from data_gen.captions.captioner import Caption, Segment, clean_caption, thinned, without_repeats
 from data_gen.captions.settings import CaptionSettings, Prompts
+from navigation import SCREEN
 from navigation.grid import clock, format_path
 from runtime import Completion, Endpoint, Unacceptable
 
@@ -69,5 +70,7 @@ class EndpointCaptioner:
     def _subtitles(self, segment: Segment) -> str:
         if not self.settings.use_subtitles or not segment.lines:
             return ""
-        texts = thinned(without_repeats([line.text for line in segment.lines]), SUBTITLE_WORDS)
-        return "Said meanwhile:\n" + "\n".join(texts)
+        said = thinned(without_repeats([line.text for line in segment.lines if line.kind != SCREEN]), SUBTITLE_WORDS)
+        read = thinned(without_repeats([line.text for line in segment.lines if line.kind == SCREEN]), SUBTITLE_WORDS)
+        parts = (("Said meanwhile:", said), ("Read on screen meanwhile:", read))
+        return "\n".join("\n".join([head, *texts]) for head, texts in parts if texts)

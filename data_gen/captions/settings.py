@@ -49,7 +49,8 @@ class Prompts:
         return cls(Template(texts[0]), Template(texts[1]), digest)
 
 
-CAPTIONERS = ("endpoint", "subtitles", "annotations")
+LINES = "lines"
+CAPTIONERS = ("endpoint", "subtitles", "annotations", LINES)
 STRATEGIES = ("frames", "bottom_up")
 
 
@@ -58,8 +59,9 @@ class CaptionSettings:
     """Settings of a caption run.
 
     Args:
-        captioner: `endpoint` (a vision model), `subtitles` (SRT or VTT beside the video) or `annotations`.
-        model: Name of the endpoint's model.
+        captioner: `endpoint` (a vision model), `lines` (of any source; leaves are the lines, parents are chosen from
+            them or summed up by the model), `subtitles` (those alone) or `annotations`.
+        model: Name of the endpoint's model; may be empty with `lines`.
         strategy: `frames`: every level from frames, as LongVideo-R1 published; `bottom_up`: leaves from frames, parents
             from their parts' captions. Of no effect without an endpoint.
         recipe: Frames of a segment.
@@ -113,6 +115,10 @@ class CaptionSettings:
             "minimum_width": self.minimum_width,
             "depth": self.depth,
         }
+        if self.captioner == LINES and self.model:
+            names = ("model", "max_tokens", "temperature")
+            record |= {name: getattr(self, name) for name in names}
+            record["prompt_sha256"] = Prompts.load(self.prompts).sha256
         if self.captioner == "endpoint":
             record |= {
                 "model": self.model,

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from data_gen.captions.captioner import LinesCaptioner
 from data_gen.captions.endpoint_captioner import EndpointCaptioner
+from data_gen.captions.lines_captioner import LinesCaptioner, SummaryCaptioner
 from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.run import CaptionRun, Pace
-from data_gen.captions.settings import CaptionSettings
+from data_gen.captions.settings import LINES, CaptionSettings
 from data_gen.captions.video_job import spent_before
 from data_gen.frames.video_files import VideoFile, find_videos
 from data_gen.lines import TimedLines, find_subtitles
+from data_gen.lines.make import finished, lines_of, sources_of
 from data_gen.lines.timed_lines import listed
 from navigation import ANNOTATION, InputError, Line, TreeStore, read_jsonl
+from navigation.files import child_path
 from runtime import (
     Budget,
     Endpoint,
@@ -37,6 +39,7 @@ class CaptionJob(RankedJob[RunReport]):
         endpoint: For the endpoint captioner. Its `in_flight` is that of the whole run: ranks share it evenly.
         max_usd: Limit on money over all runs into `out`; ranks share it evenly.
         annotations: JSONL file of `{video_id, start, end, text}`, for the annotations captioner.
+        lines_from: Folder of finished lines, as `clipscout lines` leaves them; None looks beside the videos.
         tasks: Ranks the videos are divided among.
     """
 
@@ -48,6 +51,7 @@ class CaptionJob(RankedJob[RunReport]):
     prices: Path = PRICES
     max_usd: float | None = None
     annotations: Path | None = None
+    lines_from: Path | None = None
     tasks: int = 1
 
     name = "caption"
@@ -62,6 +66,7 @@ class CaptionJob(RankedJob[RunReport]):
 
     def check_input(self) -> None:
         find_videos(self.videos)
+        self.settings.lines.check()
         lines_by_video(self)
 
     async def work(self, rank: int, quiet: bool) -> RunReport:
@@ -87,18 +92,17 @@ async def caption(job: CaptionJob, videos: Sequence[VideoFile], quiet: bool = Fa
     share = job.tasks
     budget = Budget() if job.max_usd is None else Budget(job.max_usd / share, spent_before(job.out, videos))
     stream = None if quiet else sys.stderr
-    lines_of = lines_by_video(job)
-    if job.settings.captioner != "endpoint":
-        nothing = "Nothing is said." if job.settings.captioner == "subtitles" else "Nothing is annotated."
-        lines_captioner = LinesCaptioner(job.settings, nothing)
-        return await CaptionRun(job.out, lines_captioner, job.settings, job.pace, lines_of, stream).run(videos)
+    lines_by = lines_by_video(job)
+    if job.settings.captioner != "endpoint" and not (job.settings.captioner == LINES and job.settings.model):
+        lines_captioner = LinesCaptioner(job.settings)
+        return await CaptionRun(job.out, lines_captioner, job.settings, job.pace, lines_by, stream).run(videos)
     if job.endpoint is None:
         raise InputError("captions", "endpoint", None, "give the address of the endpoint")
     settings = replace(job.endpoint, in_flight=max(1, job.endpoint.in_flight // share))
     pace = replace(job.pace, in_flight=settings.in_flight)
     async with Endpoint(settings, PriceTable(job.prices), budget) as endpoint:
-        captioner = EndpointCaptioner(endpoint, job.settings)
-        return await CaptionRun(job.out, captioner, job.settings, pace, lines_of, stream).run(videos)
+        kind = SummaryCaptioner if job.settings.captioner == LINES else EndpointCaptioner
+        return await CaptionRun(job.out, kind(endpoint, job.settings), job.settings, pace, lines_by, stream).run(videos)
 
 
 def lines_by_video(job: CaptionJob) -> Callable[[VideoFile], TimedLines]:
@@ -112,16 +116,24 @@ def lines_by_video(job: CaptionJob) -> Callable[[VideoFile], TimedLines]:
     if job.settings.captioner == "endpoint" and not job.settings.use_subtitles:
         return lambda video: TimedLines()
 
+    settings = job.settings.lines
+
     def subtitles(video: VideoFile) -> TimedLines:
-        found = find_subtitles(video.path, job.settings.lines.subtitle_language)
-        if found is not None:
-            return found.read()
-        if job.settings.captioner == "subtitles":
+        found = find_subtitles(video.path, settings.subtitle_language)
+        if found is None:
             hint = f"put {video.path.stem}.srt or .vtt beside it, or use another captioner"
             raise InputError(video.path, "subtitles", None, hint)
-        return TimedLines()
+        return found.read()
 
-    return subtitles
+    def lines(video: VideoFile) -> TimedLines:
+        nowhere = finished(video.path, job.lines_from, video.id) is None and not sources_of(video.path, settings)
+        if nowhere and job.settings.captioner == LINES:
+            hint = "give --lines speech,screen with --speech-model, or --lines-from, or put subtitles beside it"
+            raise InputError(video.path, "lines", None, hint)
+        journal = child_path(job.run_folder / "lines", video.id, ".jsonl")
+        return lines_of(video.path, settings, journal, job.lines_from, video.id)
+
+    return subtitles if job.settings.captioner == "subtitles" else lines
 
 
 def _annotations(path: Path | None) -> Callable[[VideoFile], TimedLines]:

@@ -3,9 +3,11 @@
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import av
 import numpy as np
+from PIL import Image
 
 from data_gen.frames.jpeg import JpegMaker
 from data_gen.frames.plan import Ask, FrameRecipe, asks
@@ -79,6 +81,22 @@ def segment_frames(
         index, asks(grid, recipe, wanted), _needed(index, grid, recipe, wanted), shape, recipe.quality, most_replaced
     )
     return passage.run()
+
+
+def pictures(index: VideoIndex, every: float) -> Iterator[tuple[float, Image.Image]]:
+    """The picture on screen at 0, `every`, `2 · every`, … seconds, whole and turned, mode RGBX; one pass.
+
+    Frames that cannot be decoded are replaced by the one before, without a limit. Empty without a video stream.
+    """
+    if not index.has_pictures:
+        return
+    times = np.arange(0.0, index.duration, every)
+    needed = np.zeros(len(index.pts), dtype=bool)
+    needed[index.shown_at(times)] = True
+    moments = (Ask(float(time), (number + 1,), 0) for number, time in enumerate(times))
+    passage = _Pictures(index, moments, needed, lambda path: (1, 1 << 16), 75)
+    for segment in passage.run():
+        yield segment.asked[0], passage.taken.pop(segment.path)
 
 
 class Passage:
@@ -257,6 +275,20 @@ class Passage:
             # The file's own index led past the wanted frames, or to no keyframe: it is aimed a group earlier, and then
             # not used at all.
             yield from self._decoded(attempt + 1)
+
+
+class _Pictures(Passage):
+    """Keeps pictures instead of JPEGs: those of segments that are handed over next."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.taken: dict[SegmentPath, Image.Image] = {}
+
+    def _give(self, ask: Ask, shown: int, frame: av.VideoFrame) -> SegmentFrames | None:
+        maker = self.makers.setdefault(0, JpegMaker(1 << 16, self.quality, self.pixel_aspect))
+        # A copy: the maker's buffer is used again.
+        self.taken[ask.path] = maker.image(frame).copy()
+        return SegmentFrames(ask.path, [ask.time], [self.index.seconds(shown)])
 
 
 class _AstrayError(Exception):

@@ -51,6 +51,7 @@ class VideoIndex:
         duration: Seconds from time 0 until the last frame goes.
         reliable: Whether decoded frames carry the file's stamps. If not (raw streams, some AVI), frames are counted.
         seekable: Whether a stamp finds its packet.
+        left_out: Spans of the file's own clock, in seconds, that a jump of the stamps makes and that are no time here.
         warnings: What was odd and is handled.
     """
 
@@ -68,6 +69,7 @@ class VideoIndex:
     reliable: bool
     seekable: bool
     warnings: tuple[str, ...] = ()
+    left_out: tuple[tuple[float, float], ...] = ()
 
     @property
     def has_pictures(self) -> bool:
@@ -309,6 +311,7 @@ def _indexed(
         reliable=reliable,
         seekable=seekable,
         warnings=tuple(warnings),
+        left_out=tuple((float((before + frame) * time_base), float(behind * time_base)) for before, behind in silent),
     )
 
 
