@@ -28,7 +28,7 @@ RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
 $(if $(CHECKPOINT),$(error CHECKPOINT is called MODEL now))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo questions captions traces dataset sft rl merge push eval report test test-all test-faults lint audit \
+.PHONY: help setup doctor demo questions lines captions traces dataset sft rl merge push eval report test test-all test-faults lint audit \
   bench-captions bench-traces bench-navigation bench-rewards bench-sft bench-grpo bench-gpu bench-eval bench-scale clean
 
 help: ## list the targets
@@ -52,6 +52,10 @@ demo: setup ## the whole road on the small world: trajectories, SFT, GRPO, evalu
 
 questions: setup ## questions and caption trees of a corpus: CORPUS=goalstep DATA=folder OUT=folder
 	$(CLIPSCOUT) questions --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+lines: setup ## what is said and shown as text in videos: VIDEOS=folder OUT=folder SPEECH_MODEL=small.en ARGS="--source speech,screen"
+	$(if $(VIDEOS),,$(error give VIDEOS=folder))
+	$(CLIPSCOUT) lines --videos $(VIDEOS) --out $(OUT) $(if $(SPEECH_MODEL),--speech-model $(SPEECH_MODEL)) $(ARGS)
 
 captions: setup ## caption trees of a folder of videos: VIDEOS=folder OUT=folder CAPTION_URL=http://… MODEL=name
 	$(if $(VIDEOS),,$(error give VIDEOS=folder))

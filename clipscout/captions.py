@@ -93,6 +93,7 @@ class CaptionOptions(SpeechOptions, RequestOptions, ExecutorOptions, StageOption
             max_usd=self.max_usd,
             annotations=self.annotations,
             lines_from=self.lines_from,
+            tasks=self.tasks,
         )
 
 

@@ -47,7 +47,19 @@ Turns = Annotated[int, typer.Option(min=1, help="Most turns of an episode.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of captions; default: .clipscout beside the video.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Prices = Annotated[Path | None, typer.Option(help="Price table (YAML).")]
+Lines = Annotated[str, typer.Option(help="Where lines come from: auto, or some of subtitles,speech,screen.")]
 SubtitleLanguage = Annotated[str, typer.Option(help="Which subtitles to read, as en, where there are several.")]
+AudioLanguage = Annotated[str, typer.Option(help="Which sound track to hear, as en, where there are several.")]
+SpeechModel = Annotated[
+    str,
+    typer.Option(
+        envvar="CLIPSCOUT_SPEECH_MODEL", help="Whisper model that hears: a folder, or a name such as small.en."
+    ),
+]
+SpeechUrl = Annotated[
+    str, typer.Option(envvar="CLIPSCOUT_SPEECH_URL", help="Endpoint that hears instead: /v1/audio/transcriptions.")
+]
+SpeechLanguage = Annotated[str, typer.Option(help="Language that is spoken, as en; found out if empty.")]
 Request = Annotated[str, typer.Option(help="How requests are written: a preset such as openai-reasoning, or YAML.")]
 MaxUsd = Annotated[float | None, typer.Option(help="Stop before more than this is spent by this process.")]
 
@@ -70,17 +82,22 @@ def read_settings(
     prices: Prices = None,
     max_usd: MaxUsd = None,
     request: Request = "",
+    lines: Lines = "auto",
     subtitle_language: SubtitleLanguage = "",
+    audio_language: AudioLanguage = "",
+    speech_model: SpeechModel = "",
+    speech_url: SpeechUrl = "",
+    speech_language: SpeechLanguage = "",
 ) -> "AskSettings":
     """Options to `AskSettings`; the defaults are those of the command line.
 
     Raises:
-        InputError: frames or sides that are no whole numbers, half of an endpoint, a limit on money that is not above
-            0, or one with a model that the price table does not know.
+        InputError: frames or sides that are no whole numbers, a source of lines that cannot be, half of an endpoint, a
+            limit on money that is not above 0, or one with a model that the price table does not know.
     """
     # Here, so that the command line's help need not wait for the endpoint client's import.
     from clipscout.ask.settings import AskSettings, Server
-    from data_gen.lines.settings import LineSettings
+    from data_gen.lines.settings import line_settings
     from runtime import Budget
     from runtime.budget import PRICES
 
@@ -101,7 +118,7 @@ def read_settings(
         cache=cache,
         seed=seed,
         prices=prices or PRICES,
-        lines=LineSettings(subtitle_language),
+        lines=line_settings(lines, subtitle_language, audio_language, speech_model, speech_url, speech_language),
         budget=Budget(max_usd),
     )
     for what, server in (("policy", settings.policy_server), ("caption", settings.captioner), ("clip", settings.clips)):

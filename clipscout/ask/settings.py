@@ -103,10 +103,10 @@ class AskSettings:
         """
         return Endpoint(settings, PriceTable(self.prices), self.budget)
 
-    def caption_settings(self) -> CaptionSettings:
-        """Of captions by the endpoint, or by subtitles where there is none."""
+    def caption_settings(self, lines: str = "subtitles") -> CaptionSettings:
+        """Of captions by the endpoint, or where there is none by `lines`: `subtitles`, or `lines` of any source."""
         if self.captioner.endpoint_settings("caption") is None:
-            return CaptionSettings("subtitles", lines=self.lines)
+            return CaptionSettings(lines, lines=self.lines)
         recipe = FrameRecipe(self.frames, self.sides)
         return CaptionSettings(model=self.captioner.model, recipe=recipe, lines=self.lines)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 from clipscout.ask.settings import CAPTION_START, STUB_START, AskSettings
 from data_gen.captions import EndpointCaptioner, LinesCaptioner, OnDemandCaptions
 from data_gen.captions.captioner import Captioner
+from data_gen.captions.on_demand import cache_beside
+from data_gen.captions.settings import LINES
 from data_gen.clips import MORE_ROOM, ClipEndpointAnswerer, accept_text
 from data_gen.frames import VIDEO_SUFFIXES, FrameRecipe, SegmentFrames, VideoIndex, index_video, segment_frames
-from data_gen.lines import SUFFIXES, find_subtitles
+from data_gen.lines import SUBTITLES, SUFFIXES, Subtitles, TimedLines
+from data_gen.lines.make import finished, lines_of, sources_of
 from longvideo_r1.caption_files import import_released
 from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, SegmentPath
-from runtime import BudgetExceeded, EndpointDown, EndpointFailed, Usage
+from runtime import BudgetExceeded, EndpointDown, EndpointFailed, Progress, Usage, file_identity, settings_hash
 
 THUMBNAIL = FrameRecipe((4,), (256,), 70)
 """Frames shown of a segment, whatever its level."""
@@ -174,24 +178,25 @@ def _load(file: Path) -> CaptionTree:
 
 
 async def _on_demand(file: Path, settings: AskSettings) -> VideoSource:
-    captioning = settings.caption_settings()
-    closers = contextlib.AsyncExitStack()
     server = settings.captioner.endpoint_settings("caption")
-    captioner: Captioner
+    timed = await asyncio.to_thread(_lines, file, settings)
+    if server is None and timed is None:
+        hint = (
+            "this video has no subtitles beside it, so a vision model must caption what is opened. Start one, for "
+            f"example `{CAPTION_START}`, and pass --caption-url http://localhost:8001/v1 --caption-model "
+            f"Qwen/Qwen2.5-VL-7B-Instruct (to try without a model: `{STUB_START}`, --caption-model stub). Or put "
+            f"{file.stem}.srt beside the video. Or have it heard and read: --lines speech,screen --speech-model "
+            "small.en"
+        )
+        raise InputError(file, "captions", "nobody to write them", hint)
+    of_subtitles = timed is None or all(line.source == SUBTITLES for line in timed.lines)
+    captioning = settings.caption_settings("subtitles" if of_subtitles else LINES)
+    closers = contextlib.AsyncExitStack()
+    captioner: Captioner = LinesCaptioner(captioning)
     if server is not None:
         captioner = EndpointCaptioner(await closers.enter_async_context(settings.endpoint(server)), captioning)
-    else:
-        if file.suffix.lower() not in SUFFIXES and find_subtitles(file, settings.lines.subtitle_language) is None:
-            hint = (
-                "this video has no subtitles beside it, so a vision model must caption what is opened. Start one, for "
-                f"example `{CAPTION_START}`, and pass --caption-url http://localhost:8001/v1 --caption-model "
-                f"Qwen/Qwen2.5-VL-7B-Instruct (to try without a model: `{STUB_START}`, --caption-model stub). Or put "
-                f"{file.stem}.srt beside the video"
-            )
-            raise InputError(file, "captions", "nobody to write them", hint)
-        captioner = LinesCaptioner(captioning)
     try:
-        on_demand = await OnDemandCaptions.open(file, captioner, captioning, cache=settings.cache)
+        on_demand = await OnDemandCaptions.open(file, captioner, captioning, timed, settings.cache)
     except BaseException:
         await closers.aclose()
         raise
@@ -207,8 +212,21 @@ async def _on_demand(file: Path, settings: AskSettings) -> VideoSource:
     )
     source.notes += on_demand.warnings
     if server is None:
-        source.notes.append("Captions are the subtitles: what is only seen is not in them. --caption-url adds sight.")
+        told = "the subtitles" if of_subtitles else "what is said and shown as text"
+        source.notes.append(f"Captions are {told}: what is only seen is not in them. --caption-url adds sight.")
     return source
+
+
+def _lines(file: Path, settings: AskSettings) -> TimedLines | None:
+    """The timed lines of a video or a subtitle file; None if nothing gives any."""
+    if file.suffix.lower() in SUFFIXES:
+        return Subtitles(file).read()
+    if finished(file) is None and not sources_of(file, settings.lines):
+        return None
+    name = settings_hash({**file_identity(file), **settings.lines.to_dict()})[:24]
+    journal = cache_beside(file, settings.cache) / "lines" / f"{name}.jsonl"
+    progress = Progress("seconds of video", stream=sys.stderr) if settings.lines.makes else None
+    return lines_of(file, settings.lines, journal, progress=progress)
 
 
 def _look_at_clips(source: VideoSource, settings: AskSettings) -> None:

@@ -73,7 +73,7 @@ class PageApi:
             record: dict[str, Any] = overview(source, path)
             record["known"] = source.known(path) is not None
             record["lines"] = [
-                {"start": line.start, "end": line.end, "text": line.text} for line in source.tree.lines_in(path)[:40]
+                {"start": line.start, "end": line.end, "text": line.told} for line in source.tree.lines_in(path)[:40]
             ]
         try:
             frames = await self.runner.frames(entry, path)

@@ -49,7 +49,7 @@ class OnDemandCaptions:
         if index is None and captioner.needs_frames(1, 1):
             raise InputError(source, "video", None, "give the video itself, or a captioner that needs no frames")
         made_by = provenance(settings, source, lines.lines)
-        self.folder = (cache or _cache_beside(source)) / settings_hash(made_by)[:24]
+        self.folder = cache_beside(source, cache) / settings_hash(made_by)[:24]
         duration = index.duration if index is not None else max(line.end for line in lines.lines)
         lines = lines.within(duration)
         self.captions = _OpenedCaptions(self, loop)
@@ -229,7 +229,10 @@ def _read(file: Path) -> str | None:
     return text if isinstance(text, str) and text else None
 
 
-def _cache_beside(source: Path) -> Path:
+def cache_beside(source: Path, cache: Path | None = None) -> Path:
+    """Where what is made of a video is kept: the folder that is given, beside it, or in the user's cache folder."""
+    if cache is not None:
+        return cache
     beside = source.absolute().parent / FOLDER
     if os.access(beside if beside.is_dir() else beside.parent, os.W_OK):
         return beside

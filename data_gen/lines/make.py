@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data_gen.frames import VideoIndex, index_video
 from data_gen.lines.heard import Listener
@@ -22,6 +22,20 @@ from runtime import Journal, Progress, file_identity
 SUFFIX = ".lines.jsonl"
 _RULES = 1
 """Raised when other lines are made of the same video: journals of before are not gone on with."""
+
+
+class Made(NamedTuple):
+    """Lines of a video.
+
+    Args:
+        timed: All of them.
+        records: The same as JSON values, speech with the times of its words (`words`: `[start, end, text]`).
+        warnings: What was odd in the video.
+    """
+
+    timed: TimedLines
+    records: list[dict[str, Any]]
+    warnings: tuple[str, ...] = ()
 
 
 def sources_of(video: Path, settings: LineSettings) -> list[str]:
@@ -69,13 +83,13 @@ def lines_of(
     """
     if AUTO in settings.sources and (there := finished(video, folder, video_id)) is not None:
         return read_lines(there)
-    return asyncio.run(make_lines(video, settings, journal, True, progress))[0]
+    return asyncio.run(make_lines(video, settings, journal, True, progress)).timed
 
 
 async def make_lines(
     video: Path, settings: LineSettings, journal: Path, accept_damaged: bool = False, progress: Progress | None = None
-) -> tuple[TimedLines, list[dict[str, Any]]]:
-    """The lines of a video, from all its sources, in time order; and as records, speech with the times of its words.
+) -> Made:
+    """The lines of a video, from all its sources, in time order.
 
     Raises:
         InputError, EndpointFailed, EndpointDown: as `lines_of`.
@@ -90,7 +104,7 @@ async def make_lines(
             records += [line.to_dict() for line in parts[-1].lines]
     made = [name for name in (HEARD, READ) if name in sources]
     if not made:
-        return together(parts), records
+        return Made(together(parts), records)
     index = await asyncio.to_thread(index_video, video, accept_damaged, False)
     for name in made:
         begun = {"rules": _RULES, "video": await asyncio.to_thread(file_identity, video), **_decisive(name, settings)}
@@ -99,7 +113,7 @@ async def make_lines(
         parts.append(timed)
         records += told
     records.sort(key=lambda record: (record["start"], record["end"]))
-    return together(parts), records
+    return Made(together(parts), records, index.warnings)
 
 
 def _decisive(name: str, settings: LineSettings) -> dict[str, Any]:
@@ -120,7 +134,7 @@ async def _source(
     async with AsyncExitStack() as stack:
         listener: Listener
         if "speech" in journal:
-            listener = _Nobody(settings.speech_model)
+            listener = _Nobody(Path(settings.speech_model).name)
         elif settings.speech_endpoint is not None:
             listener = await stack.enter_async_context(Transcriptions(settings.speech_endpoint))
         else:

@@ -18,7 +18,7 @@ _JOINED = 2.0
 """Seconds of silence that may lie inside a piece."""
 _LEAST = 0.25
 """Seconds of speech that are worth a piece."""
-VAD = {"threshold": 0.5, "min_silence_duration_ms": 500, "speech_pad_ms": 200}
+VAD = {"threshold": 0.5, "min_silence_duration_ms": 500, "speech_pad_ms": 300}
 """Of Silero's voice activity detection."""
 
 
@@ -70,7 +70,7 @@ def quietest(samples: np.ndarray, slack: float) -> int:
 
 
 def voice_spans(samples: np.ndarray) -> list[tuple[int, int]]:
-    """Where somebody speaks, in samples, by Silero's model, padded by 0.2 s.
+    """Where somebody speaks, in samples, by Silero's model, padded by 0.3 s.
 
     Raises:
         InputError: the extra that brings it is not installed.

@@ -58,6 +58,11 @@ class LineSettings:
         """Whether there is a model for speech that may be asked."""
         return bool(self.speech_model) and (HEARD in self.sources or AUTO in self.sources)
 
+    @property
+    def makes(self) -> bool:
+        """Whether lines may have to be made, which takes time."""
+        return self.hears or READ in self.sources
+
     def to_dict(self) -> dict[str, Any]:
         """What decides the lines and differs from the defaults: runs of before had no other."""
         record: dict[str, Any] = {"sources": list(self.sources)} if self.sources != (AUTO,) else {}

@@ -41,15 +41,8 @@ def _cues(record: Mapping[str, Any]) -> list[tuple[float, float, str, Sequence[A
             edges.append(place)
             length = 0
         length += len(text) + 1
-    return [
-        (
-            words[first][0],
-            max(words[last - 1][1], words[first][0] + 0.001),
-            _joined(words[first:last]),
-            words[first:last],
-        )
-        for first, last in pairwise([*edges, len(words)])
-    ]
+    parts = [words[first:last] for first, last in pairwise([*edges, len(words)])]
+    return [(part[0][0], max(part[-1][1], part[0][0] + 0.001), _joined(part), part) for part in parts]
 
 
 def _joined(words: Sequence[Any]) -> str:

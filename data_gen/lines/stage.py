@@ -139,7 +139,7 @@ class LinesJob(RankedJob[LinesReport]):
             done = journal.get("done")
             if done is not None and path.is_file():
                 return VideoLines(**done)
-            timed, records = await make_lines(
+            timed, records, odd = await make_lines(
                 video.path, self.settings, child_path(journals, video.id, ".jsonl"), self.accept_damaged, progress
             )
             for name in self.formats:
@@ -148,7 +148,7 @@ class LinesJob(RankedJob[LinesReport]):
             kinds: dict[str, int] = {}
             for line in timed.lines:
                 kinds[line.kind] = kinds.get(line.kind, 0) + 1
-            found = VideoLines(video.id, "complete", "", kinds, list(timed.read), timed.warnings())
+            found = VideoLines(video.id, "complete", "", kinds, list(timed.read), [*odd, *timed.warnings()])
             journal.append("done", found.to_dict())
             return found
 

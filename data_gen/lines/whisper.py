@@ -38,7 +38,7 @@ class Whisper:
             raise missing_extra() from None
         if device == "auto":
             device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        self.name, self.device = name, device
+        self.name, self.device = Path(name).name, device
         threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
         kind = "float16" if device == "cuda" else "int8"
         folder = Path(name)
