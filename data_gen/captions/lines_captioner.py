@@ -72,12 +72,13 @@ def shortened(lines: Sequence[Line], limit: int) -> str:
     said = without_repeats([line.text for line in lines if line.kind != SCREEN])
     read = list(dict.fromkeys(line.text for line in lines if line.kind == SCREEN))
     counts = [sum(len(text.split()) for text in texts) for texts in (said, read)]
+    if limit < 4 or not read:
+        return " ".join(" ".join(chosen([*said, *read], limit)).split()[:limit])
     # "On screen:" is two words of its own.
-    room = limit - 2 if read else limit
+    room = limit - 2
     of_read = min(counts[1], max(room // 2, room - counts[0]))
-    said, read = chosen(said, room - of_read), chosen(read, of_read)
-    shown = f"On screen: {'; '.join(read)}." if read else ""
-    return " ".join(filter(None, [*said, shown]))
+    said = chosen(said, room - of_read) if room > of_read else []
+    return " ".join([*said, f"On screen: {'; '.join(chosen(read, of_read))}."])
 
 
 def chosen(texts: Sequence[str], limit: int) -> list[str]:

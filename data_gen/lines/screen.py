@@ -25,6 +25,7 @@ _SCORE = 0.8
 """What the reader gives a text at least."""
 _LETTERS = 3
 """Letters and digits of a text at least: less is a page's number or a smudge."""
+_BULLETS = "•●▪■◦·‣ "
 _SIDE, _FINDING_SIDE = 1280, 960
 """Longest side of a picture whose text is read, and in which it is looked for."""
 _GRID, _BLOCK, _LEVEL, _RUN = (320, 180), 8, 8.0, 3
@@ -84,7 +85,7 @@ def read_picture(picture: Image.Image) -> list[Text]:
     width, height = picture.size
     texts = []
     for text, score, corners in zip(found.txts, found.scores, found.boxes, strict=True):
-        text = " ".join(text.split())
+        text = " ".join(text.split()).lstrip(_BULLETS)
         if score >= _SCORE and len(_letters(text)) >= _LETTERS:
             left, top = corners.min(axis=0)
             right, bottom = corners.max(axis=0)
@@ -198,7 +199,7 @@ class Tracker:
                 same.box, same.end, same.missed = text.box, time, 0
                 same.pictures += 1
             else:
-                self._live.append(_Followed(Counter({text.text: text.score}), text.box, time, time))  # type: ignore[dict-item]
+                self._live.append(_Followed(Counter({text.text: text.score}), text.box, time, time))
         for each in unseen:
             each.missed += 1
         self._done += [each for each in self._live if each.missed > 1]

@@ -169,7 +169,9 @@ class Sound:
             try:
                 for packet in demuxed(container, stream):
                     try:
-                        yield from packet.decode()
+                        for frame in packet.decode():
+                            assert isinstance(frame, av.AudioFrame)
+                            yield frame
                     except av.error.EOFError:
                         return
                     except av.error.FFmpegError:

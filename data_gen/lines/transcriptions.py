@@ -52,7 +52,7 @@ class Transcriptions(Endpoint):
             fields = {"model": self.settings.model, "temperature": "0", **_FORMS[form]}
             if language:
                 fields["language"] = language
-            outcome: Any = await self._when_open(lambda fields=fields: _multipart(fields, sound), 0, False, total)  # type: ignore[arg-type,misc]
+            outcome: Any = await self._when_open(lambda fields=fields: _multipart(fields, sound), 0, False, total)  # type: ignore[arg-type]
             total += outcome.usage
             if isinstance(outcome, Completion):
                 self._answered, self._failed_in_row = True, 0
