@@ -17,6 +17,8 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 EVERY_PAGE = sorted(
     [*(ROOT / "docs").rglob("*.md"), *(ROOT / file for file in ("README.md", "launch/README.md", "configs/README.md"))]
 )
+DATA = ROOT.parent / "shared" / "data"
+DOWNLOADED = {"goalstep": "ego4d_goalstep", "nextgqa": "nextgqa", "hirest": "hirest"}
 LANGUAGES = ("bash", "python")
 CANNOT = ("needs ", "serves ")
 """How a block's opening line tells why it is not run: ```` ```bash needs a GPU ````."""
@@ -69,10 +71,14 @@ class Checkout:
         self.folder = folder / "checkout"
         self.folder.mkdir()
         for path in ROOT.iterdir():
-            if path.name not in ("runs", ".git"):
+            if path.name not in ("runs", ".git", "data", "videos"):
                 (self.folder / path.name).symlink_to(path)
-        if (ROOT.parent / "shared").is_dir():
-            (folder / "shared").symlink_to(ROOT.parent / "shared")
+        # As `clipscout download` would have left them, and a folder of videos.
+        if DATA.is_dir():
+            (self.folder / "data").mkdir()
+            for corpus, name in DOWNLOADED.items():
+                (self.folder / "data" / corpus).symlink_to(DATA / name)
+            (self.folder / "videos").symlink_to(DATA / "videos")
         bin_folder = folder / "bin"
         bin_folder.mkdir()
         # The environment that runs this test is the one to use; make must not make another.

@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from clipscout.main import app
-from tests.docs.blocks import EVERY_PAGE, PAGES, ROOT, Checkout, blocks_of
+from tests.docs.blocks import DATA, EVERY_PAGE, PAGES, ROOT, Checkout, blocks_of
 
 COMMANDS = {path.name: blocks_of(path) for path in PAGES}
 GROUPS = (
@@ -24,8 +24,7 @@ GROUPS = (
 REAL = (
     ("corpora.md", "navigation.md", "traces.md", "datasets.md"), ("captions.md",), ("evaluation.md", "baselines.md"),
 )  # fmt: skip
-"""The same for pages that read `../shared/data`: real corpora and videos."""
-DATA = ROOT.parent / "shared" / "data"
+"""The same for pages that read downloaded corpora, and videos."""
 FOLDERS = "navigation|runtime|longvideo_r1|rewards|data_gen|trainer|evaluation|configs|launch|benchmarks|tests|examples"
 OTHER_WORDS = r"\bmend|\brivals?\b|\bwalk(?:s|ed|ing|er|ers)?\b|\blast words\b|OutOfMoney"
 """Words that DESIGN replaces by others, so that one thing has one name."""
@@ -73,6 +72,53 @@ def test_a_block_that_is_not_run_says_why():
     count = sum(len(blocks) for blocks in COMMANDS.values())
     run = sum(block.runs for blocks in COMMANDS.values() for block in blocks)
     assert run > count / 3 > 10
+
+
+def test_what_a_block_needs_stands_in_it_for_readers():
+    """The mark of an opening line is not shown on a rendered page."""
+    for block in (each for blocks in COMMANDS.values() for each in blocks):
+        if block.mark and block.mark != "data":
+            said = "takes minutes" if block.slow else block.mark
+            assert block.text.startswith(f"# {said}\n"), block.name
+
+
+@pytest.mark.parametrize("page", list(COMMANDS))
+def test_a_page_fetches_what_its_commands_read(page):
+    fetched, text = set(), ""
+    for block in COMMANDS[page]:
+        fetched |= set(re.findall(r"clipscout download (\w+)", block.text))
+        read = set(re.findall(r"\bdata/(goalstep|nextgqa|hirest)\b", block.text))
+        assert read <= fetched, block.name
+        text += block.text
+    assert "../" not in text
+
+
+def commands_of(text):
+    """Each `clipscout` command of a block as words, without comments, shell words and what stands after a pipe."""
+    for line in text.replace("\\\n", " ").splitlines():
+        line = re.sub(r"\$\([^)]*\)", "FILE", line)
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:  # a part of a text that goes on
+            continue
+        if words[:1] == ["clipscout"]:
+            yield words[1 : words.index("|")] if "|" in words else words[1:]
+
+
+@pytest.mark.parametrize("path", EVERY_PAGE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_of_a_page_is_one_that_exists(path):
+    """Also those that cannot be run here: the command is there, and has each option that it is given."""
+    commands = get_command(app).commands
+    for block in blocks_of(path):
+        for name, *words in commands_of(block.text) if block.language == "bash" else ():
+            if name in ("--help", "--version"):
+                continue
+            command = commands[name]
+            if hasattr(command, "commands") and words and words[0] in command.commands:
+                command = command.commands[words.pop(0)]
+            known = {flag for each in command.params for flag in (*each.opts, *each.secondary_opts)} | {"--help"}
+            if not command.context_settings.get("ignore_unknown_options"):
+                assert {word.split("=")[0] for word in words if word.startswith("--")} <= known, (block.name, words)
 
 
 def page_name(path):
