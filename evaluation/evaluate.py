@@ -11,7 +11,7 @@ from typing import Any
 
 from evaluation.cost_model import CostModel
 from evaluation.journal import Journal
-from evaluation.meter import Measures, Meter, cited, evidence
+from evaluation.meter import Measures, Meter, cited, evidence, searched_captions
 from navigation import (
     EnvironmentFactory,
     InputError,
@@ -189,14 +189,15 @@ class _Worker:
         trajectory.reward = breakdown.to_dict()
         trajectory.teacher = {"model": self.policy.name}
         captions = self.policy.index_captions(question.video_id)
+        searched = searched_captions(trajectory, tree, self.factory.search)
         spent = self.policy.account(trajectory.id)
         said = cited(trajectory.messages, tree.grid.duration)
         trajectory.measures = Measures(
             breakdown.tally.cost,
-            captions,
+            max(captions or 0, len(searched)) if searched else captions,
             evidence(trajectory.messages, trajectory.visits, tree.grid),
             said[1] if said else None,
-            self.meter.read(trajectory, tree, captions or 0, self.policy.reads_overview, spent),
+            self.meter.read(trajectory, tree, captions or 0, self.policy.reads_overview, spent, searched),
         ).to_dict()
 
 

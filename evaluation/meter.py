@@ -2,13 +2,24 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
 from evaluation.cost_model import CHARACTERS_A_TOKEN, CostModel
-from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, SegmentPath, TimeGrid, Trajectory, TreeStore, Visit
+from navigation import (
+    GET_CAPTION,
+    SEARCH,
+    VIDEO_QA,
+    CaptionTree,
+    Search,
+    SegmentPath,
+    TimeGrid,
+    Trajectory,
+    TreeStore,
+    Visit,
+)
 from navigation.prompt import describe
 from navigation.times import Span, read_spans
 
@@ -40,7 +51,7 @@ class Measures:
 
     Args:
         visit_cost: What all visits cost, in visit units. (The reward charges cost above a budget, right answers only.)
-        index_captions: Captions that the policy's index of the video needs; None without an index.
+        index_captions: Captions that the policy's index of the video needs, or that were searched; None without.
         evidence: See `evidence`.
         unread_evidence: Pieces of the cited evidence that are no span inside the video; None if nothing was cited.
         meter: See `Meter.read`.
@@ -75,11 +86,14 @@ class Meter:
         index_captions: int = 0,
         reads_overview: bool = True,
         account: Mapping[str, Any] | None = None,
+        searched: Collection[SegmentPath] = (),
     ) -> dict[str, Any]:
         """Counts of one episode.
 
-        - `get_caption`, `video_qa`: visits by tool; `by_level`: visits by level, top first.
-        - `captions`: captions that had to exist: those opened, those of an index, and the top level if it was read.
+        - `get_caption`, `video_qa`: visits by tool; `by_level`: visits by level, top first; `lookups`: searches and
+          jumps, where there are any.
+        - `captions`: captions that had to exist: those opened, those of an index or of what was searched, and the top
+          level if it was read.
         - `frames`: frames behind the captions opened (each once), and those of `video_qa`. What the captioner saw for
           an index or for the top level is building cost and not counted here.
         - `seconds_seen`: union of the opened segments.
@@ -96,25 +110,28 @@ class Meter:
             index_captions: Captions that must exist before the first question.
             reads_overview: Whether the policy uses the top-level captions that the prompt shows.
             account: What the policy says it spent: `model_calls`, `usd`.
+            searched: Segments whose captions a search of the episode looked at.
         """
         account, grid, costs = account or {}, tree.grid, self.costs
         opened = {visit.path for visit in trajectory.visits if visit.tool == GET_CAPTION}
         asked = sum(visit.tool == VIDEO_QA for visit in trajectory.visits)
         levels = Counter(len(visit.path) for visit in trajectory.visits)
-        captions = len(needed(opened, tree, index_captions, reads_overview))
+        paths = needed(opened, tree, index_captions, reads_overview, searched)
+        captions = len(paths)
         frames = asked * costs.video_qa_frames
         frames += sum(costs.frames_of(tree.made_by, len(path), grid.depth) for path in opened)
         read, sent = _tokens(trajectory, 0 if reads_overview else len(describe(tree)))
         calls = account.get("model_calls", trajectory.turns)
         prompt = trajectory.prompt_tokens or sent
         completion = trajectory.completion_tokens or trajectory.turns * costs.turn_tokens
-        made = caption_frames(needed(opened, tree, index_captions, reads_overview), tree, costs)
+        made = caption_frames(paths, tree, costs)
         usd = costs.language_usd(prompt, completion) + costs.vision_usd(made, captions)
         usd += costs.vision_usd(asked * costs.video_qa_frames, asked)
         seconds = calls * costs.language_seconds + asked * costs.video_qa_seconds
         return {
             "get_caption": len(trajectory.visits) - asked,
             "video_qa": asked,
+            **({"lookups": len(trajectory.lookups)} if trajectory.lookups else {}),
             "by_level": [levels[level] for level in range(1, grid.depth + 1)],
             "frames": frames,
             "seconds_seen": _rounded(_union(opened, tree)),
@@ -130,15 +147,26 @@ class Meter:
 
 
 def needed(
-    opened: Iterable[SegmentPath], tree: CaptionTree, index_captions: int, reads_overview: bool
+    opened: Iterable[SegmentPath],
+    tree: CaptionTree,
+    index_captions: int,
+    reads_overview: bool,
+    searched: Iterable[SegmentPath] = (),
 ) -> set[SegmentPath]:
     """Segments whose captions an episode cannot do without."""
-    paths = set(opened)
+    paths = {*opened, *searched}
     if index_captions:
         paths.update(tree.grid.paths(tree.grid.depth))
     if reads_overview:
         paths.update(tree.top_level)
     return paths
+
+
+def searched_captions(trajectory: Trajectory, tree: CaptionTree, search: Search | None) -> list[SegmentPath]:
+    """Segments whose captions the searches of an episode looked at; none without a search."""
+    if search is None or not any(lookup.tool == SEARCH for lookup in trajectory.lookups):
+        return []
+    return search.captions_read(tree)
 
 
 def caption_frames(paths: Iterable[SegmentPath], tree: CaptionTree, costs: CostModel) -> int:
@@ -149,9 +177,16 @@ def caption_frames(paths: Iterable[SegmentPath], tree: CaptionTree, costs: CostM
 
 
 def build_cost(
-    trajectories: Iterable[Trajectory], trees: TreeStore, costs: CostModel, indexed: bool, reads_overview: bool
+    trajectories: Iterable[Trajectory],
+    trees: TreeStore,
+    costs: CostModel,
+    indexed: bool,
+    reads_overview: bool,
+    search: Search | None = None,
 ) -> dict[str, dict[str, float]]:
     """What captions cost over all questions, a video's questions sharing them: made on demand, and all of the trees.
+
+    A video that any question searched needs what `search` reads of it, once for all its questions.
 
     Returns:
         `{"on_demand": {"captions", "frames", "usd", "seconds"}, "full_index": {…}}`.
@@ -160,6 +195,7 @@ def build_cost(
     for trajectory in trajectories:
         visited = opened.setdefault(trajectory.video_id, set())
         visited.update(visit.path for visit in trajectory.visits if visit.tool == GET_CAPTION)
+        visited.update(searched_captions(trajectory, trees[trajectory.video_id], search))
     sums = {"on_demand": [0, 0], "full_index": [0, 0]}
     for video_id in sorted(opened):
         tree = trees[video_id]

@@ -228,7 +228,9 @@ def _estimate(
 def _shared_index_cost(
     trajectories: Sequence[Trajectory], values: Sequence[Mapping[str, float | None]]
 ) -> float | None:
-    captions = {each.video_id: value["index_captions"] or 0 for each, value in zip(trajectories, values, strict=True)}
+    captions: dict[str, float] = {}
+    for each, value in zip(trajectories, values, strict=True):
+        captions[each.video_id] = max(captions.get(each.video_id, 0.0), value["index_captions"] or 0.0)
     costs = [value["visit_cost"] for value in values if value["visit_cost"] is not None]
     return _round((sum(costs) + sum(captions.values())) / len(costs)) if costs else None
 

@@ -279,6 +279,9 @@ def evaluate_corpus(
                 else:
                     options["judge"] = EndpointJudge(paid)
             player = make_policy(policy, store, asked, seed, **options)
+            if missing := set(player.needed_tools) - set(factory.tools):
+                hint = f"pass --tools {','.join((*factory.tools, *sorted(missing)))}: this policy needs them"
+                raise InputError(f"policy {policy}", "tools", ",".join(factory.tools), hint)
             if player.trained_tools not in (None, factory.tools):
                 named = ",".join(player.trained_tools or ())
                 raise InputError(f"policy {policy}", "tools", named, f"it was trained with these: pass --tools {named}")
@@ -323,7 +326,7 @@ def evaluate_corpus(
     by_id = {question.id: question for question in asked}
     rows = [row_of(each, by_id[each.question_id], store[each.video_id].grid) for each in trajectories]
     indexed, overview = player.index_captions(asked[0].video_id) is not None, player.reads_overview
-    build = build_cost(trajectories, store, costs, indexed, overview)
+    build = build_cost(trajectories, store, costs, indexed, overview, factory.search)
     label = name or policy
     write_result(out, label, card, build, rows)
     path = Path(out) / "summary.json"

@@ -8,7 +8,7 @@ from navigation.caption_tree import CaptionTree, TreeStore
 from navigation.errors import InputError, is_number
 from navigation.grid import SegmentPath, clock, format_path
 from navigation.prompt import caption_line, without_markup
-from navigation.search import Search, SearchSettings
+from navigation.search import LONGEST_QUERY, Search, SearchSettings
 from navigation.times import read_time
 from navigation.tools import (
     DEFAULT_TOOLS,
@@ -183,6 +183,8 @@ class SearchEnvironment(NavigationEnvironment):
         """
         if not isinstance(query, str) or not query.strip():
             return self._refuse("Error: search needs a query: give words to look for.")
+        if len(query) > LONGEST_QUERY:
+            return self._refuse(f"Error: a query has at most {LONGEST_QUERY} characters: give fewer words.")
         path: SegmentPath = ()
         if within not in (None, [], (), ""):
             address, refusal = self._address(within)

@@ -88,6 +88,11 @@ class Policy(ABC):
         return None
 
     @property
+    def needed_tools(self) -> tuple[str, ...]:
+        """Tools without which it cannot play, besides `get_caption` and `video_qa`."""
+        return ()
+
+    @property
     def reads_overview(self) -> bool:
         """Whether it uses the top-level captions that the prompt shows."""
         return True

@@ -19,8 +19,11 @@ Encoder = Callable[[list[str]], np.ndarray]
 """Texts to `(texts, dimensions)`."""
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_LONGEST_WORD = 40
 _FUSED = 50
 """Passages of each ranking that are fused."""
+LONGEST_QUERY = 1_000
+"""Characters of a query that is searched for."""
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +47,7 @@ def _stem(word: str) -> str:
 
 def terms(text: str) -> list[str]:
     """What a text is found by: its words' stems in order. A Chinese, Japanese or Korean character is a word."""
-    return [stem for word in _WORD.findall(text.lower()) if (stem := _stem(word))]
+    return [stem for word in _WORD.findall(text.lower()) if (stem := _stem(word[:_LONGEST_WORD]))]
 
 
 class Passage(NamedTuple):
@@ -273,6 +276,15 @@ class Search:
         place = f"{format_path(passage.path)} {clock(passage.start)}-{clock(passage.end)}"
         said = "" if passage.source in ("captions", "") else f" {passage.source}"
         return without_markup(f"{text} {place}{said}")
+
+
+_RESULT = re.compile(r" \[(\d{1,4}(?:, \d{1,4}){0,31})\] [\d:]{4,8}-[\d:]{4,8}(?: [a-z]+)?")
+
+
+def read_results(reply: str) -> list[SegmentPath]:
+    """The segments that a search's reply names, best first, each once."""
+    found = (list(_RESULT.finditer(line)) for line in reply.splitlines())
+    return list(dict.fromkeys(tuple(map(int, each[-1].group(1).split(", "))) for each in found if each))
 
 
 def _holds(one: Passage, other: Passage) -> bool:

@@ -43,6 +43,7 @@ class Cost:
     vision: dict[str, float]
     usd: float
     exhaustive: dict[str, int]
+    lookups: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def answer_of(
         visits=len(trajectory.visits),
         visit_units=_units(trajectory),
         segments=source.tree.grid.segment_count,
+        lookups=len(trajectory.lookups),
         seconds=round(trajectory.seconds, 3),
         prompt_tokens=trajectory.prompt_tokens,
         completion_tokens=trajectory.completion_tokens,
@@ -138,7 +140,7 @@ def _units(trajectory: Trajectory) -> float:
     """Visit units, as the default reward prices them."""
     settings = RewardMix().settings.visit_cost
     prices = settings.prices if settings is not None else {}
-    return sum(prices.get(visit.tool, 1.0) for visit in trajectory.visits)
+    return sum(prices.get(each.tool, 1.0) for each in (*trajectory.visits, *trajectory.lookups))
 
 
 def _exhaustive(source: VideoSource, trajectory: Trajectory) -> dict[str, int]:

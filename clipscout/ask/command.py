@@ -66,7 +66,7 @@ async def _session(
     console = Console(stderr=as_json, highlight=False)
     all_answered = True
     async with await open_source(video, settings, tree_video) as source:
-        policy = choose_policy(settings)
+        policy, limits = choose_policy(settings), Limits(settings.turns)
         if not as_json:
             for note in [*source.notes, *_about(settings)]:
                 console.print(plain(note), style="yellow", markup=False)
@@ -75,11 +75,11 @@ async def _session(
             try:
                 question = make_question(source, asked, options or listed)
                 if as_json:
-                    answer = await ask_one(source, policy, question, lambda event: None, Limits(settings.turns))
+                    answer = await ask_one(source, policy, question, lambda event: None, limits, settings.tools)
                     print(json.dumps(answer.to_dict()), flush=True)
                 else:
                     with LiveEpisode(console) as live:
-                        answer = await ask_one(source, policy, question, live.tell, Limits(settings.turns))
+                        answer = await ask_one(source, policy, question, live.tell, limits, settings.tools)
                     await print_answer(console, source, answer, frames)
             except InputError as error:
                 if questions:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,6 +45,7 @@ FramesPer = Annotated[str, typer.Option("--frames", help="Frames of a segment to
 Sides = Annotated[str, typer.Option(help="Their longest side in px by level, leaves first.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")]
 Turns = Annotated[int, typer.Option(min=1, help="Most turns of an episode.")]
+Tools = Annotated[str, typer.Option(help="Of get_caption,video_qa,search,jump; default: what the model knows.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of captions; default: .clipscout beside the video.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Prices = Annotated[Path | None, typer.Option(help="Price table (YAML).")]
@@ -77,6 +79,7 @@ def read_settings(
     sides: Sides = "512,362,256",
     timeout: Timeout = 120.0,
     turns: Turns = 15,
+    tools: Tools = "",
     cache: Cache = None,
     seed: Seed = 0,
     prices: Prices = None,
@@ -115,6 +118,7 @@ def read_settings(
         frames=_numbers("--frames", frames_per),
         sides=_numbers("--sides", sides),
         turns=turns,
+        tools=_tools(tools, "" if url else model),
         cache=cache,
         seed=seed,
         prices=prices or PRICES,
@@ -142,6 +146,18 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     wrapped.__signature__ = inspect.Signature([*kept, *shared.values()])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {each.name: each.annotation for each in (*kept, *shared.values())}
     return wrapped
+
+
+def _tools(given: str, checkpoint: str) -> tuple[str, ...]:
+    """The tools that are asked for, or those that a checkpoint in a folder here was trained with."""
+    from navigation import DEFAULT_TOOLS, read_tools
+
+    if given:
+        return read_tools(given, "command line")
+    record = Path(checkpoint) / "clipscout.json" if checkpoint else None
+    if record is not None and record.is_file():
+        return read_tools(json.loads(record.read_text(encoding="utf-8")).get("tools") or DEFAULT_TOOLS, str(record))
+    return DEFAULT_TOOLS
 
 
 def _numbers(name: str, text: str) -> tuple[int, ...]:

@@ -12,7 +12,8 @@ from navigation import GET_CAPTION, VIDEO_QA, InputError, Policy, Reply, Segment
 from navigation.grid import format_path
 from runtime import BudgetExceeded, Completion, Endpoint, EndpointDown, EndpointFailed, Unacceptable, Usage
 
-RULES = ("uniform", "random", "exhaustive", "best_first", "coarse_to_fine", "spotlight")
+SEARCHING = ("search_read", "hierarchy_search")
+RULES = ("uniform", "random", "exhaustive", "best_first", "coarse_to_fine", "spotlight", *SEARCHING)
 MODELS = ("local", "endpoint")
 POLICIES = ("descent", *RULES, *MODELS)
 _THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)

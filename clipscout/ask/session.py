@@ -8,16 +8,19 @@ from clipscout.ask.answer import Answer, answer_of
 from clipscout.ask.settings import POLICY_START, LimitReached, ModelUnavailable
 from clipscout.ask.video_source import SourceTree, VideoSource
 from navigation import (
+    DEFAULT_TOOLS,
     GET_CAPTION,
+    JUMP,
     LETTERS,
+    SEARCH,
     VIDEO_QA,
     InputError,
     Limits,
-    NavigationEnvironment,
     Policy,
     Question,
     Reply,
     RequestFailed,
+    SearchEnvironment,
     SegmentPath,
     Task,
     run,
@@ -59,8 +62,8 @@ class WatchedPolicy(Policy):
         return reply
 
 
-class WatchedEnvironment(NavigationEnvironment):
-    """Tells each call before (`opening`) and after it (`opened`, or `refused`).
+class WatchedEnvironment(SearchEnvironment):
+    """Tells each call before (`opening`) and after it (`opened`, `found` for a lookup, or `refused`).
 
     Attributes:
         asked: Segment, query and reply of the current episode's `video_qa` visits, in order.
@@ -80,6 +83,21 @@ class WatchedEnvironment(NavigationEnvironment):
 
     def video_qa(self, segment: list[int], query: str) -> str:
         return self._watched(VIDEO_QA, segment, query, lambda: super(WatchedEnvironment, self).video_qa(segment, query))
+
+    def search(self, query: str, within: list[int] = None) -> str:  # type: ignore[assignment]  # noqa: RUF013
+        return self._looked_up(SEARCH, query, within, lambda: super(WatchedEnvironment, self).search(query, within))
+
+    def jump(self, time: str) -> str:
+        return self._looked_up(JUMP, time, None, lambda: super(WatchedEnvironment, self).jump(time))
+
+    def _looked_up(self, tool: str, query: object, within: object, call: Callable[[], str]) -> str:
+        path = parse_path(within)
+        event = {"tool": tool, "query": str(query)[:LONGEST_QUESTION], "path": list(path) if path else None}
+        self._tell({"type": "opening", **event})
+        before = len(self.lookups)
+        reply = call()
+        self._tell({"type": "found" if len(self.lookups) > before else "refused", **event, "reply": reply})
+        return reply
 
     def _watched(self, tool: str, segment: object, query: object, call: Callable[[], str]) -> str:
         path = parse_path(segment)
@@ -122,15 +140,26 @@ def make_question(source: VideoSource, text: str, options: Sequence[str] = ()) -
 
 
 async def ask(
-    source: VideoSource, policy: Policy, question: Question, tell: Tell, limits: Limits | None = None
+    source: VideoSource,
+    policy: Policy,
+    question: Question,
+    tell: Tell,
+    limits: Limits | None = None,
+    tools: tuple[str, ...] = DEFAULT_TOOLS,
 ) -> Answer:
-    """Runs one question's episode; tells `begin`, `thinking`, `turn`, `opening`, `opened`, `refused`, `answer` events.
+    """Runs one question's episode.
+
+    Tells `begin`, `thinking`, `turn`, `opening`, `opened`, `found`, `refused` and `answer` events. A search looks at
+    the captions that are written, and says how many are not: it makes none.
 
     Raises:
         LimitReached: the next request may cost more than the limit on money leaves.
         ModelUnavailable: an endpoint that policy, captions or clips need does not answer.
         InputError: the world is broken (a video that cannot be decoded), or the captions cannot be had.
     """
+    if missing := set(getattr(policy, "needed_tools", ())) - set(tools):
+        # A rule says so; anything else that replies has the tools that it is shown.
+        raise InputError("ask", "--tools", ",".join(tools), f"add {', '.join(sorted(missing))}: this rule needs it")
     grid = source.tree.grid
     before, made = source.usage, _made(source)
     watched = WatchedPolicy(policy, tell)
@@ -140,7 +169,9 @@ async def ask(
     try:
         await source.prepare()
         tell({"type": "overview", "segments": [overview(source, path) for path in grid.paths(1)]})
-        environment = WatchedEnvironment(SourceTree(source), source.answerer, tell=tell)
+        if SEARCH in tools and source.on_demand is not None:
+            await source.on_demand.take_in_written()
+        environment = WatchedEnvironment(SourceTree(source), source.answerer, tools, source.search, tell=tell)
         trajectory = await run(watched, environment, question, limits)
     except BudgetExceeded as error:
         hint = "give a higher limit to go on; captions written so far are kept"

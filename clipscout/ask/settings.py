@@ -6,7 +6,7 @@ from pathlib import Path
 from data_gen.captions import CaptionSettings
 from data_gen.frames import FrameRecipe
 from data_gen.lines.settings import LineSettings
-from navigation import InputError
+from navigation import DEFAULT_TOOLS, InputError
 from runtime import BodyOptions, Budget, Endpoint, EndpointSettings
 from runtime.budget import PRICES, PriceTable
 
@@ -73,6 +73,7 @@ class AskSettings:
         clips: Answers `video_qa` from frames; default: the captioner's. Without one, timed lines answer.
         frames, sides: Of a segment to caption, leaves first.
         turns: Most assistant messages of an episode.
+        tools: What an episode has.
         cache: Folder of on-demand captions; None: beside the video.
         seed: Of the policy.
         prices: Price table (YAML).
@@ -89,6 +90,7 @@ class AskSettings:
     frames: tuple[int, ...] = FrameRecipe().frames
     sides: tuple[int, ...] = FrameRecipe().sides
     turns: int = 15
+    tools: tuple[str, ...] = DEFAULT_TOOLS
     cache: Path | None = None
     seed: int = 0
     prices: Path = PRICES

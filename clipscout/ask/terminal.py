@@ -17,7 +17,7 @@ from rich.text import Text
 from clipscout.ask.answer import Answer, Evidence
 from clipscout.ask.video_source import VideoSource
 from clipscout.tree import plain
-from navigation import VIDEO_QA, InputError, SegmentPath, Status, TimeGrid
+from navigation import JUMP, SEARCH, VIDEO_QA, InputError, SegmentPath, Status, TimeGrid
 from navigation.files import id_to_name
 from navigation.grid import clock, format_path
 
@@ -40,7 +40,7 @@ class LiveEpisode:
         self._asked: set[tuple[int, ...]] = set()
         self._current: tuple[int, ...] | None = None
         self._head, self._said, self._doing = "", "", ""
-        self._turns = self._visits = self._refused = self._prompt = self._completion = 0
+        self._turns = self._visits = self._lookups = self._refused = self._prompt = self._completion = 0
 
     def __enter__(self) -> "LiveEpisode":
         if self.console.is_terminal:
@@ -75,7 +75,7 @@ class LiveEpisode:
     def _on_opening(self, event: Mapping[str, Any]) -> None:
         path = tuple(event["path"] or ())
         self._current = path if self._grid is not None and path and self._grid.contains(path) else None
-        what = "looking into" if event["tool"] == VIDEO_QA else "opening"
+        what = {VIDEO_QA: "looking into", SEARCH: "searching", JUMP: "looking up a time"}.get(event["tool"], "opening")
         self._doing = f"{what} {format_path(path)}" if path else what
 
     def _on_opened(self, event: Mapping[str, Any]) -> None:
@@ -88,6 +88,13 @@ class LiveEpisode:
             what = f" asked: {plain(event.get('query') or '')}" if event["tool"] == VIDEO_QA else ""
             self.console.print(Text(f"{self._visits:3}. {format_path(path)}{what}  {plain(event['reply'])[:_LONGEST]}"))
 
+    def _on_found(self, event: Mapping[str, Any]) -> None:
+        self._lookups += 1
+        if self._live is None:
+            self.console.print(Text(f"     {event['tool']} {plain(event['query'])}", style="cyan"))
+            for line in plain(event["reply"]).splitlines():
+                self.console.print(Text(f"       {line[:_LONGEST]}", style="dim"))
+
     def _on_refused(self, event: Mapping[str, Any]) -> None:
         self._refused += 1
         if self._live is None:
@@ -97,6 +104,7 @@ class LiveEpisode:
         if self._grid is None:
             return Text("opening the video …", style="dim")
         refused = f", {self._refused} refused" if self._refused else ""
+        refused += f", {self._lookups} lookups" if self._lookups else ""
         cost = f"{self._visits} visits{refused}, {self._turns} turns, {self._prompt} + {self._completion} tokens"
         rows = [
             bar(self._grid, level, self._opened, self._asked, self._current, self._width())

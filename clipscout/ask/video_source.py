@@ -18,7 +18,7 @@ from data_gen.frames import VIDEO_SUFFIXES, FrameRecipe, SegmentFrames, VideoInd
 from data_gen.lines import SUBTITLES, SUFFIXES, Subtitles, TimedLines
 from data_gen.lines.make import finished, lines_of, sources_of
 from longvideo_r1.caption_files import import_released
-from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, SegmentPath
+from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, Search, SegmentPath
 from runtime import BudgetExceeded, EndpointDown, EndpointFailed, Progress, Usage, file_identity, settings_hash
 
 THUMBNAIL = FrameRecipe((4,), (256,), 70)
@@ -44,6 +44,7 @@ class VideoSource:
     video: Path | None = None
     clip_usage: Usage = field(default_factory=Usage)
     captions_cost: bool = False
+    search: Search = field(default_factory=Search)
     _index: VideoIndex | None = None
     _closers: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))

@@ -99,7 +99,9 @@ class EpisodeRunner:
                     with contextlib.suppress(RuntimeError):
                         loop.call_soon_threadsafe(queue.put_nowait, event)
 
-                task = asyncio.ensure_future(ask(source, self.policy, question, tell, Limits(self.settings.turns)))
+                task = asyncio.ensure_future(
+                    ask(source, self.policy, question, tell, Limits(self.settings.turns), self.settings.tools)
+                )
                 task.add_done_callback(lambda _: tell(None))
                 try:
                     while (event := await queue.get()) is not None:

@@ -183,6 +183,8 @@ def _thought(item: Mapping[str, Any]) -> list[str]:
     if item["type"] == "opened":
         what = "asked about" if item["tool"] == VIDEO_QA else "opened"
         return [f"[{what} {format_path(tuple(item['path']))}]\n"]
+    if item["type"] == "found":
+        return [f"[looked up {item['query']}]\n"]
     return []
 
 

@@ -132,6 +132,14 @@ class OnDemandCaptions:
             captions.append(caption)
         return captions
 
+    async def take_in_written(self) -> int:
+        """Takes in what the cache holds of earlier times, which `tree.captions` then tells of; returns how many."""
+        missing = [path for path in self.tree.grid.paths() if path not in self.captions.known]
+        texts = await self._in_thread(lambda: [_read(self._file(path)) for path in missing])
+        found = {path: text for path, text in zip(missing, texts, strict=True) if text is not None}
+        self.captions.known.update(found)
+        return len(found)
+
     async def frames(self, path: SegmentPath, recipe: FrameRecipe | None = None) -> SegmentFrames:
         """A segment's frames: those its caption is written from, or by another recipe (thumbnails, say)."""
         if self.index is None or not self.index.has_pictures:

@@ -18,6 +18,8 @@ _CLASSES = {
     "coarse_to_fine": ("evaluation.policies.search", "CoarseToFinePolicy"),
     "spotlight": ("evaluation.policies.search", "SpotlightPolicy"),
     "consensus": ("evaluation.policies.consensus", "ConsensusPolicy"),
+    "search_read": ("evaluation.policies.search_read", "SearchReadPolicy"),
+    "hierarchy_search": ("evaluation.policies.hierarchy_search", "HierarchySearchPolicy"),
     "endpoint": ("evaluation.policies.endpoint", "EndpointPolicy"),
     "expert": ("data_gen.expert", "Expert"),
     "local": ("trainer.local_policy", "LocalPolicy"),
@@ -33,6 +35,8 @@ RULES = (
     "best_first",
     "coarse_to_fine",
     "spotlight",
+    "search_read",
+    "hierarchy_search",
     "exhaustive",
     "expert",
 )

@@ -14,7 +14,7 @@ from clipscout.ask.policies import POLICIES, choose_policy
 from clipscout.ask.session import ask, make_question
 from clipscout.ask.settings import AskSettings, LimitReached, Server
 from clipscout.ask.video_source import open_source
-from navigation import InputError, Limits, Reply, TreeStore, assistant_message
+from navigation import DEFAULT_TOOLS, InputError, Limits, Policy, Reply, TreeStore, assistant_message
 from navigation.grid import clock
 from runtime import Budget
 from tests.clipscout.world import house_questions, house_tree
@@ -34,12 +34,12 @@ def tree_file(tmp_path):
     return store.path("house")
 
 
-async def asked(source, text, options=(), parts=None, policy=None, limits=None):
+async def asked(source, text, options=(), parts=None, policy=None, limits=None, tools=DEFAULT_TOOLS):
     events = []
     parts = parts or AskSettings()
     async with await open_source(source, parts) as source:
         question = make_question(source, text, options)
-        answer = await ask(source, policy or choose_policy(parts), question, events.append, limits)
+        answer = await ask(source, policy or choose_policy(parts), question, events.append, limits, tools)
     return answer, events
 
 
@@ -335,3 +335,36 @@ def test_the_command_says_in_one_line_that_the_money_is_spent(tree_file):
     for wrong in (["--max-usd", "0"], ["--max-usd", "1", "--model", "unheard-of"]):
         refused = command(tree_file, "What?", *options, *wrong)
         assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
+
+
+async def test_a_rule_that_searches_is_charged_for_it_and_told(tree_file):
+    question = house_questions()[2]
+    parts = AskSettings(policy="search_read")
+    with pytest.raises(InputError) as error:
+        await asked(tree_file, question.question, question.options, parts)
+    assert error.value.field == "--tools"
+    tools = (*DEFAULT_TOOLS, "search")
+    answer, events = await asked(tree_file, question.question, question.options, parts, tools=tools)
+    assert answer.status == "answered"
+    found = [event for event in events if event["type"] == "found"]
+    assert answer.cost.lookups == len(found) > 0
+    assert answer.cost.visit_units == answer.cost.visits + len(found)
+    assert "[" in found[0]["reply"]
+
+
+async def test_a_search_on_demand_covers_what_is_written_and_makes_nothing(clip, stub, tmp_path):
+    class Looks(Policy):
+        name = "looks"
+
+        async def reply(self, task, messages):
+            turn = sum(message["role"] == "assistant" for message in messages)
+            calls = [("search", {"query": "frames of a clip"}), ("get_caption", {"segment": [1, 1]})]
+            return Reply(assistant_message("", "" if turn < 2 else "<answer>A</answer>", calls[turn : turn + 1]))
+
+    parts = AskSettings(captioner=Server(stub, "stub"), cache=tmp_path, **SMALL)
+    tools = (*DEFAULT_TOOLS, "search")
+    for written in (4, 5):
+        answer, events = await asked(clip, "What?", ("a", "b"), parts, Looks(), tools=tools)
+        (found,) = [event for event in events if event["type"] == "found"]
+        assert f"Searched {written} of 84 captions" in found["reply"]
+        assert answer.cost.captions_made == (5 if written == 4 else 0)

@@ -204,7 +204,9 @@ def test_a_bad_time_is_refused(environment, time):
     assert len(environment.refusals) == 1
 
 
-@pytest.mark.parametrize("arguments", [(None,), ("",), (" ",), (5,), ("hat", [9]), ("hat", "two"), ("hat", [1, 1, 1])])
+@pytest.mark.parametrize(
+    "arguments", [(None,), ("",), (" ",), (5,), ("hat", [9]), ("hat", "two"), ("hat", [1, 1, 1]), ("hat " * 500,)]
+)
 def test_a_bad_search_is_refused(environment, arguments):
     assert environment.search(*arguments).startswith("Error: ")
     assert environment.lookups == []

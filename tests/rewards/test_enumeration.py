@@ -6,13 +6,13 @@ saving.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import combinations_with_replacement, permutations, product
 from pathlib import Path
 
 import pytest
 import yaml
 
-from navigation import GET_CAPTION, VIDEO_QA, Question, Status, TimeGrid, Visit
+from navigation import GET_CAPTION, JUMP, SEARCH, VIDEO_QA, Lookup, Question, Status, TimeGrid, Visit
 from navigation import SegmentPath as Address
 from rewards import RewardMix
 
@@ -71,10 +71,34 @@ def ask(grid: TimeGrid, clues: Sequence[Interval]) -> Question:
     return Question("q", "v", "?", ("x", "y"), "B", tuple(clues), grid.duration)
 
 
-def total(mix: RewardMix, grid: TimeGrid, question: Question, visits: Sequence[Visit]) -> float:
-    value = mix.score(question, grid, visits, Status.ANSWERED, "B", 0).total
+def total(
+    mix: RewardMix, grid: TimeGrid, question: Question, visits: Sequence[Visit], lookups: Sequence[Lookup] = ()
+) -> float:
+    value = mix.score(question, grid, visits, Status.ANSWERED, "B", 0, lookups=lookups).total
     assert value is not None
     return value
+
+
+LOOKUPS = (
+    Lookup(SEARCH, "red cup"),
+    Lookup(SEARCH, "blue hat"),
+    Lookup(SEARCH, "cups, red", (2,)),
+    Lookup(JUMP, "0:42"),
+)
+
+
+def looked_up(count: int) -> list[tuple[Lookup, ...]]:
+    """Every choice of so many lookups, repeats included; their order and their place among visits change no sum."""
+    return list(combinations_with_replacement(LOOKUPS, count))
+
+
+def with_lookups(grid: TimeGrid, clues: Sequence[Interval], actions: int) -> Iterator[tuple]:
+    """Every kind of episode of up to so many visits and lookups together."""
+    choices = [looked_up(count) for count in range(actions + 1)]
+    for visits in Trajectories(grid, clues).up_to(actions):
+        for count in range(actions - len(visits) + 1):
+            for lookups in choices[count]:
+                yield visits, lookups
 
 
 def captions(*paths: Address) -> tuple[Visit, ...]:
@@ -239,3 +263,76 @@ def test_the_official_score_is_best_for_repeating() -> None:
     )
     assert best == captions(*shortest * 3)
     assert total(mix, grid, question, best) > total(mix, grid, question, captions(*shortest)) + 1
+
+
+def presets() -> dict[str, dict]:
+    """The reward of every shipped config, each once; the reproduction of the official score aside."""
+    found: dict[str, dict] = {"the default": {}, **MIXES}
+    for file in sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml")):
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config = values.get("reward") if isinstance(values, dict) else None
+        if config and (config.get("grounding") or {}).get("measure") != "official" and config not in found.values():
+            found[file.stem] = config
+    return found
+
+
+def check_lookups(actions: int) -> int:
+    grid = small_grid(3, 3)
+    question = ask(grid, [grid.interval((2, 2, 2))])
+    mixes = [RewardMix.from_config(config) for config in presets().values()]
+    best = [total(mix, grid, question, captions((2, 2, 2))) for mix in mixes]
+    count = 0
+    for visits, lookups in with_lookups(grid, question.clue_intervals, actions):
+        count += 1
+        for mix, most in zip(mixes, best, strict=True):
+            assert total(mix, grid, question, visits, lookups) <= most + 1e-9, (visits, lookups)
+    return count
+
+
+def test_no_episode_with_lookups_totals_more_than_the_right_leaf() -> None:
+    assert check_lookups(3) > 2_000
+
+
+@pytest.mark.slow
+def test_no_episode_of_five_actions_with_lookups_totals_more_than_the_right_leaf() -> None:
+    assert check_lookups(5) > 500_000
+
+
+def test_a_lookup_never_raises_a_total_and_a_repeat_lowers_it() -> None:
+    grid = small_grid(2, 2)
+    question = ask(grid, [grid.interval((2, 1))])
+    for config in presets().values():
+        mix = RewardMix.from_config(config)
+        for visits, lookups in with_lookups(grid, question.clue_intervals, 3):
+            value = total(mix, grid, question, visits, lookups)
+            assert value <= total(mix, grid, question, visits) + 1e-9
+            assert {total(mix, grid, question, visits, order) for order in permutations(lookups)} == {value}
+            if "visit_cost" in mix.parts and lookups and len(visits) < 3:
+                assert total(mix, grid, question, visits, (*lookups, lookups[0])) < value - 1e-9
+
+
+def test_a_snippet_earns_no_grounding() -> None:
+    grid = small_grid(3, 3)
+    question = ask(grid, [grid.interval((2, 2, 2))])
+    for measure in ("navigation_f1", "interval_f1", "official"):
+        mix = RewardMix.from_config({"grounding": {"measure": measure}})
+        for visits in ((), captions((2, 2, 2)), captions((1,), (2, 2))):
+            plain, looked = (
+                mix.score(question, grid, visits, Status.ANSWERED, "B", 0, lookups=lookups) for lookups in ((), LOOKUPS)
+            )
+            assert plain.parts["grounding"] == looked.parts["grounding"]
+            assert looked.tally.cost == plain.tally.cost + 3.5
+
+
+def test_the_same_words_in_another_order_or_form_are_a_repeat() -> None:
+    grid = small_grid(3, 3)
+    question = ask(grid, [grid.interval((2, 2, 2))])
+    mix = RewardMix.from_config()
+
+    def wasted(*lookups: Lookup) -> int:
+        return mix.score(question, grid, (), Status.ANSWERED, "B", 0, lookups=lookups).tally.wasted
+
+    assert wasted(Lookup(SEARCH, "the red cups"), Lookup(SEARCH, "CUP, red")) == 1
+    assert wasted(Lookup(SEARCH, "red cup"), Lookup(SEARCH, "red cup", (2,))) == 0
+    assert wasted(Lookup(SEARCH, "red cup"), Lookup(SEARCH, "red hat"), Lookup(JUMP, "1:00"), Lookup(JUMP, "2:00")) == 0
+    assert wasted(Lookup(JUMP, "1:00"), Lookup(JUMP, "1:00")) == 1

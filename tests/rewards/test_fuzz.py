@@ -8,11 +8,14 @@ import pytest
 
 from navigation import (
     GET_CAPTION,
+    JUMP,
     LETTERS,
+    SEARCH,
     VIDEO_QA,
     CaptionTree,
     NavigationEnvironment,
     Question,
+    SearchEnvironment,
     Status,
     TimeGrid,
     TreeStore,
@@ -96,11 +99,21 @@ def mutated_arguments(rng: random.Random, text: str) -> object:
     return None
 
 
+def mutated_lookup(rng: random.Random, text: str, name: str) -> object:
+    if name not in (SEARCH, JUMP) or rng.random() < 0.2:
+        return None
+    if name == JUMP:
+        return {"time": rng.choice([text, text[:8], "1:05", 65, -1, 10**5000, None, [1]])}
+    within = rng.choice([[2], [2, 1], [9], text, None, 10**5000])
+    query = rng.choice([text, text[:40], "found", None, 3])
+    return {"query": query, "within": within} if rng.random() < 0.5 else {"query": query}
+
+
 class Player:
     """Plays mutated transcripts against an environment, as trl plays real ones."""
 
     def __init__(self, trees: TreeStore) -> None:
-        self.trees, self.environment = trees, NavigationEnvironment(trees)
+        self.trees, self.environment = trees, SearchEnvironment(trees)
         self.mixes = [
             RewardMix.from_config({"grounding": {"measure": measure}}) for measure in ("navigation_f1", "interval_f1")
         ]
@@ -113,8 +126,8 @@ class Player:
         messages: list[dict] = []
         for _ in range(rng.randint(0, 4)):
             text = mutated(rng)
-            name = rng.choice([GET_CAPTION, GET_CAPTION, GET_CAPTION, VIDEO_QA, "reset", text[:30]])
-            arguments = mutated_arguments(rng, text)
+            name = rng.choice([GET_CAPTION, GET_CAPTION, GET_CAPTION, VIDEO_QA, SEARCH, JUMP, "reset", text[:30]])
+            arguments = mutated_lookup(rng, text, name) or mutated_arguments(rng, text)
             messages.append(assistant_message(text, text, [(name, arguments)]))
             messages.append({"role": "tool", "name": name, "content": execute(environment, name, arguments)})
         if rng.random() < 0.9:
@@ -125,7 +138,7 @@ class Player:
 def execute(environment: NavigationEnvironment, name: str, arguments: object) -> str:
     """trl's way: any exception becomes an error that the model reads."""
     try:
-        if name not in (GET_CAPTION, VIDEO_QA):
+        if name not in (GET_CAPTION, VIDEO_QA, SEARCH, JUMP):
             raise KeyError(name)
         values = json.loads(arguments) if isinstance(arguments, str) else arguments
         return getattr(environment, name)(**values)
@@ -154,7 +167,13 @@ def check(player: Player, rng: random.Random) -> float:
         parts = {function.__name__: function(**arguments)[0] for function in functions}
         slowest = max(slowest, time.process_time() - begun)
         silent = mix.score(
-            Question("q", "v", "?", ("a", "b", "c", "d"), "B", CLUES, 270.0), GRID, visits, Status.ANSWERED, "B", 0
+            Question("q", "v", "?", ("a", "b", "c", "d"), "B", CLUES, 270.0),
+            GRID,
+            visits,
+            Status.ANSWERED,
+            "B",
+            0,
+            lookups=player.environment.lookups,
         )
         assert 0 <= parts["grounding"] <= 1
         assert parts["grounding"] == silent.parts["grounding"]
@@ -166,7 +185,8 @@ def check(player: Player, rng: random.Random) -> float:
     if not visits:
         assert parts["grounding"] == 0
     replayed = {**arguments, "environments": None}
-    assert player.replaying[1](**replayed)[0] == player.functions[0][1](**arguments)[0]
+    for part in (1, 2):
+        assert player.replaying[part](**replayed)[0] == player.functions[0][part](**arguments)[0]
     return slowest
 
 
@@ -180,13 +200,15 @@ def player(tmp_path) -> Player:
 
 def fuzz(player: Player, count: int, seed: int) -> None:
     rng = random.Random(seed)
-    visited = 0
+    visited = looked = 0
     slowest = 0.0
     for _ in range(count):
         slowest = max(slowest, check(player, rng))
         visited += bool(player.environment.visits)
+        looked += bool(player.environment.lookups)
     assert slowest < SECONDS
     assert visited > count / 4, "the fuzz must reach the environment"
+    assert looked > count / 10
 
 
 def test_mutated_outputs(player) -> None:

@@ -224,6 +224,10 @@ const on = {
     const reply = isAsked ? event.reply : event.reply.replace(/^[\d:]+-[\d:]+ \[[\d, ]+\] /, "");
     $("turns").lastElementChild.append(call, element("p", reply, "reply"));
   },
+  found(event) {
+    const call = element("p", `looked up ${event.query}`, "call");
+    $("turns").lastElementChild.append(call, element("p", event.reply, "reply"));
+  },
   refused(event) {
     if (event.path) timeline.mark(event.path, null);
     $("turns").lastElementChild.append(element("p", event.reply, "reply refused"));
@@ -278,6 +282,7 @@ function clearEpisode() {
 function costs(cost) {
   const vision = cost.vision;
   const parts = [`${cost.visits} visits of ${cost.segments} segments`, `${cost.visit_units} visit units`];
+  if (cost.lookups) parts.push(`${cost.lookups} lookup${cost.lookups === 1 ? "" : "s"}`);
   if (cost.prompt_tokens + cost.completion_tokens) parts.push(`${cost.prompt_tokens} + ${cost.completion_tokens} policy tokens`);
   if (vision.requests) parts.push(`${vision.requests} vision request${vision.requests === 1 ? "" : "s"} with ${vision.images || 0} frames`);
   if (cost.usd) parts.push(`${cost.usd.toFixed(4)} USD`);

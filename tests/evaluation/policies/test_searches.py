@@ -11,9 +11,9 @@ from evaluation.policies.judge import LexicalJudge
 from evaluation.policies.notes import Note
 from evaluation.policies.reader import Verdict
 from evaluation.policies.retrieval import EmbeddingIndex
-from navigation import EnvironmentFactory, InputError, Limits, Status, Task, TreeStore, run
+from navigation import DEFAULT_TOOLS, SEARCH, EnvironmentFactory, InputError, Limits, Status, Task, TreeStore, run
 
-SEARCHES = ("best_first", "coarse_to_fine", "spotlight", "consensus")
+SEARCHES = ("best_first", "coarse_to_fine", "spotlight", "consensus", "search_read", "hierarchy_search")
 
 
 class Doubting(LexicalJudge):
@@ -34,7 +34,7 @@ def world(tmp_path):
 
 async def play(name, store, questions, **options):
     policy = make_policy(name, store, questions, **options)
-    environment = EnvironmentFactory(store)()
+    environment = EnvironmentFactory(store, tools=(*DEFAULT_TOOLS, *policy.needed_tools))()
     return [await run(policy, environment, question, Limits(turns=80)) for question in questions]
 
 
@@ -154,3 +154,29 @@ def test_an_embedder_that_is_not_installed_names_the_package(trees, questions, m
     policy = make_policy("retrieval", trees, questions, embedder="some/model")
     with pytest.raises(InputError, match="pip install sentence-transformers"):
         policy.index_captions("v0")
+
+
+@pytest.mark.parametrize("name", ["search_read", "hierarchy_search"])
+async def test_a_policy_that_searches_finds_the_leaf_and_pays_for_it(name, world):
+    tree, store, questions = world
+    policy = make_policy(name, store, questions, visits=8)
+    assert policy.needed_tools == (SEARCH,)
+    for question, trajectory in zip(questions, await play(name, store, questions, visits=8), strict=True):
+        leaf = tree.grid.path_at(sum(question.clue_intervals[0]) / 2)
+        assert leaf in [visit.path for visit in trajectory.visits]
+        assert 1 <= len(trajectory.lookups) <= policy.searches
+
+
+async def test_search_read_changes_its_words_when_nothing_is_left_to_read(world):
+    _, store, questions = world
+    for trajectory in await play("search_read", store, questions, visits=40, searches=4, judge=Doubting()):
+        assert len({lookup.query for lookup in trajectory.lookups}) == len(trajectory.lookups) > 1
+
+
+async def test_hierarchy_search_looks_inside_what_it_found(world):
+    tree, store, questions = world
+    for trajectory in await play("hierarchy_search", store, questions, visits=12, judge=Doubting()):
+        first, *inside = trajectory.lookups
+        assert first.within == ()
+        assert inside
+        assert all(len(lookup.within) == tree.grid.depth - 1 for lookup in inside)

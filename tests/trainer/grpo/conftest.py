@@ -6,7 +6,7 @@ import pytest
 import torch
 from trl import GRPOConfig, GRPOTrainer, ModelConfig
 
-from navigation import TOOLS, EnvironmentFactory
+from navigation import DEFAULT_TOOLS, EnvironmentFactory, tool_schemas
 from rewards import RewardMix
 from rewards.trl_functions import steering_callbacks, trl_functions
 from trainer.checkpoint import load_model, load_tokenizer
@@ -22,18 +22,25 @@ def navigator(base, make_navigator):
 
 
 @pytest.fixture(scope="session")
+def tools():
+    """What episodes have."""
+    return DEFAULT_TOOLS
+
+
+@pytest.fixture(scope="session")
 def make_navigator(traces, tmp_path_factory):
     """A random base after a few steps on the expert's episodes: it calls tools, and mostly the wrong ones."""
-    return lambda base: _taught(base, traces, tmp_path_factory.mktemp("navigator"))
-
-
-def _taught(base, traces, folder):
-    tokenizer = load_tokenizer(str(base))
-    model = load_model(ModelConfig(model_name_or_path=str(base), dtype="float32"))
     with open(traces / "trajectories.jsonl", encoding="utf-8") as lines:
         episodes = [json.loads(line)["messages"] for line in lines][:64]
+    return lambda base: taught(base, episodes, DEFAULT_TOOLS, tmp_path_factory.mktemp("navigator"))
+
+
+def taught(base, episodes, tools, folder):
+    tokenizer = load_tokenizer(str(base))
+    model = load_model(ModelConfig(model_name_or_path=str(base), dtype="float32"))
+    schemas = tool_schemas(tools)
     rows = [
-        tokenizer.apply_chat_template(episode, tools=TOOLS, return_dict=True, return_assistant_tokens_mask=True)
+        tokenizer.apply_chat_template(episode, tools=schemas, return_dict=True, return_assistant_tokens_mask=True)
         for episode in episodes
     ]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -56,7 +63,7 @@ def _taught(base, traces, folder):
 
 
 @pytest.fixture
-def make_trainer(navigator, traces, tmp_path):
+def make_trainer(navigator, traces, tmp_path, tools):
     """`make_trainer(kind, reward=…, output_dir=…, trainer={…}, **GRPOConfig options)`."""
 
     def make(kind=NavigationGRPOTrainer, reward=None, output_dir=None, trainer=None, model=navigator, **options):
@@ -70,13 +77,13 @@ def make_trainer(navigator, traces, tmp_path):
         mix = RewardMix.from_config(reward)
         functions, weights = trl_functions(mix, turns=TURNS, tokens=TOKENS)
         arguments = GRPOConfig(**(defaults | options | {"reward_weights": weights}))
-        folder = TracesFolder(traces)
+        folder = TracesFolder(traces, tools=tools)
         callbacks = steering_callbacks(mix)
         return kind(
             model=load_model(ModelConfig(model_name_or_path=str(model), dtype="float32")), args=arguments,
             train_dataset=folder.rl_dataset(held=False), eval_dataset=folder.rl_dataset(held=True).select(range(2)),
             reward_funcs=functions, processing_class=load_tokenizer(str(model)),
-            environment_factory=EnvironmentFactory(folder.trees), callbacks=callbacks, **(trainer or {}),
+            environment_factory=EnvironmentFactory(folder.trees, tools=tools), callbacks=callbacks, **(trainer or {}),
         )  # fmt: skip
 
     return make
