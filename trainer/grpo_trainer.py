@@ -34,6 +34,7 @@ from trainer.rollout_metrics import (
 )
 from trainer.sample_order import Orders, RepeatEpoch
 from trainer.stopping import TrainingFailed
+from trainer.supervised_head import score_supervised_alone
 from trainer.tool_loop import ConcurrentTools
 
 
@@ -94,6 +95,7 @@ class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, Dura
         self._played: Played | None = None
         self._outcomes: list[tuple[bool, int]] = []
         super().__init__(reward_funcs=list(reward_funcs), **kwargs)
+        score_supervised_alone()
         self.limit_turns(max_turn_tokens)
         # A message that was cut ends in another token than these; without the limit its episode is at its budget.
         self.batch.endings = frozenset(self.eos_token_ids) if max_turn_tokens else None

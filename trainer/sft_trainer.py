@@ -20,6 +20,7 @@ from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.local_policy import LocalPolicy
 from trainer.sample_order import Orders, RowOrder
 from trainer.stopping import TrainingFailed
+from trainer.supervised_head import score_supervised_alone
 
 AT_ONCE = 64
 """Episodes that are played side by side in a process."""
@@ -147,6 +148,7 @@ class NavigationSFTTrainer(DurableCheckpoints, SFTTrainer):
     ) -> None:
         self.navigation, self.longest_first = navigation, longest_first
         super().__init__(**kwargs)
+        score_supervised_alone()
         self.orders = self._orders()
         self.add_callback(self.orders)
 
