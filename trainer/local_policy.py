@@ -1,4 +1,4 @@
-"""A checkpoint on this machine as a policy: many episodes at once, each with its cache kept between turns.
+"""A checkpoint on this machine as a policy: many episodes at once, each with its keys kept between turns.
 
 Token ids are kept and appended to, never rendered again: what the model reads is what it reads in GRPO.
 """
@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import sys
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -19,11 +20,14 @@ from trl.chat_template_utils import parse_response
 
 from longvideo_r1.tagged import read_message, tagged_template, to_tagged
 from navigation import InputError, Policy, Reply, Task
-from trainer.cached_generation import CachedGenerator
 from trainer.checkpoint import load_model, load_tokenizer, read_record, tools_of
+from trainer.processor import computes_bf16
+from trainer.running_batch import MOST_BYTES, Row, RunningBatch
 
 PROTOCOLS = ("native", "tagged")
 _REMEMBERED = 4096
+FAST_IN_BF16 = 50e6
+"""Parameters from which bfloat16 plays faster where the processor computes in it: smaller models wait for others."""
 
 
 @dataclass(slots=True)
@@ -31,6 +35,8 @@ class _Request:
     ids: list[int]
     noise: np.ndarray
     """A number in [0, 1) for each token that the turn may have, [tokens]."""
+    first: bool
+    """Whether it asks for an episode's first turn."""
     done: asyncio.Future = field(repr=False)
 
 
@@ -48,6 +54,7 @@ class LocalPolicy(Policy):
         device: Where to run; default: the first GPU, else the CPU.
         protocol: `native` for Qwen3's tool calls, `tagged` for the released LongVideo-R1 checkpoints.
         system_prompt: File with the system prompt of a tagged checkpoint; `{width}` stands for the tree's width.
+        most_bytes: Keys and values that are kept at once; episodes beyond it wait until others end.
     """
 
     system: str | None
@@ -64,6 +71,7 @@ class LocalPolicy(Policy):
         protocol: str = "native",
         system_prompt: str | None = None,
         max_turn_tokens: int | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         if protocol not in PROTOCOLS:
             raise InputError("local policy", "protocol", protocol, f"give one of {', '.join(PROTOCOLS)}")
@@ -73,7 +81,10 @@ class LocalPolicy(Policy):
         tokenizer = load_tokenizer(checkpoint, tagged_template() if protocol == "tagged" else None)
         model = load_model(ModelConfig(model_name_or_path=checkpoint, dtype="auto")).eval()
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._begin(model, tokenizer, temperature, seed, max_completion_tokens, name, max_turn_tokens)
+        if model.device.type == "cpu":
+            fast = computes_bf16() and model.num_parameters() >= FAST_IN_BF16
+            model.to(torch.bfloat16 if fast else torch.float32)
+        self._begin(model, tokenizer, temperature, seed, max_completion_tokens, name, max_turn_tokens, most_bytes)
         self.protocol = protocol
         record = read_record(checkpoint)
         if protocol == "native" and record.get("stage") in ("sft", "grpo"):
@@ -95,10 +106,11 @@ class LocalPolicy(Policy):
         max_completion_tokens: int = 12288,
         name: str = "local",
         max_turn_tokens: int | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> "LocalPolicy":
         """A model that is in memory already, where it is and as it is."""
         policy = cls.__new__(cls)
-        policy._begin(model, tokenizer, temperature, seed, max_completion_tokens, name, max_turn_tokens)
+        policy._begin(model, tokenizer, temperature, seed, max_completion_tokens, name, max_turn_tokens, most_bytes)
         return policy
 
     def _begin(
@@ -110,6 +122,7 @@ class LocalPolicy(Policy):
         most: int,
         name: str,
         most_a_turn: int | None,
+        most_bytes: int,
     ) -> None:
         if temperature < 0:
             raise InputError("local policy", "temperature", temperature, "give 0 or more")
@@ -121,9 +134,10 @@ class LocalPolicy(Policy):
         self.context = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
         self.protocol, self.system = "native", None
         self._tools: tuple[str, ...] | None = None
-        self.generator = CachedGenerator(model, _ending_tokens(model.generation_config, tokenizer))
+        self.batch = RunningBatch(model, _ending_tokens(model.generation_config, tokenizer), most_bytes)
         self._transcripts: OrderedDict[tuple[str, int], tuple[list[int], int]] = OrderedDict()
         self._waiting: list[_Request] = []
+        self._playing: dict[Row, _Request] = {}
         self._worker: asyncio.Task | None = None
 
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
@@ -136,11 +150,7 @@ class LocalPolicy(Policy):
         room = min(room, self.most_a_turn)
         digest = hashlib.sha256(f"{self.seed}/{task.question.id}/{task.sample}/{turn}".encode()).digest()
         noise = np.random.default_rng(int.from_bytes(digest[:8])).random(room, dtype=np.float32)
-        request = _Request(ids, noise, asyncio.get_running_loop().create_future())
-        self._waiting.append(request)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
-        new = await request.done
+        new = await self._turn(ids, noise, first=turn == 0)
         message = self._read(task, new, ids)
         if message.get("tool_calls"):
             self._transcripts[key] = (ids + new, prompt)
@@ -148,8 +158,16 @@ class LocalPolicy(Policy):
                 self._transcripts.popitem(last=False)
         else:
             self._transcripts.pop(key, None)
-        cut = not new or new[-1] not in self.generator.eos.tolist()
+        cut = not new or new[-1] not in self.batch.eos
         return Reply(message, len(ids), len(new), truncated=cut)
+
+    async def _turn(self, ids: list[int], noise: np.ndarray, first: bool) -> list[int]:
+        """The tokens that the model says after `ids`, at most one for each number of `noise`."""
+        request = _Request(ids, noise, first, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return await request.done
 
     def _read(self, task: Task, new: list[int], ids: list[int]) -> dict[str, Any]:
         if self.protocol == "tagged":
@@ -188,44 +206,62 @@ class LocalPolicy(Policy):
         return self.tokenizer(text[start:], add_special_tokens=False)["input_ids"]
 
     async def _work(self) -> None:
-        """Runs batches while requests come. Waits until the episodes at hand have all asked before it starts one."""
-        while self._waiting:
-            count = 0
-            while count != len(self._waiting):
-                count = len(self._waiting)
-                await asyncio.sleep(0.005)
-            batch, self._waiting = self._waiting, []
-            batch.sort(key=lambda request: request.ids)
+        """Plays while there are requests: those that came since join between two tokens, and a turn's end is told."""
+        while self._waiting or self._playing:
+            await self._settled()
+            for row in [row for row, request in self._playing.items() if request.done.done()]:
+                # An episode that was given up while its turn was written.
+                self._playing.pop(row)
+                self.batch.drop(row)
             try:
-                turns = await asyncio.to_thread(self._generate, batch)
+                ended = await asyncio.to_thread(self._advance)
             except Exception as error:
-                for request in batch:
+                for request in (*self._waiting, *self._playing.values()):
                     if not request.done.done():
                         request.done.set_exception(error)
+                self._waiting, self._playing = [], {}
+                self.batch.forget()
                 continue
-            for request, turn in zip(batch, turns, strict=True):
-                # An episode that was given up while its turn was written waits no more.
+            for row in ended:
+                request = self._playing.pop(row)
                 if not request.done.done():
-                    request.done.set_result(turn)
+                    request.done.set_result(row.turn)
 
-    def _generate(self, batch: list[_Request]) -> list[list[int]]:
-        rooms = [len(request.noise) for request in batch]
-        noise = np.zeros((len(batch), max(rooms)), dtype=np.float32)  # [requests, most tokens of a turn]
-        for row, request in enumerate(batch):
-            noise[row, : rooms[row]] = request.noise
-        uniform = torch.from_numpy(noise).to(self.model.device)
+    async def _settled(self) -> None:
+        """Gives the episodes time to ask for their next turns: those that ask together join in one order."""
+        count = -1
+        while count != len(self._waiting):
+            count = len(self._waiting)
+            await asyncio.sleep(0)
 
-        def sample(logits: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
-            if self.temperature == 0:
-                return logits.argmax(-1)
-            # Inverse transform sampling: a number in [0, 1) falls into the stretch of one token.
-            totals = torch.softmax(logits.float() / self.temperature, -1).cumsum(-1)  # [rows, vocabulary]
-            # Scaled by the last total, which rounding leaves a little off 1. [rows, 1]
-            picked = uniform[rows, count].unsqueeze(1) * totals[:, -1:]
-            # A stretch of no length is passed over; [rows].
-            return torch.searchsorted(totals, picked, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
+    def _advance(self) -> list[Row]:
+        """Lets in what waits and finds room, and samples until a turn ends or another asks; the ended rows."""
+        # Side by side in order, prompts with one beginning: what comes second finds the keys of the first.
+        self._waiting.sort(key=lambda request: request.ids)
+        while self._waiting:
+            request = self._waiting[0]
+            row = self.batch.join(request.ids, len(request.noise), request.first)
+            if row is None:
+                break
+            self._waiting.remove(request)
+            self._playing[row] = request
+        waiting = len(self._waiting)
+        ended: list[Row] = []
+        while self._playing and not ended and len(self._waiting) == waiting:
+            ended = self.batch.step(self._sample)
+        return ended
 
-        return self.generator.generate([request.ids for request in batch], rooms, sample)
+    def _sample(self, logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
+        if self.temperature == 0:
+            return logits.argmax(-1).tolist()
+        # Inverse transform sampling: a number in [0, 1) falls into the stretch of one token.
+        totals = torch.softmax(logits.float() / self.temperature, -1).cumsum(-1)  # [rows, vocabulary]
+        uniform = [self._playing[row].noise[len(row.turn)] for row in rows]
+        # Scaled by the last total, which rounding leaves a little off 1. [rows, 1]
+        picked = torch.tensor(uniform, device=logits.device).unsqueeze(1) * totals[:, -1:]
+        # A stretch of no length is passed over; [rows].
+        places = torch.searchsorted(totals, picked, right=True).squeeze(1)
+        return places.clamp(max=logits.shape[-1] - 1).tolist()
 
 
 def _ending_tokens(config: GenerationConfig, tokenizer) -> list[int]:

@@ -38,12 +38,12 @@ def play(traces, base, question, monkeypatch):
         policy = LocalPolicy(str(base), **options)
         asked, left = [], list(turns)
 
-        def generate(rows, rooms, sample):
-            asked.extend(rows)
-            policy.rooms = rooms
-            return [policy.tokenizer(left.pop(0), add_special_tokens=False)["input_ids"]]
+        async def turn(ids, noise, first):
+            asked.append(ids)
+            policy.rooms = [len(noise)]
+            return policy.tokenizer(left.pop(0), add_special_tokens=False)["input_ids"]
 
-        monkeypatch.setattr(policy.generator, "generate", generate)
+        monkeypatch.setattr(policy, "_turn", turn)
         return asyncio.run(run(policy, EnvironmentFactory(TreeStore(traces / "trees"))(), question)), policy, asked
 
     return played
