@@ -70,6 +70,7 @@ def machine() -> Iterator[Finding]:
     yield from accelerators()
     threads = os.environ.get("OMP_NUM_THREADS", "unset")
     yield Finding("ok", "processor", f"{os.cpu_count()} cores, OMP_NUM_THREADS {threads}")
+    yield from precision()
     for program, why in (("cc", "DeepSpeed compiles an op on its first run"), ("ninja", "DeepSpeed compiles with it")):
         beside = Path(sys.executable).parent / program
         there = shutil.which(program) or (str(beside) if beside.exists() else None)
@@ -116,6 +117,18 @@ def accelerators() -> Iterator[Finding]:
         yield Finding("note", "bf16", "not supported", "these GPUs need dtype: float16 and other configs")
     if not count:
         yield Finding("note", "GPU", "none", "the CPU configs run here; Qwen3-8B needs GPUs")
+
+
+def precision() -> Iterator[Finding]:
+    """What `bf16: auto` means here."""
+    try:
+        from trainer.processor import computes_bf16
+    except ImportError:  # no torch, which is a finding of its own
+        return
+    if computes_bf16():
+        yield Finding("ok", "bf16: auto", "computes in bfloat16: the processor or GPU has it (AVX512-BF16, AMX, CUDA)")
+    else:
+        yield Finding("ok", "bf16: auto", "computes in fp32: this processor has neither AVX512-BF16 nor AMX")
 
 
 def open_files() -> Iterator[Finding]:

@@ -24,8 +24,10 @@ from navigation import (
 )
 from runtime.config_file import nearest, without_secrets
 from trainer.data import SetsFolder, TracesFolder, open_data
+from trainer.processor import computes_bf16
 
-"""An option whose name has one of these between its underscores is not written down."""
+BY_PROCESSOR = "auto"
+"""Of `bf16`: compute in bfloat16 where this machine's processor does, and in fp32 elsewhere."""
 
 
 @dataclass
@@ -166,9 +168,14 @@ class CommandLine:
         os.environ.update({name: str(value) for name, value in variables.items()})
         # What trl's own reading of `--config` does, with the values that were read already.
         parser = TrlParser(kinds)
-        parser.set_defaults_with_config(**{key: value for key, value in self.config.items() if key != "env"})
+        values = {key: value for key, value in self.config.items() if key != "env"}
+        flags = list(self.flags)
+        if self.value("bf16", None) == BY_PROCESSOR:
+            values["bf16"] = computes_bf16()
+            flags = _without(flags, "--bf16")
+        parser.set_defaults_with_config(**values)
         try:
-            return parser.parse_args_and_config(self.flags)
+            return parser.parse_args_and_config(flags)
         except ValueError as error:  # of the libraries' own checks
             if "support bf16" not in str(error) or not self._dry_run:
                 raise _told(str(error), self.source) from None
@@ -184,6 +191,13 @@ class CommandLine:
     def _dry_run(self) -> bool:
         given = self.value("dry_run", False)
         return given is None or str(given).startswith("--") or str(given).lower() in ("true", "1", "yes")
+
+
+def _without(flags: Sequence[str], name: str) -> list[str]:
+    """The flags without one and its value."""
+    places = [place for place, flag in enumerate(flags) if flag.partition("=")[0] == name]
+    left_out = {place + after for place in places for after in ((0,) if "=" in flags[place] else (0, 1))}
+    return [flag for place, flag in enumerate(flags) if place not in left_out]
 
 
 def _told(error: str, source: str | Path) -> InputError:
