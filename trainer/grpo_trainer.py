@@ -23,6 +23,7 @@ from trainer.best_policy import BestPolicy, HeldOutScore
 from trainer.cached_rollout import CachedRollouts, SharedPrompts
 from trainer.checkpoint import unfinished
 from trainer.durable_checkpoints import DurableCheckpoints
+from trainer.micro_batches import TidyMicroBatches
 from trainer.recorder import RolloutRecorder, record
 from trainer.rollout_metrics import (
     EpisodeMasks,
@@ -54,7 +55,9 @@ class Played:
     """Whether an episode's whole group has one reward, [episodes]."""
 
 
-class NavigationGRPOTrainer(CachedRollouts, SharedPrompts, ConcurrentTools, DurableCheckpoints, GRPOTrainer):
+class NavigationGRPOTrainer(
+    CachedRollouts, SharedPrompts, TidyMicroBatches, ConcurrentTools, DurableCheckpoints, GRPOTrainer
+):
     """GRPO on navigation episodes.
 
     Args:
