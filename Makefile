@@ -29,7 +29,7 @@ $(if $(CHECKPOINT),$(error CHECKPOINT is called MODEL now))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup doctor demo questions lines captions traces dataset sft rl merge push eval report test test-all test-faults lint audit \
-  bench-captions bench-traces bench-navigation bench-rewards bench-sft bench-grpo bench-gpu bench-eval bench-scale clean
+  bench-captions bench-traces bench-navigation bench-rewards bench-sft bench-grpo bench-lm bench-gpu bench-eval bench-scale clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -127,6 +127,11 @@ bench-sft: setup ## tokens and CPU-seconds of trajectories in one pass against o
 
 bench-grpo: setup ## CPU-seconds of a GRPO step, ours beside plain trl
 	$(BIN)/python -m benchmarks.grpo $(ARGS)
+
+bench-lm: setup ## training steps of a pretrained model on a CPU, ours beside plain trl: MODEL=runs/smollm2 DATA=runs/goalstep
+	$(if $(MODEL),,$(error give MODEL=folder, a pretrained model))
+	$(if $(DATA),,$(error give DATA=folder of make traces))
+	$(BIN)/python -m benchmarks.lm --model $(MODEL) --data $(DATA) $(ARGS)
 
 bench-gpu: setup ## on one GPU: SFT and GRPO steps of Qwen3-8B with random weights, memory, rounding
 	$(BIN)/python -m benchmarks.gpu $(ARGS)
