@@ -111,10 +111,11 @@ def memory_over_rows(options: argparse.Namespace) -> dict[str, Any]:
     chance = torch.Generator().manual_seed(options.seed)
     lengths = torch.randint(300, 2500, (options.steps,), generator=chance).tolist()
     # One token in six is learned, as of trajectories.
+    learned = [each // 6 for each in lengths]
     rows = Dataset.from_list(
         [
-            {"input_ids": [7] * each, "labels": [-100] * (each * 5 // 6) + [7] * (each - each * 5 // 6)}
-            for each in lengths
+            {"input_ids": [7] * each, "labels": [-100] * (each - last) + [7] * last}
+            for each, last in zip(lengths, learned, strict=True)
         ]
     )
     seen: list[float] = []
