@@ -1,7 +1,10 @@
-"""Models and tokenizers are those of the revision that was asked for."""
+"""Models and tokenizers are those of the revision that was asked for, and of a family that our template can write."""
 
-from transformers import AutoTokenizer
+import pytest
+from tokenizers import Tokenizer, models
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from navigation import InputError
 from trainer import checkpoint
 from trainer.checkpoint import load_tokenizer
 
@@ -22,3 +25,27 @@ def test_tokenizer_and_record_are_of_the_model_s_revision(base, monkeypatch):
     monkeypatch.setattr(checkpoint, "cached_file", file_of)
     load_tokenizer(str(base), revision="v2")
     assert asked == ["v2", "v2"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "missing"),
+    [
+        (("<|im_start|>", "<|im_end|>", "<|endoftext|>"), ()),
+        (("<|im_start|>", "<|im_end|>"), ("<|endoftext|>",)),
+        (("<s>", "</s>", "[INST]"), ("<|im_start|>", "<|im_end|>", "<|endoftext|>")),
+    ],
+)
+def test_another_family_is_told_which_tokens_it_lacks(tmp_path, tokens, missing):
+    made = Tokenizer(models.BPE({letter: place for place, letter in enumerate("<|imstarend>of_x")}, []))
+    made.add_special_tokens(list(tokens))
+    PreTrainedTokenizerFast(tokenizer_object=made, eos_token=tokens[0]).save_pretrained(tmp_path)
+    if not missing:
+        tokenizer = load_tokenizer(str(tmp_path))
+        assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
+        return
+    with pytest.raises(InputError) as error:
+        load_tokenizer(str(tmp_path))
+    assert error.value.field == "tokenizer"
+    assert [token for token in ("<|im_start|>", "<|im_end|>", "<|endoftext|>") if token in error.value.value] == [
+        *missing
+    ]

@@ -107,6 +107,19 @@ def test_a_config_is_read_once_and_sets_its_variables(tmp_path, monkeypatch):
     assert parse_grpo(["--config", str(path), "--engine", "sync", "--use_cpu"])[0].engine == "sync"
 
 
+@pytest.mark.parametrize("computes", [True, False])
+def test_the_processor_decides_bf16_where_it_is_asked_to(tmp_path, monkeypatch, computes):
+    monkeypatch.setattr("trainer.arguments.computes_bf16", lambda: computes)
+    path = tmp_path / "run.yaml"
+    path.write_text(f"data: here\nuse_cpu: true\nbf16: auto\noutput_dir: {tmp_path}\n")
+    assert parse(KINDS["sft"], ["--config", str(path)])[1].bf16 is computes
+    assert parse(KINDS["sft"], ["--config", str(path), "--bf16", "false"])[1].bf16 is False
+    path.write_text(f"data: here\nuse_cpu: true\nbf16: false\noutput_dir: {tmp_path}\n")
+    for flags in (["--bf16", "auto"], ["--bf16=auto"]):
+        training = parse(KINDS["sft"], ["--config", str(path), *flags, "--learning_rate", "0.25"])[1]
+        assert (training.bf16, training.learning_rate) == (computes, 0.25)
+
+
 def test_no_secret_reaches_the_resolved_config(tmp_path):
     training = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, hub_token="hf_not_a_real_one")
     path = write_resolved(tmp_path, resolved(training))

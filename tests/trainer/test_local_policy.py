@@ -77,6 +77,14 @@ def test_ids_are_appended_and_spell_the_conversation(play, protocol):
         assert text.count("<|im_end|>") == 6
 
 
+def test_a_model_that_does_not_think_plays(play):
+    call = '<tool_call>\n{"name": "get_caption", "arguments": {"segment": [1, 2]}}\n</tool_call><|im_end|>'
+    for before in ("", "<think>\n\n</think>\n\n"):
+        episode, _, _ = play([before + call, before + "<answer>B</answer><|im_end|>"])
+        assert (episode.status, episode.prediction, episode.refused) == (Status.ANSWERED, "B", 0)
+        assert [list(visit.path) for visit in episode.visits] == [[1, 2]]
+
+
 def test_a_tagged_checkpoint_takes_the_system_prompt_it_was_trained_under(play, question, traces, tmp_path):
     width = TreeStore(traces / "trees")[question.video_id].grid.width
     path = tmp_path / "system.txt"
