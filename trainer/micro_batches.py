@@ -8,7 +8,7 @@ sum over episodes and their order does not matter. Equal but for rounding: tests
 from typing import Any
 
 import torch
-from trl import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
 from trainer.cached_rollout import is_tested_trl
@@ -33,6 +33,8 @@ SUMMED = ("grpo", "dr_grpo", "dapo")
 
 class TidyMicroBatches(GRPOTrainer):
     """GRPO whose accumulation steps are tidied where that changes nothing but the time."""
+
+    args: GRPOConfig
 
     def _prepare_inputs(self, generation_batch):
         before = self._buffered_inputs
