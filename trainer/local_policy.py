@@ -26,6 +26,8 @@ from trainer.running_batch import MOST_BYTES, Row, RunningBatch
 
 PROTOCOLS = ("native", "tagged")
 _REMEMBERED = 4096
+TOKENS_BETWEEN = 16
+"""Tokens after which those that asked meanwhile are let in, where no turn has ended before."""
 FAST_IN_BF16 = 50e6
 """Parameters from which bfloat16 plays faster where the processor computes in it: smaller models wait for others."""
 
@@ -207,8 +209,8 @@ class LocalPolicy(Policy):
 
     async def _work(self) -> None:
         """Plays while there are requests: those that came since join between two tokens, and a turn's end is told."""
+        await self._settled()
         while self._waiting or self._playing:
-            await self._settled()
             for row in [row for row, request in self._playing.items() if request.done.done()]:
                 # An episode that was given up while its turn was written.
                 self._playing.pop(row)
@@ -226,16 +228,18 @@ class LocalPolicy(Policy):
                 request = self._playing.pop(row)
                 if not request.done.done():
                     request.done.set_result(row.turn)
+            if ended:
+                await self._settled()
 
     async def _settled(self) -> None:
-        """Gives the episodes time to ask for their next turns: those that ask together join in one order."""
+        """Gives the episodes time to call their tools and to ask for their next turns, which then join together."""
         count = -1
         while count != len(self._waiting):
             count = len(self._waiting)
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.002)
 
     def _advance(self) -> list[Row]:
-        """Lets in what waits and finds room, and samples until a turn ends or another asks; the ended rows."""
+        """Lets in what waits and finds room, and samples until a turn ends, or for a few tokens; the ended rows."""
         # Side by side in order, prompts with one beginning: what comes second finds the keys of the first.
         self._waiting.sort(key=lambda request: request.ids)
         while self._waiting:
@@ -245,10 +249,10 @@ class LocalPolicy(Policy):
                 break
             self._waiting.remove(request)
             self._playing[row] = request
-        waiting = len(self._waiting)
         ended: list[Row] = []
-        while self._playing and not ended and len(self._waiting) == waiting:
-            ended = self.batch.step(self._sample)
+        for _ in range(TOKENS_BETWEEN):
+            if self._playing and not ended:
+                ended = self.batch.step(self._sample)
         return ended
 
     def _sample(self, logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
