@@ -28,7 +28,7 @@ RL_CONFIG ?= configs/grpo/tiny_cpu.yaml
 $(if $(CHECKPOINT),$(error CHECKPOINT is called MODEL now))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup doctor demo questions lines captions traces dataset sft rl merge push eval report test test-all test-faults lint audit \
+.PHONY: help setup doctor demo demo-lm questions lines captions traces dataset sft rl merge push eval report test test-all test-faults lint audit \
   bench-captions bench-traces bench-navigation bench-rewards bench-sft bench-grpo bench-lm bench-gpu bench-eval bench-scale clean
 
 help: ## list the targets
@@ -49,6 +49,11 @@ doctor: setup ## what this machine has, what is missing, how to fix it: ARGS="--
 
 demo: setup ## the whole road on the small world: trajectories, SFT, GRPO, evaluation, report (ARGS="--seed 1 --out runs/demo-1")
 	$(CLIPSCOUT) demo $(ARGS)
+
+demo-lm: setup ## a pretrained model on real videos: base, SFT, GRPO beside the rules: MODEL=runs/smollm2 DATA=folder ARGS="--sft-steps 40"
+	$(if $(MODEL),,$(error give MODEL=folder or Hub name of a pretrained model))
+	$(if $(DATA),,$(error give DATA=folder of Goal-Step))
+	$(BIN)/python -m benchmarks.lm_demo --model $(MODEL) --data $(DATA) $(ARGS)
 
 questions: setup ## questions and caption trees of a corpus: CORPUS=goalstep DATA=folder OUT=folder
 	$(CLIPSCOUT) questions --corpus $(CORPUS) --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)

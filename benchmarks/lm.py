@@ -22,7 +22,7 @@ from trl import GRPOConfig, GRPOTrainer, ModelConfig, SFTConfig, SFTTrainer
 
 from benchmarks.grpo import PLAYED, SILENT, Clock, force, script
 from benchmarks.measure import in_process
-from navigation import EnvironmentFactory, Limits, run
+from navigation import DEFAULT_TOOLS, EnvironmentFactory, Limits, run
 from rewards import RewardMix
 from rewards.trl_functions import trl_functions
 from trainer.checkpoint import load_model, load_tokenizer
@@ -145,7 +145,8 @@ def play(options: argparse.Namespace) -> dict[str, Any]:
     policy = LocalPolicy(options.model, temperature=0.0, max_completion_tokens=2048, max_turn_tokens=128)
 
     async def all_of_them() -> list[Any]:
-        factory, limits = EnvironmentFactory(traces.trees), Limits(turns=10)
+        factory = EnvironmentFactory(traces.trees, tools=policy.trained_tools or DEFAULT_TOOLS)
+        limits = Limits(turns=10)
         return await asyncio.gather(*[run(policy, factory(), question, limits) for question in questions])
 
     begun, used = time.monotonic(), time.process_time()

@@ -60,6 +60,7 @@ def test_groups_stay_together_and_nothing_is_wider_than_it_needs():
 @pytest.mark.parametrize("loss", ["dr_grpo", "dapo"])
 def test_the_gradient_is_trl_s(make_trainer, loss):
     trainer = make_trainer(loss_type=loss, beta=0.0)
+    trainer.current_gradient_accumulation_steps = 4
     made = step_of(trainer.model.config.vocab_size)
 
     def gradient(batches):

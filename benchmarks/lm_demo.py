@@ -1,0 +1,141 @@
+"""A pretrained language model learns to navigate real videos: base, SFT and GRPO beside the rules, in one command.
+
+    make demo-lm MODEL=runs/smollm2 DATA=../shared/data/ego4d_goalstep
+    python -m benchmarks.lm_demo --model … --data … --sft-steps 40 --questions 40     # a smaller one
+
+Each stage is a command of `clipscout`. One that finished is not run again; a training that was stopped goes on from its
+last checkpoint, an evaluation from its last episode. How long it will take is said first, from one measured step.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from clipscout.demo_stages import CONSOLE, Stages
+from clipscout.training import training_command
+from navigation import read_questions, write_json, write_jsonl
+from navigation.question import first_by_hash, held_out
+from trainer.checkpoint import load_tokenizer
+from trainer.data import TracesFolder
+from trainer.processor import computes_bf16
+from trainer.supervision import encode
+
+RULES = ("random", "uniform", "retrieval", "best_first", "expert")
+MODELS = ("base", "sft", "grpo")
+CLIPSCOUT = (sys.executable, "-m", "clipscout.main")
+OF_A_STEP = 0.75
+"""CPU-seconds of playing a token, against learning it: prefilled in pieces and said one by one, of a row of a step."""
+
+
+def hours(options: argparse.Namespace, traces: Path, grpo: dict[str, Any]) -> str:
+    """What the trainings and the models' evaluations will take, in words, from one trajectory learned here."""
+    from transformers import AutoModelForCausalLM
+    from trl.trainer.utils import add_fused_lm_head
+
+    from trainer.supervised_head import score_supervised_alone
+
+    row = next(iter(TracesFolder(traces).sft_dataset(held=False)))
+    encoded = encode(row, load_tokenizer(options.model))
+    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32).train()
+    add_fused_lm_head(model)
+    score_supervised_alone()
+    ids, labels = (torch.tensor([encoded[name]]) for name in ("input_ids", "labels"))  # [1, tokens]
+    begun = time.monotonic()
+    with torch.autocast("cpu", torch.bfloat16, enabled=computes_bf16()):
+        loss = model(input_ids=ids, labels=labels, fused_lm_head=True).loss
+    loss.backward()
+    one = time.monotonic() - begun
+    episodes = grpo["per_device_train_batch_size"] * grpo["gradient_accumulation_steps"]
+    parts = {
+        "SFT": 8 * options.sft_steps * one,
+        "GRPO": episodes * options.grpo_steps * one * (1 + OF_A_STEP),
+        "playing": len(MODELS) * options.questions * one * OF_A_STEP,
+    }
+    listed = ", ".join(f"{name} {seconds / 3600:.1f}" for name, seconds in parts.items())
+    return f"about {sum(parts.values()) / 3600:.1f} hours on this machine as busy as it is now: {listed}"
+
+
+def evaluation(options: argparse.Namespace, asked: Path, trees: Path, name: str) -> tuple[str, list[str]]:
+    """The stage that plays one policy on the held-out questions."""
+    out = options.out / "eval" / name
+    more = ["--policy", name, "--visits", "4"] if name in RULES[:4] else ["--policy", name]
+    if name in MODELS:
+        model = options.model if name == "base" else str(options.out / name)
+        more = ["--policy", "local", "--model", model, "--name", name, "--temperature", "0"]
+        more += ["--episode-tokens", "2048", "--turn-tokens", "128", "--turns", "10"]
+    given = ["--data", str(asked), "--trees", str(trees), "--seed", str(options.seed), "--out", str(out)]
+    return f"evaluate {name}", [*CLIPSCOUT, "eval", *given, *more]
+
+
+def training(options: argparse.Namespace, stage: str, traces: Path, start: str, steps: int) -> list[str]:
+    more = ["--max_steps", str(steps), "--held_out_share", str(options.held_out_share)]
+    out = options.out / stage
+    return training_command(
+        stage, options.configs / stage / options.preset, more=more, data=traces, model=start, out=out, seed=options.seed
+    )
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    traces, asked = options.out / "traces", options.out / "held_out"
+    grpo = yaml.safe_load((options.configs / "grpo" / options.preset).read_text(encoding="utf-8"))
+    corpus = [
+        "--corpus",
+        options.corpus,
+        "--data",
+        str(options.data),
+        "--out",
+        str(traces),
+        "--seed",
+        str(options.seed),
+    ]
+    with Stages(options.out, 4 + len(RULES) + len(MODELS)) as stages:
+        stages.run("trajectories", [*CLIPSCOUT, "traces", *corpus])
+        held = [
+            question
+            for question in read_questions(traces / "questions.jsonl")
+            if held_out(question.video_id, options.held_out_share)
+        ]
+        # GRPO chooses its policy by some of them; the players answer others, an even pick in an order of their own.
+        choosing = set(first_by_hash([question.id for question in held], grpo["held_out_questions"]))
+        others = [question for place, question in enumerate(held) if place not in choosing]
+        chosen = {others[place].id for place in first_by_hash([each.id for each in others], options.questions)}
+        write_jsonl(asked / "questions.jsonl", (each.to_dict() for each in others if each.id in chosen))
+        CONSOLE.print(hours(options, traces, grpo), highlight=False)
+        for name in (*RULES, "base"):
+            stages.beside(*evaluation(options, asked, traces / "trees", name))
+        stages.run("sft", training(options, "sft", traces, options.model, options.sft_steps))
+        stages.beside(*evaluation(options, asked, traces / "trees", "sft"))
+        stages.run("grpo", training(options, "grpo", traces, str(options.out / "sft"), options.grpo_steps))
+        stages.run(*evaluation(options, asked, traces / "trees", "grpo"))
+        stages.join()
+        results = [str(options.out / "eval" / name) for name in ("sft", "grpo", "base", *RULES)]
+        title = f"{Path(options.model).name} on {options.corpus}"
+        compare = [*CLIPSCOUT, "compare", *results, "--out", str(options.out / "compare"), "--title", title]
+        stages.run("compare", compare)
+    write_json(options.out / "demo.json", {name: str(value) for name, value in vars(options).items()})
+    CONSOLE.print(f"{options.out / 'compare' / 'compare.html'}\nclipscout view --data {options.out / 'eval' / 'grpo'}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="folder or Hub name of a pretrained model")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the corpus as downloaded")
+    parser.add_argument("--corpus", default="goalstep")
+    parser.add_argument("--preset", default="smollm2_135m_cpu.yaml", help="of configs/sft and configs/grpo")
+    parser.add_argument("--configs", type=Path, default=Path("configs"))
+    parser.add_argument("--out", type=Path, default=Path("runs/demo_lm"))
+    parser.add_argument("--sft-steps", type=int, default=190, help="of 8 trajectories")
+    parser.add_argument("--grpo-steps", type=int, default=60)
+    parser.add_argument("--questions", type=int, default=100)
+    parser.add_argument("--held-out-share", type=float, default=0.2)
+    parser.add_argument("--seed", type=int, default=0)
+    run_demo(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
