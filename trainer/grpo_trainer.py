@@ -23,6 +23,7 @@ from trainer.best_policy import BestPolicy, HeldOutScore
 from trainer.cached_rollout import CachedRollouts, SharedPrompts
 from trainer.checkpoint import unfinished
 from trainer.durable_checkpoints import DurableCheckpoints
+from trainer.memory import ReturnsFreedMemory
 from trainer.micro_batches import TidyMicroBatches
 from trainer.recorder import RolloutRecorder, record
 from trainer.rollout_metrics import (
@@ -108,6 +109,7 @@ class NavigationGRPOTrainer(
         self.add_callback(self.best)
         self.orders = Orders()
         self.add_callback(self.orders)
+        self.add_callback(ReturnsFreedMemory())
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
         return RepeatEpoch(cast(RepeatSampler, super()._get_train_sampler(dataset)), self.orders)

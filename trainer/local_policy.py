@@ -61,6 +61,7 @@ class LocalPolicy(Policy):
 
     system: str | None
     """The system prompt of a tagged checkpoint; None: the released one."""
+    _tools: tuple[str, ...] | None = None
 
     def __init__(
         self,
@@ -135,7 +136,6 @@ class LocalPolicy(Policy):
         self.model, self.tokenizer = model, tokenizer
         self.context = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
         self.protocol, self.system = "native", None
-        self._tools: tuple[str, ...] | None = None
         self.batch = RunningBatch(model, _ending_tokens(model.generation_config, tokenizer), most_bytes)
         self._transcripts: OrderedDict[tuple[str, int], tuple[list[int], int]] = OrderedDict()
         self._waiting: list[_Request] = []

@@ -18,6 +18,7 @@ from rewards import RewardMix
 from trainer.checkpoint import latest_checkpoint
 from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.local_policy import LocalPolicy
+from trainer.memory import ReturnsFreedMemory
 from trainer.sample_order import Orders, RowOrder
 from trainer.stopping import TrainingFailed
 from trainer.supervised_head import score_supervised_alone
@@ -151,6 +152,7 @@ class NavigationSFTTrainer(DurableCheckpoints, SFTTrainer):
         score_supervised_alone()
         self.orders = self._orders()
         self.add_callback(self.orders)
+        self.add_callback(ReturnsFreedMemory())
 
     def evaluation_loop(
         self,
