@@ -1,6 +1,7 @@
 """Memory that a training on a CPU gives back: rows of many lengths leave holes in glibc's heap, which it keeps."""
 
 import ctypes
+from contextlib import suppress
 from typing import Any
 
 from transformers import TrainerCallback
@@ -16,10 +17,8 @@ class ReturnsFreedMemory(TrainerCallback):
 
     def __init__(self) -> None:
         self._trim: Any = None
-        try:
+        with suppress(OSError, AttributeError):  # macOS, musl
             self._trim = ctypes.CDLL("libc.so.6").malloc_trim
-        except (OSError, AttributeError):
-            pass  # macOS, musl
 
     def on_step_end(self, args, state, control, **kwargs):
         if self._trim is not None and args.device.type == "cpu":
