@@ -98,8 +98,16 @@ class JudgeSettings:
 
     def endpoint(self) -> EndpointSettings:
         body = BodyOptions.load(self.request)
-        waits = {"first_wait": self.first_wait, "longest_wait": 60 * self.first_wait}
-        return EndpointSettings(self.url, self.model, self.in_flight, self.attempts, self.timeout, **waits, body=body)
+        return EndpointSettings(
+            self.url,
+            self.model,
+            self.in_flight,
+            self.attempts,
+            self.timeout,
+            self.first_wait,
+            60 * self.first_wait,
+            body=body,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """What decides its verdicts, and so tells it from another judge."""
