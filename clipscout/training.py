@@ -72,7 +72,7 @@ def _command(stage: str, title: str) -> Callable[..., None]:
             run = training_command(stage, config, launch, launch_args, more, data=data, model=model, out=out, seed=seed)
         if dry_run and not GPUS.exists():
             # Without a launch it runs anywhere, and what is wrong is its last line.
-            os.environ["ACCELERATE_USE_CPU"] = "true"
+            os.environ |= {"ACCELERATE_USE_CPU": "true", "CLIPSCOUT_PLANNED_LAUNCH": str(launch)}
             run = [run[0], *run[run.index(f"trainer.{stage}") - 1 :]]
         # Signals of Slurm and of a terminal go to the launcher itself.
         os.execv(run[0], run)

@@ -227,6 +227,10 @@ def time(config: PretrainedConfig, setup: Setup, tokens: float, length: float) -
     return f"{hours:.2f} hours on {setup.devices} x {name} at {USUAL_MFU:.0%} of its peak"
 
 
+PLANNED_LAUNCH = "CLIPSCOUT_PLANNED_LAUNCH"
+"""Environment variable of a dry run: the launch file whose plan is checked and told."""
+
+
 def setup_of(training: SFTConfig, model: ModelConfig, longest: int) -> Setup:
     """The setup of a run as it was launched.
 
@@ -234,15 +238,14 @@ def setup_of(training: SFTConfig, model: ModelConfig, longest: int) -> Setup:
         longest: Tokens of the longest sample; a packed row has `max_length`.
     """
     length = row_length(training) if training.packing else longest
-    plugin = training.deepspeed_plugin
-    sharded = uses_fsdp(training)
+    engine, stage = sharding(training)
     dtype = getattr(torch, model.dtype) if model.dtype not in (None, "auto") else torch.bfloat16
     return Setup(
         tokens=length * training.per_device_train_batch_size,
-        devices=PartialState().num_processes,
-        stage=plugin.zero_stage if plugin is not None else 3 if sharded else 0,
+        devices=device_count(),
+        stage=stage,
         dtype=dtype,
-        engine="deepspeed" if plugin is not None else "fsdp2" if sharded else "torch",
+        engine=engine,
         optimizer=str(getattr(training.optim, "value", training.optim)),
         checkpointing=training.gradient_checkpointing,
         adapter=get_peft_config(model),
@@ -263,7 +266,29 @@ def row_length(training: SFTConfig) -> int:
 
 def uses_fsdp(training: TrainingArguments) -> bool:
     """Whether a run shards its weights by FSDP: its config says so, or what launched it."""
-    return bool(training.fsdp) or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    return sharding(training)[0] == "fsdp2"
+
+
+def sharding(training: TrainingArguments) -> tuple[str, int]:
+    """Who shards a run's weights, and how far: as it was launched, or as a dry run plans to."""
+    if training.deepspeed_plugin is not None:
+        return "deepspeed", training.deepspeed_plugin.zero_stage
+    if training.fsdp or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
+        return "fsdp2", 3
+    planned = planned_launch()
+    return ("torch", 0) if planned is None else engine_of(planned)
+
+
+def device_count() -> int:
+    """Processes of the run, or those that a dry run plans for."""
+    planned = planned_launch()
+    return PartialState().num_processes if planned is None else planned["num_processes"]
+
+
+def planned_launch() -> Mapping[str, Any] | None:
+    """The launch file of a dry run that is not launched, since no GPU is here."""
+    path = os.environ.get(PLANNED_LAUNCH)
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8")) if path else None
 
 
 def planned_setup(config: Mapping[str, Any], launch: Mapping[str, Any], devices: int | None = None) -> Setup:
@@ -322,5 +347,5 @@ def total_tokens(training: SFTConfig, tokens: int, samples: int) -> float:
     """Tokens of the whole run: `max_steps` times a step, or the epochs times the set."""
     if training.max_steps > 0:
         rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
-        return training.max_steps * rows * PartialState().num_processes * tokens / samples
+        return training.max_steps * rows * device_count() * tokens / samples
     return training.num_train_epochs * tokens

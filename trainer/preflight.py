@@ -240,10 +240,10 @@ def check_precision(training: Any, model: Any, name: str) -> None:
     Raises:
         InputError: the dtype, and what to use instead.
     """
-    from trainer.estimate import model_config, uses_fsdp
+    from trainer.estimate import model_config, sharding
 
     optimizer = str(getattr(training.optim, "value", training.optim))
-    kept = training.deepspeed_plugin is not None or uses_fsdp(training) or model.use_peft
+    kept = sharding(training)[0] != "torch" or model.use_peft
     if kept or model.dtype not in ("bfloat16", "auto", None) or not any(each in optimizer for each in ("adam", "lion")):
         return
     if (Path(name) / "adapter_config.json").is_file():

@@ -163,7 +163,8 @@ def test_training_is_started_by_accelerate(monkeypatch):
     started = []
     monkeypatch.setattr("os.execv", lambda program, run: started.append(run))
     monkeypatch.setattr("clipscout.training.GPUS", ROOT)
-    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    for name in ("ACCELERATE_USE_CPU", "CLIPSCOUT_PLANNED_LAUNCH"):
+        monkeypatch.setenv(name, "")  # so that what the command sets is undone
     more = ("--learning_rate", "0.1")
     given = ("sft", "--config", path, "--launch-args", "--num_processes 2", "--out", "o", "--dry-run", *more)
     result = command(*given)
@@ -174,7 +175,6 @@ def test_training_is_started_by_accelerate(monkeypatch):
     monkeypatch.setattr("clipscout.training.GPUS", ROOT / "no GPU here")
     assert command(*given).exit_code == 0
     assert started[1] == [sys.executable, *stage]
-    monkeypatch.delenv("ACCELERATE_USE_CPU")
     with pytest.raises(InputError) as error:
         training_command("sft", path, Path("nowhere.yaml"))
     assert error.value.field == "--launch"

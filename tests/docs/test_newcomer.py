@@ -14,7 +14,7 @@ from tests.docs.blocks import ROOT, blocks_of
 pytestmark = pytest.mark.skipif(
     shutil.which("make") is None or not (ROOT / ".git").exists(), reason="needs make and a repository to clone"
 )
-DRY = ("sft qwen3_8b_full_zero3", "rl qwen3_8b_lora_1gpu")
+DRY = ("sft qwen3_8b_full_zero3 node_zero3", "rl qwen3_8b_lora_1gpu gpu")
 TINY = "--max_steps 3 --per_device_train_batch_size 2 --gradient_accumulation_steps 1"
 
 
@@ -79,13 +79,10 @@ def test_the_first_hour_up_to_the_pages(tmp_path):
     runs = newcomer.clone / "runs"
     newcomer.types("make dataset DATA=runs/mine")
     newcomer.types("clipscout tiny-base --data runs/mine --out runs/base")
-    for stage, preset in map(str.split, DRY):
-        config = (
-            f"{'SFT' if stage == 'sft' else 'RL'}_CONFIG=configs/{'sft' if stage == 'sft' else 'grpo'}/{preset}.yaml"
-        )
-        said = newcomer.types(
-            f"make {stage} {config} DATA=runs/mine MODEL=runs/base OUT=runs/dry_{stage} ARGS=--dry-run"
-        )
+    for stage, preset, launch in map(str.split, DRY):
+        config = f"{stage.upper()}_CONFIG=configs/{'sft' if stage == 'sft' else 'grpo'}/{preset}.yaml"
+        given = f"LAUNCH=launch/accelerate/{launch}.yaml DATA=runs/mine MODEL=runs/base OUT=runs/dry_{stage}"
+        said = newcomer.types(f"make {stage} {config} {given} ARGS=--dry-run")
         assert "Traceback" not in said
         assert (runs / f"dry_{stage}" / "resolved_config.yaml").is_file()
     newcomer.types(f"make sft DATA=runs/mine MODEL=runs/base OUT=runs/sft ARGS='{TINY}'")

@@ -15,6 +15,7 @@ from trainer import grpo, preflight, sft
 from trainer.arguments import SFTArguments, parse
 from trainer.checkpoint import load_model, load_tokenizer
 from trainer.data import TracesFolder
+from trainer.estimate import device_count, setup_of, sharding
 from trainer.grpo_checks import GRPOArguments
 from trainer.preflight import check_model, check_precision, check_ranks, check_tracking, least_rate
 from trainer.probe import first_replies
@@ -52,8 +53,8 @@ def run(traces, base, tmp_path, monkeypatch):
         (grpo, {"num_generations": 3}, "num_generations", 3, "2, 4"),
         (grpo, {"eval_strategy": "steps", "per_device_eval_batch_size": 3}, "num_generations_eval", 2, "use 1"),
         (grpo, {"auto_find_batch_size": True}, "options", None, "change"),
-        (sft, {"bf16": True, "use_cpu": False}, "bf16", True, "use_cpu: true"),
-        (grpo, {"bf16": True, "use_cpu": False}, "bf16", True, "use_cpu: true"),
+        (sft, {"bf16": True, "use_cpu": False, "dry_run": None}, "bf16", True, "use_cpu: true"),
+        (grpo, {"bf16": True, "use_cpu": False, "dry_run": None}, "bf16", True, "use_cpu: true"),
         (sft, {"data": "nowhere"}, "data", "nowhere", "make traces"),
         (sft, {"trees": "nowhere"}, "trees", "nowhere", "caption trees"),
         (grpo, {"model_name_or_path": "./nowhere"}, "model_name_or_path", "./nowhere", "run the stage"),
@@ -63,7 +64,7 @@ def run(traces, base, tmp_path, monkeypatch):
         (sft, {"report_to": "wandb"}, "report_to", "wandb", "WANDB_MODE=offline"),
     ],
 )
-def test_a_dry_run_refuses_before_it_loads(run, tmp_path, monkeypatch, stage, options, field, value, hint):
+def test_what_cannot_work_is_refused_before_it_loads(run, tmp_path, monkeypatch, stage, options, field, value, hint):
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -298,3 +299,11 @@ def test_bf16_without_a_gpu_stops_a_run_and_not_a_dry_run(tmp_path, capsys):
     assert data.dry_run
     assert training.bf16
     assert "would be refused" in capsys.readouterr().out
+
+
+def test_a_dry_run_without_gpus_plans_for_its_launch_file(tmp_path, monkeypatch):
+    training = SFTConfig(str(tmp_path), bf16=False, use_cpu=True, max_length=64)
+    assert (sharding(training), device_count()) == (("torch", 0), 1)
+    monkeypatch.setenv("CLIPSCOUT_PLANNED_LAUNCH", "launch/accelerate/node_zero3.yaml")
+    assert (sharding(training), device_count()) == (("deepspeed", 3), 8)
+    assert setup_of(training, ModelConfig(dtype="bfloat16"), 64).devices == 8
