@@ -57,7 +57,7 @@ def write_runs_report(
     Returns:
         The file.
     """
-    from clipscout.view.overview import Overview
+    from clipscout.view.overview import Overview, short_names
     from evaluation.report import Part, write_report
 
     overview = Overview(runs)
@@ -68,8 +68,10 @@ def write_runs_report(
     ]
     shown = [each for place, group in enumerate(groups[:_GROUPS]) for each in _episodes(group, f"group-{place}-")]
     curves = overview.trainings()
+    short = dict(zip(curves, short_names(list(curves)), strict=True))
+    curves = {short[name]: rows for name, rows in reversed(curves.items())}
     told = dict(_facts(table, overview, groups)) | dict(facts or {})
-    write_report(out, parts, dict(reversed(curves.items())), shown, told, title)
+    write_report(out, parts, curves, shown, told, title)
     return out
 
 
@@ -107,6 +109,7 @@ def _episodes(group: "Group", prefix: str) -> list[Any]:
 
 def _facts(table: Sequence["Run"], overview: "Overview", groups: Sequence["Group"]) -> Iterator[tuple[str, str]]:
     """What the runs' own files say was done."""
+    from clipscout.view.overview import short_names
     from clipscout.view.runs import settings_of
 
     sources = [run for run in table if run.role == "source"]
@@ -122,7 +125,8 @@ def _facts(table: Sequence["Run"], overview: "Overview", groups: Sequence["Group
             by = None
         author = f" by {by}" if by else ""
         yield f"trajectories{name}", f"{number(run.summary['n'])}{author}, {number(run.summary['visits'])} visits each"
-    for name, folder in overview.runs.trainings.items():
+    trainings = overview.runs.trainings
+    for name, folder in zip(short_names(list(trainings)), trainings.values(), strict=True):
         if config := settings_of(folder):
             yield name, _training(config)
     for group in groups:

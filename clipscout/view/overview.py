@@ -83,7 +83,7 @@ class Overview:
         for each in self.runs.sets:
             each.refresh()
         found = [self.run(each) for each in self.runs.sets]
-        labels = dict(zip(self.runs.names, _ends(self.runs.names), strict=True))
+        labels = dict(zip(self.runs.names, short_names(self.runs.names), strict=True))
         coloured: list[Run] = []
         for members in _groups(found).values():
             known = in_order(run.trajectories.name for run in members)
@@ -233,7 +233,7 @@ def _values(row: Row) -> dict[str, float | None]:
     }
 
 
-def _ends(names: Sequence[str]) -> list[str]:
+def short_names(names: Sequence[str]) -> list[str]:
     """The shortest end of each name that no other has, in whole parts; of rollouts, with the folder they are in."""
     found = []
     for name in names:

@@ -241,7 +241,7 @@ async def test_sorting_keys_and_segments(page, viewing, runs):
         await page.get_by_text(f"{place + 1} of 6").wait_for()
         assert order[place].question_id in await page.locator("main > .note").first.text_content()
     # Segments that were not opened are links as well, and what they show is linked on.
-    await page.locator("svg.tree a[aria-label^='[3] ']").click()
+    await page.locator("svg.tree a.slot[href*='segment=3#']").click()
     await page.locator("#segment h2", has_text="[3]").wait_for()
     assert house_tree().captions[(3,)] in await page.locator("#segment").text_content()
     await page.locator("#segment .parts a").last.click()
