@@ -127,7 +127,7 @@ def to_svg(figure, name: str) -> str:
 
 def _attributes(style: re.Match[str]) -> str:
     """An inline style as attributes of their own, which a page that allows no inline style draws too."""
-    found = {}
+    found: dict[str, str] = {}
     for declaration in filter(None, style[1].split(";")):
         name, _, value = map(str.strip, declaration.partition(":"))
         if name == "font":

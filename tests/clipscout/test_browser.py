@@ -329,12 +329,14 @@ async def test_hostile_texts_do_nothing_on_the_ask_page(page, asking, tmp_path):
     await page.locator("#answer:not([hidden])").wait_for()
     seen = await page.evaluate("document.body.textContent")
     for text in EVERY:
-        # Captions and replies lose chat markup on their way into a transcript; evidence shows them as they are.
+        # Captions and replies lose chat markup on their way into a transcript; what the policy said keeps it.
         assert sanitize(text) in seen or sanitize(text).strip() in seen, text
     assert sanitize(seen) == seen
     assert await page.evaluate("window.pwned === undefined")
-    foreign = ("img", "iframe", "script", "style", "base", "meta", "a[href]")
+    foreign = ("img", "iframe", "script", "style", "base", "meta")
     assert await page.locator(", ".join(f"main {each}" for each in foreign)).count() == 0
+    links = await page.evaluate("[...document.querySelectorAll('main a')].map(each => each.getAttribute('href'))")
+    assert all(each.startswith(("/?video=", "#question")) for each in links)
     attributes = "[...document.querySelectorAll('*')].flatMap(each => [...each.attributes].map(one => one.name))"
     assert [name for name in await page.evaluate(attributes) if name.startswith("on")] == []
 
