@@ -91,7 +91,7 @@ def test_the_first_hour_up_to_the_pages(tmp_path):
     newcomer.types(
         "make eval DATA=runs/mine POLICY=local MODEL=runs/sft ARGS='--limit 4 --episode-tokens 96 --turn-tokens 32'"
     )
-    newcomer.types("clipscout report runs/eval runs/mine-eval runs/sft --data runs/mine --out runs/report.html")
+    newcomer.types("clipscout report runs/eval runs/mine-eval --data runs/mine --out runs/report.html")
     page = (runs / "report.html").read_text()
     assert "local" in page
     assert "exhaustive" in page
