@@ -81,6 +81,7 @@ def training(options: argparse.Namespace, stage: str, traces: Path, start: str, 
 
 
 def run_demo(options: argparse.Namespace) -> None:
+    options.out.mkdir(parents=True, exist_ok=True)
     traces, asked = options.out / "traces", options.out / "held_out"
     grpo = yaml.safe_load((options.configs / "grpo" / options.preset).read_text(encoding="utf-8"))
     corpus = [
