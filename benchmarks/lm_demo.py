@@ -45,11 +45,11 @@ def hours(options: argparse.Namespace, traces: Path, grpo: dict[str, Any]) -> st
     add_fused_lm_head(model)
     score_supervised_alone()
     ids, labels = (torch.tensor([encoded[name]]) for name in ("input_ids", "labels"))  # [1, tokens]
-    begun = time.monotonic()
+    begun = time.process_time()
     with torch.autocast("cpu", torch.bfloat16, enabled=computes_bf16()):
         loss = model(input_ids=ids, labels=labels, fused_lm_head=True).loss
     loss.backward()
-    one = time.monotonic() - begun
+    one = time.process_time() - begun
     episodes = grpo["per_device_train_batch_size"] * grpo["gradient_accumulation_steps"]
     parts = {
         "SFT": 8 * options.sft_steps * one,
@@ -57,7 +57,7 @@ def hours(options: argparse.Namespace, traces: Path, grpo: dict[str, Any]) -> st
         "playing": len(MODELS) * options.questions * one * OF_A_STEP,
     }
     listed = ", ".join(f"{name} {seconds / 3600:.1f}" for name, seconds in parts.items())
-    return f"about {sum(parts.values()) / 3600:.1f} hours on this machine as busy as it is now: {listed}"
+    return f"about {sum(parts.values()) / 3600:.1f} hours of one core: {listed}"
 
 
 def evaluation(options: argparse.Namespace, asked: Path, trees: Path, name: str) -> tuple[str, list[str]]:
