@@ -19,6 +19,7 @@ _LONGEST = 40
 """Words of a line at most."""
 _PAUSE = 1.0
 """Seconds of silence that end a line."""
+_LOUD, _TAIL = 0.1, 0.1
 _LEAST_VOICED = 0.3
 """Share of a segment's time in which somebody must speak."""
 _FASTEST = 35.0
@@ -137,13 +138,28 @@ def _of_words(words: Sequence[Word]) -> HeardSegment:
     return HeardSegment(words[0].start, words[-1].end, "".join(word.text for word in words), tuple(words))
 
 
+def onset(samples: np.ndarray, start: float, end: float) -> float:
+    """When sound begins between two times in seconds: the first 10 ms that are a tenth as loud as the loudest."""
+    width = RATE // 100
+    first, last = max(0, round(start * RATE)), round((end + _TAIL) * RATE)
+    part = samples[first:last]
+    part = np.abs(part[: len(part) // width * width]).reshape(-1, width).mean(axis=1)
+    if not part.any():
+        return start
+    return max(start, min(end, (first + int(np.argmax(part > _LOUD * part.max())) * width) / RATE))
+
+
 def _line(part: HeardSegment, piece: Piece, source: str, language: str) -> dict[str, Any]:
     at, length = piece.start / RATE, len(piece.samples) / RATE
 
     def placed(time: float) -> float:
         return round(at + min(max(0.0, time), length), 2)
 
-    start, end = placed(part.start), placed(max(part.start, part.end))
+    # Whisper begins a word that follows a pause in the pause.
+    until = part.words[0].end if part.words else part.end
+    start, end = placed(onset(piece.samples, part.start, until)), placed(max(part.start, part.end))
     line = Line(start, end, " ".join(part.text.split()), SPEECH, source, language)
     words = [[placed(word.start), placed(word.end), word.text.strip()] for word in part.words]
+    if words:
+        words[0][0] = start
     return line.to_dict() | ({"words": words} if words else {})

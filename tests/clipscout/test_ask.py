@@ -148,6 +148,27 @@ async def test_subtitles_answer_without_any_model(tmp_path):
     assert (answer.cost.captions_made, answer.cost.vision, answer.cost.usd) == (0, {}, 0.0)
 
 
+async def test_a_video_answers_from_what_was_heard_and_read_without_any_model(clip, tmp_path):
+    video = Path(shutil.copy(clip, tmp_path / "talk.mp4"))
+    rows = [
+        {"start": 1, "end": 4, "text": "The ferry leaves at noon.", "kind": "speech"},
+        {"start": 12, "end": 15, "text": "Theorem 3.2 (Noether)", "kind": "screen"},
+    ]
+    (tmp_path / "talk.lines.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read, _ = await asked(video, "Whose theorem is 3.2?", ("Noether", "Stokes"))
+    said, _ = await asked(video, "When does the ferry leave?", ("at midnight", "at noon"))
+    assert (read.letter, said.letter) == ("A", "B")
+    assert any("On screen: Theorem 3.2 (Noether)." in each.caption for each in read.evidence)
+    assert (read.cost.captions_made, read.cost.usd) == (0, 0.0)
+
+
+async def test_a_video_without_any_lines_says_how_it_could_be_heard(clip, tmp_path):
+    with pytest.raises(InputError) as error:
+        await open_source(Path(shutil.copy(clip, tmp_path / "mute.mp4")), AskSettings())
+    assert error.value.field == "captions"
+    assert "--lines speech,screen" in error.value.hint
+
+
 async def test_a_video_is_captioned_only_where_it_is_opened_and_only_once(clip, stub, tmp_path):
     video = shutil.copy(clip, tmp_path / "clip.mp4")
     parts = AskSettings(captioner=Server(stub, "stub"), **SMALL)

@@ -8,6 +8,7 @@ import pytest
 
 from data_gen.lines.settings import LineSettings
 from navigation import TreeStore
+from runtime import EndpointSettings
 from runtime.ranked_run import run_ranks
 
 
@@ -62,6 +63,45 @@ def test_a_run_says_which_subtitles_it_read_and_refuses_several_languages(subtit
     one, two = run_ranks(replace(job, out=job.out / "other", settings=chosen), quiet=True).videos
     assert (one.state, two.state) == ("refused", "complete")
     assert "--subtitle-language" in one.reason
+
+
+def test_lines_of_both_kinds_become_captions(subtitle_job):
+    job = subtitle_job({"two.srt": "1\n00:00:01,000 --> 00:00:02,000\nHello.\n"}, "lines")
+    job = replace(job, settings=replace(job.settings, model=""))
+    rows = [
+        {"start": 1, "end": 2, "text": "The ferry leaves.", "kind": "speech"},
+        {"start": 1, "end": 3, "text": "Gate B", "kind": "screen"},
+    ]
+    (job.videos / "one.lines.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run_ranks(job, quiet=True).complete
+    one, two = (TreeStore(job.out)[video] for video in ("one", "two"))
+    assert one.captions[(1, 1, 1)] == "The ferry leaves. On screen: Gate B."
+    assert one.captions[(2,)] == "Nothing is said or shown as text."
+    assert one.made_by["read"] == ["one.lines.jsonl"]
+    assert two.captions[(1,)] == "Hello."
+    (job.videos / "two.srt").unlink()
+    report = run_ranks(replace(job, out=job.out / "again"), quiet=True)
+    assert [video.state for video in report.videos] == ["complete", "refused"]
+    assert "--lines" in report.videos[1].reason
+
+
+async def test_a_language_model_sums_up_the_parts_and_a_vision_model_is_told_the_lines(stubs, subtitle_job):
+    server, address = await stubs()
+    job = subtitle_job({}, "lines")
+    row = {"start": 1, "end": 3, "text": "Gate B", "kind": "screen"}
+    for name in ("one", "two"):
+        (job.videos / f"{name}.lines.jsonl").write_text(json.dumps(row) + "\n")
+    endpoint = EndpointSettings(address, "stub", 4)
+    summed = replace(job, out=job.out / "summed", endpoint=endpoint)
+    assert (await summed.work(0, True)).complete
+    tree = TreeStore(summed.out)["one"]
+    assert tree.captions[(1, 1, 1)] == "On screen: Gate B."
+    assert tree.captions[(1,)].startswith("Stub caption")
+    assert tree.made_by["model"] == "stub"
+    assert server.stats["images"] == 0
+    seen = replace(summed, out=job.out / "seen", settings=replace(job.settings, captioner="endpoint"))
+    assert (await seen.work(0, True)).complete
+    assert any("Read on screen meanwhile:\nGate B" in entry["texts"] for entry in server.log)
 
 
 def test_annotations_of_videos_that_are_not_there_are_counted(subtitle_job, tmp_path):
