@@ -10,7 +10,7 @@ from navigation import InputError
 
 LONGEST = 28.0
 """Seconds of a piece: Whisper hears 30 s at once, and servers lose words beyond that."""
-_BLOCK, _BLOCK_SLACK = 120.0, 20.0
+_BLOCK, _BLOCK_SLACK = 60.0, 15.0
 _PIECE_SLACK = 10.0
 """Seconds at the end of what is longer than allowed, in which the quietest place is looked for."""
 _QUIET = 0.3
@@ -42,7 +42,7 @@ class Piece:
 
 
 def blocks(sound: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-    """The sound in blocks of at most two minutes, each with its first sample's place; cut in quiet, whatever the sizes
+    """The sound in blocks of at most a minute, each with its first sample's place; cut in quiet, whatever the sizes
     of the arrays that come."""
     start, count, held = 0, 0, list[np.ndarray]()
     most = round(_BLOCK * RATE)

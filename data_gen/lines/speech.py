@@ -1,7 +1,8 @@
 """What is said in a video: its sound heard piece by piece, each piece kept when it is heard."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ async def listen(
 ) -> tuple[TimedLines, list[dict[str, Any]]]:
     """The lines of what is said, and the same as records with the times of their words.
 
-    A block of two minutes is decoded, searched for speech, and heard in pieces; what the journal has is not heard
+    A block of a minute is decoded, searched for speech, and heard in pieces; what the journal has is not heard
     again. The text of a piece depends on the piece alone, so a run that was stopped ends with the same lines.
 
     Raises:
@@ -67,14 +68,16 @@ class _Hearing:
         self._slots = asyncio.Semaphore(listener.in_flight)
         self._tasks: list[asyncio.Task[None]] = []
         self._found: dict[int, dict[str, Any]] = {}
+        # One thread: every thread of a pool would keep memory of its own for the largest block it has seen.
+        self._thread = ThreadPoolExecutor(1, "sound")
 
     async def all(self, sound: Iterator[tuple[int, np.ndarray]], progress: Progress | None) -> None:
-        while (block := await asyncio.to_thread(next, sound, None)) is not None:
+        while (block := await self._in_thread(next, sound, None)) is not None:
             start, samples = block
             key = f"block {start}"
             spans = self.journal.get(key)
             if spans is None:
-                spans = await asyncio.to_thread(voice_spans, samples)
+                spans = await self._in_thread(voice_spans, samples)
                 self.journal.append(key, spans)
             for piece in pieces(start, samples, [tuple(span) for span in spans]):
                 await self._slots.acquire()
@@ -103,9 +106,13 @@ class _Hearing:
         finally:
             self._slots.release()
 
+    async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
     def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     @property
     def lines(self) -> list[dict[str, Any]]:

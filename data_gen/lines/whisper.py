@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,10 @@ class Whisper:
         self._features: np.ndarray | None = None
         self._encoded: Any = None
         self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "whisper")
 
     async def hear(self, samples: np.ndarray, language: str = "") -> Heard:
-        return await asyncio.to_thread(self.hear_now, samples, language)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.hear_now, samples, language)
 
     def hear_now(self, samples: np.ndarray, language: str = "") -> Heard:
         """What is said in one piece.

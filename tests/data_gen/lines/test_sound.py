@@ -106,10 +106,10 @@ def test_a_video_without_sound_has_no_track(picture):
 def test_blocks_are_the_same_however_the_sound_comes():
     chance = np.random.default_rng(0)
     sound = chance.normal(0, 0.1, 250 * RATE).astype(np.float32)
-    sound[110 * RATE : 111 * RATE] = 0
+    sound[50 * RATE : 51 * RATE] = 0
     whole = [(start, len(block)) for start, block in blocks([sound])]
     assert whole == [(start, len(block)) for start, block in blocks(np.array_split(sound, 37))]
-    assert whole[1][0] == pytest.approx(110.5 * RATE, abs=RATE / 2)
+    assert whole[1][0] == pytest.approx(50.5 * RATE, abs=RATE / 2)
     assert sum(length for _, length in whole) == len(sound)
     assert list(blocks([])) == []
 
