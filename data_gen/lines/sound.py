@@ -118,7 +118,7 @@ class Sound:
     def _placed(self) -> Iterator[np.ndarray]:
         shift, newest = self.index.zero, None
         for frame in self._frames():
-            if frame.pts is not None:
+            if frame.pts is not None and frame.time_base is not None:
                 time = float(frame.pts * frame.time_base)
                 if newest is not None and time < newest - _BACK:
                     self.restarts += 1

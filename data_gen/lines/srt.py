@@ -32,7 +32,7 @@ def subtitle_text(records: Iterable[Mapping[str, Any]], form: str) -> str:
 
 def _cues(record: Mapping[str, Any]) -> list[tuple[float, float, str, Sequence[Any]]]:
     """A line as cues that fit two rows, where the times of its words are known."""
-    words = record.get("words") or ()
+    words: Sequence[Any] = record.get("words") or ()
     if not words or len(record["text"]) <= 2 * _WIDTH:
         return [(record["start"], max(record["end"], record["start"] + 0.001), record["text"], words)]
     edges, length = [0], 0
@@ -41,7 +41,7 @@ def _cues(record: Mapping[str, Any]) -> list[tuple[float, float, str, Sequence[A
             edges.append(place)
             length = 0
         length += len(text) + 1
-    parts = [words[first:last] for first, last in pairwise([*edges, len(words)])]
+    parts: list[Sequence[Any]] = [words[first:last] for first, last in pairwise([*edges, len(words)])]
     return [(part[0][0], max(part[-1][1], part[0][0] + 0.001), _joined(part), part) for part in parts]
 
 
