@@ -55,7 +55,8 @@ def _rows(text: str) -> str:
     if len(text) <= _WIDTH or len(words) < 2:
         return text
     splits = [(" ".join(words[:place]), " ".join(words[place:])) for place in range(1, len(words))]
-    return "\n".join(min(splits, key=lambda pair: abs(len(pair[0]) - len(pair[1]))))
+    first, second = min(splits, key=lambda pair: abs(len(pair[0]) - len(pair[1])))
+    return f"{first}\n{second}"
 
 
 def _vtt(text: str, words: Sequence[Any]) -> str:
