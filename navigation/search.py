@@ -152,7 +152,9 @@ class SearchIndex:
 
     def rank(self, query: str, within: SegmentPath = ()) -> list[int]:
         """Places of the passages inside a segment that match, best first; equal ones in the order of `passages`."""
-        inside = np.array([passage.path[: len(within)] == within for passage in self.passages], dtype=bool)
+        inside = np.ones(len(self.passages), dtype=bool)
+        if within:
+            inside[:] = [passage.path[: len(within)] == within for passage in self.passages]
         by_words = _order(self._scores(query), inside)
         if self._vectors is None or self._encode is None:
             return by_words

@@ -352,3 +352,46 @@ def test_both_rankings_are_fused():
     fused = SearchIndex(passages, encode)
     assert fused.passages[fused.rank("denim")[0]].path == (1, 3)
     assert len(fused.rank("nothing of that")) == len(passages)
+
+
+def test_replies_depend_on_neither_answer_nor_clues(tmp_path):
+    """Every question of a corpus, searched with its words: other ground truth, the same bytes."""
+    corpus = load_corpus("small_world", None, 0, 60)
+    store = TreeStore(tmp_path)
+    for tree in corpus.trees:
+        store.save(tree)
+    for question in corpus.questions:
+        rows = [question.to_dict()]
+        for answer in "ABCD"[: len(question.options)]:
+            other = dict(rows[0], answer=answer, clue_intervals=[[0.0, 1.0]], options=list(reversed(question.options)))
+            rows.append(other)
+        replies = []
+        for row in rows:
+            environment = SearchEnvironment(store)
+            environment.reset(**row)
+            replies.append((environment.search(question.question), environment.search(question.options[0])))
+        assert len(set(replies)) == 1
+        assert not any(f"<answer>{letter}" in text for letter in "ABCD" for pair in replies for text in pair)
+
+
+def test_a_clue_is_not_favoured_over_equal_text_elsewhere(tmp_path):
+    """The clue's caption stands in another leaf too, before or after it: the earlier of the two comes first."""
+    corpus = load_corpus("small_world", None, 0, 60)
+    trees = {tree.video_id: tree for tree in corpus.trees}
+    before = after = 0
+    for number, question in enumerate(corpus.questions):
+        tree = trees[question.video_id]
+        grid, (begin, end) = tree.grid, question.clue_intervals[0]
+        clue = grid.path_at((begin + end) / 2)
+        leaves = [path for path in grid.paths(grid.depth) if path != clue]
+        twin = leaves[(7 * number) % len(leaves)]
+        text = tree.captions[clue]
+        copied = CaptionTree(tree.video_id, grid, {**tree.captions, twin: text})
+        index = Search().index(copied)
+        ranked = [index.passages[place].path for place in index.rank(text)]
+        first, second = sorted((ranked.index(clue), ranked.index(twin)))
+        assert second == first + 1
+        assert ranked[first] == min(clue, twin)
+        before, after = before + (ranked[first] == clue), after + (ranked[first] == twin)
+    assert before > 5
+    assert after > 5
