@@ -32,7 +32,7 @@ from trainer.recorder import RolloutRecorder, record
 from trainer.rollout_metrics import EpisodeMasks, equal_groups
 from trainer.server_watch import ServerWatch
 from trainer.stopping import TrainingFailed
-from trainer.tool_loop import run_calls
+from trainer.tool_loop import in_prompt_order, run_calls
 
 RETRIES = 4
 """Tries of a request: what a busy server drops is asked again for some seconds; a dead one ends the run."""
@@ -86,6 +86,8 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.tools = in_prompt_order(self.tools)
+        self._env_tools = {name: in_prompt_order(tools) for name, tools in self._env_tools.items()}
         self.batch, self.masks, self.recorder = batch, masks, recorder
         self.seeded, self.longest, self.max_turn_tokens = seeded, longest, max_turn_tokens
         self.endings = frozenset(self.eos_token_ids)

@@ -37,7 +37,7 @@ from trainer.rollout_metrics import (
 from trainer.sample_order import Orders, RepeatEpoch
 from trainer.stopping import TrainingFailed
 from trainer.supervised_head import score_supervised_alone
-from trainer.tool_loop import ConcurrentTools
+from trainer.tool_loop import ConcurrentTools, in_prompt_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,8 @@ class NavigationGRPOTrainer(
         self._outcomes: list[tuple[bool, int]] = []
         super().__init__(reward_funcs=list(reward_funcs), **kwargs)
         score_supervised_alone()
+        self.tools = in_prompt_order(self.tools)
+        self._env_tools = {name: in_prompt_order(tools) for name, tools in self._env_tools.items()}
         self.limit_turns(max_turn_tokens)
         # A message that was cut ends in another token than these; without the limit its episode is at its budget.
         self.batch.endings = frozenset(self.eos_token_ids) if max_turn_tokens else None

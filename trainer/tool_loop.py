@@ -2,7 +2,7 @@
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from trl import GRPOTrainer
 from trl.chat_template_utils import parse_response
 
+from navigation.tools import TOOL_NAMES
 from trainer.cached_rollout import is_tested_trl
 
 
@@ -23,6 +24,12 @@ class ToolReplies:
     """Calls that raised, or that named no tool."""
     world_error: str | None
     """What a tool raised although it was called rightly: the episode says nothing about the policy."""
+
+
+def in_prompt_order(tools: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
+    """Tools as every other stage shows them: trl lists an environment's methods by name."""
+    order = {name: place for place, name in enumerate(TOOL_NAMES)}
+    return sorted(tools, key=lambda tool: order.get(tool.__name__, len(order)))
 
 
 def run_calls(tools: Mapping[str, Callable[..., Any]], calls: Sequence[Mapping[str, Any]]) -> ToolReplies:
