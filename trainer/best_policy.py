@@ -41,8 +41,14 @@ class HeldOutScore:
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy, as a share of independent episodes."""
-        return sqrt(self.accuracy * (1 - self.accuracy) / self.episodes)
+        """Of the accuracy, as a share of independent episodes, with two right and two wrong ones added.
+
+        So it does not vanish where all or none are right (Agresti and Coull, "Approximate Is Better than Exact for
+        Interval Estimation of Binomial Proportions", 1998).
+        """
+        count = self.episodes + 4
+        share = (self.accuracy * self.episodes + 2) / count
+        return sqrt(share * (1 - share) / count)
 
 
 def best(scores: Iterable[HeldOutScore]) -> HeldOutScore:
