@@ -99,9 +99,11 @@ class Whisper:
         return Heard(told.language, tuple(found))
 
     def _encode_once(self, features: np.ndarray) -> Any:
-        # Finding the language and hearing encode the same sound; encoding is most of the work.
-        if self._features is None or not np.array_equal(features, self._features):
-            self._features, self._encoded = features, self._encode(features)
+        # Finding the language and hearing encode the same sound but for its last frame; encoding is most of the work.
+        frames = features.reshape(-1, features.shape[-1])  # [mels, frames]
+        last = self._features
+        if last is None or last.shape != frames.shape or (frames != last).any(axis=0).sum() > 1:
+            self._features, self._encoded = frames, self._encode(features)
         return self._encoded
 
 
