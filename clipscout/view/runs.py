@@ -76,9 +76,11 @@ def find_runs(folders: Sequence[Path], corpus: Path | None = None, only: Sequenc
     Raises:
         InputError: no trajectories in one of them, or `only` keeps none.
     """
-    sets = [each for folder in folders for each in find_sets(folder, corpus)]
     trainings = [(name, below) for folder in folders for name, below in _named_folders(folder)
                  if (below / METRICS_FILE).is_file()]  # fmt: skip
+    # A training that recorded no episodes has curves alone.
+    drawn = [folder for folder in folders if any(below.is_relative_to(folder) for _, below in trainings)]
+    sets = [each for folder in folders for each in find_sets(folder, corpus, required=folder not in drawn)]
     for each, name in zip(sets, _apart([(each.name, each.folder) for each in sets]), strict=True):
         each.name = name
     if only:
@@ -105,15 +107,16 @@ def _apart(named: Sequence[tuple[str, Path]]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, 1)]
 
 
-def find_sets(run: Path, corpus: Path | None = None) -> list[TrajectorySet]:
+def find_sets(run: Path, corpus: Path | None = None, required: bool = True) -> list[TrajectorySet]:
     """Every set of trajectories in a run's folder, or the one in a JSONL file.
 
     Args:
         run: A file; or a folder with `trajectories.jsonl` or `rollouts/` in it or up to four levels below.
         corpus: Where the questions and trees are; default: looked for beside the trajectories.
+        required: Whether there must be one.
 
     Raises:
-        InputError: nothing there, or no trajectories in it.
+        InputError: nothing there, or no trajectories in it although required.
     """
     if run.is_file():
         return [_set(run.name, [run], run.parent, corpus)]
@@ -126,7 +129,7 @@ def find_sets(run: Path, corpus: Path | None = None) -> list[TrajectorySet]:
             sets.append(_set(name, [folder / TRAJECTORIES], folder, corpus))
         if rollouts():
             sets.append(_set(f"{name}/{ROLLOUTS}", rollouts, folder, corpus))
-    if not sets:
+    if not sets and required:
         hint = f"give a folder with {TRAJECTORIES} or {ROLLOUTS}/*.jsonl in it, or such a file"
         raise InputError(run, "run", "no trajectories", hint)
     return sets

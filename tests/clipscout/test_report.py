@@ -22,7 +22,7 @@ def trained(runs):
 
 
 def test_any_runs_make_a_page(trained, capsys):
-    report([trained], trained / "out.html")
+    report([trained / "eval", trained / "sft"], trained / "out.html")
     page = (trained / "out.html").read_text()
     assert capsys.readouterr().out.strip() == str(trained / "out.html")
     for text in ("6 questions on 1 video", "random", "4 steps of 6 trajectories, learning rate 0.1", "right in 25 %"):
