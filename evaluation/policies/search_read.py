@@ -86,7 +86,8 @@ class SearchingPolicy(JudgedPolicy):
     async def reply(self, task: Task, messages: list[dict[str, Any]]) -> Reply:
         seen, notes = Searched.of(messages), notes_read(task, messages)
         verdict = await self.judge.verdict(task, notes) if seen.opened else None
-        why, calls = "", []
+        why = ""
+        calls: list[tuple[str, dict[str, Any]]] = []
         if (verdict is None or verdict.confidence < self.sure) and len(seen.opened) < self.visits:
             why, calls = await self.step(task, seen)
         if calls:
