@@ -116,9 +116,8 @@ def traces(
         hint = "give a folder with questions.jsonl and trees/, or --corpus NAME"
         raise InputError("command line", "folder", None, hint)
     tell_limit(limit, seed)
-    chosen = read_tools(tools, "command line")
-    more = {"tools": chosen, "open_form": open_form}
-    _show(write_traces(corpus, data, out or data or Path(), seed, limit, wander, **more))
+    chosen, target = read_tools(tools, "command line"), out or data or Path()
+    _show(write_traces(corpus, data, target, seed, limit, wander, tools=chosen, open_form=open_form))
 
 
 def tiny_base(

@@ -37,6 +37,7 @@ def score(
         grid = store[question.video_id].grid
         breakdown = mix.score(
             question, grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused,
+            lookups=trajectory.lookups,
             keep_steps=True, verdict=Verdict.from_dict(trajectory.verdict) if trajectory.verdict else None,
         )  # fmt: skip
         if len(scored) < show:

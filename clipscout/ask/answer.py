@@ -140,7 +140,8 @@ def _units(trajectory: Trajectory) -> float:
     """Visit units, as the default reward prices them."""
     settings = RewardMix().settings.visit_cost
     prices = settings.prices if settings is not None else {}
-    return sum(prices.get(each.tool, 1.0) for each in (*trajectory.visits, *trajectory.lookups))
+    called = [visit.tool for visit in trajectory.visits] + [lookup.tool for lookup in trajectory.lookups]
+    return sum(prices.get(tool, 1.0) for tool in called)
 
 
 def _exhaustive(source: VideoSource, trajectory: Trajectory) -> dict[str, int]:
