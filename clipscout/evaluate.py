@@ -279,10 +279,15 @@ def policy_table(policies: Mapping[str, Mapping[str, Any]]) -> None:
         low, high = row["accuracy_ci"] or (None, None)
         interval = "" if low is None else f"{low:.3f}-{high:.3f}"
         table.add_row(
-            name, _number(row["accuracy"], 3), interval, f"{row['visits']:.2f}", f"{row['visit_cost']:.2f}",
-            _number(row.get("visit_cost_with_index")), _number(row.get("grounding"), 3),
+            name,
+            _number(row["accuracy"], 3),
+            interval,
+            f"{row['visits']:.2f}",
+            f"{row['visit_cost']:.2f}",
+            _number(row.get("visit_cost_with_index")),
+            _number(row.get("grounding"), 3),
             f"{row['answered']} / {row['n']}",
-        )  # fmt: skip
+        )
     failures = [(name, *each) for name, row in policies.items() for each in row.get("failures", {}).items()]
     if failures:
         # What was raised is foreign text: Text keeps rich from reading markup in it.
@@ -315,8 +320,13 @@ def comparison_table(comparison: "Comparison") -> Table:
     for entry in comparison.entries:
         difference = next((each for each in entry.against_first if each.metric == "accuracy"), None)
         shown.add_row(
-            Text(entry.name), share(entry.accuracy), amount(entry.costs["visits"]), amount(entry.costs["captions"]),
-            amount(entry.costs["tokens_read"]), amount(entry.costs["seconds_computed"]),
-            "" if difference is None else points(difference), f"{entry.scores.answered}/{entry.scores.n}",
-        )  # fmt: skip
+            Text(entry.name),
+            share(entry.accuracy),
+            amount(entry.costs["visits"]),
+            amount(entry.costs["captions"]),
+            amount(entry.costs["tokens_read"]),
+            amount(entry.costs["seconds_computed"]),
+            "" if difference is None else points(difference),
+            f"{entry.scores.answered}/{entry.scores.n}",
+        )
     return shown

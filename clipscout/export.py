@@ -120,8 +120,11 @@ def verl_question(row: Row, place: int, split: str) -> dict[str, Any]:
 
 
 ROWS: dict[str, Callable[[Row], dict[str, Any]]] = {
-    "openai": openai_row, "llama-factory": llama_factory_row, "ms-swift": ms_swift_row, "verl": verl_row,
-}  # fmt: skip
+    "openai": openai_row,
+    "llama-factory": llama_factory_row,
+    "ms-swift": ms_swift_row,
+    "verl": verl_row,
+}
 RESULTS = ("lmms-eval", "vlmevalkit")
 FORMATS = (*RESULTS, "verl", "llama-factory", "ms-swift", "openai")
 
@@ -173,8 +176,9 @@ def export_results(folder: Path, format: str, out: Path, questions: Path | None,
     """
     from evaluation.result import NAME, read_result
 
-    found = questions or next((each for each in (folder / "questions.jsonl", folder / "corpus" / "questions.jsonl")
-                               if each.is_file()), None)  # fmt: skip
+    found = questions or next(
+        (each for each in (folder / "questions.jsonl", folder / "corpus" / "questions.jsonl") if each.is_file()), None
+    )
     if found is None:
         hint = "give --questions, the questions.jsonl that was evaluated, or a folder with one"
         raise InputError(folder, "questions", None, hint)
@@ -197,18 +201,24 @@ def export_results(folder: Path, format: str, out: Path, questions: Path | None,
         return [_vlmevalkit_table(out / f"{name}_{TASK}.tsv", of_rows, videos, more)]
     samples = [
         {
-            "doc_id": place, "target": row.answer, "input": question_text(question), "resps": [said.get(row.id, "")],
-            "filtered_resps": row.prediction or "", f"{TASK}_acc": float(row.correct), "question_id": row.question_id,
+            "doc_id": place,
+            "target": row.answer,
+            "input": question_text(question),
+            "resps": [said.get(row.id, "")],
+            "filtered_resps": row.prediction or "",
+            f"{TASK}_acc": float(row.correct),
+            "question_id": row.question_id,
             "doc_hash": hashlib.sha256(_json(question.to_dict()).encode("utf-8", "surrogatepass")).hexdigest(),
         }
         for place, (row, question) in enumerate(zip(result.rows, of_rows, strict=True))
-    ]  # fmt: skip
+    ]
     right, count = sum(row.correct for row in result.rows), len(samples)
     totals = {
         "results": {TASK: {"alias": TASK, f"{TASK}_acc,none": right / count if count else None}},
         "n-samples": {TASK: {"original": count, "effective": count}},
-        "model_name": result.name, "config": {"card": result.card},
-    }  # fmt: skip
+        "model_name": result.name,
+        "config": {"card": result.card},
+    }
     # lmms-eval puts the time first; ours is that of no clock, so that the same run writes the same files.
     written = [out / name / f"00000000_000000_{kind}" for kind in (f"samples_{TASK}.jsonl", "results.json")]
     write_jsonl(written[0], samples)
@@ -239,10 +249,15 @@ def _lmms_eval_task(out: Path, questions: Sequence[Question], videos: str) -> li
 
     docs = out / "questions.jsonl"
     rows = (
-        {"id": each.id, "video": videos.format(each.video_id), "text": question_text(each), "answer": each.answer,
-         "letters": LETTERS[: len(each.options)]}
+        {
+            "id": each.id,
+            "video": videos.format(each.video_id),
+            "text": question_text(each),
+            "answer": each.answer,
+            "letters": LETTERS[: len(each.options)],
+        }
         for each in questions
-    )  # fmt: skip
+    )
     write_jsonl(docs, rows)
     task = {
         "task": TASK,
@@ -275,8 +290,14 @@ def _vlmevalkit_table(path: Path, questions: Sequence[Question], videos: str, mo
         table = csv.DictWriter(file, columns, dialect="excel-tab")
         table.writeheader()
         for place, question in enumerate(questions):
-            row = {"index": place, "id": question.id, "video": videos.format(question.video_id),
-                   "category": question.kind, "question": question.question, "answer": question.answer}  # fmt: skip
+            row = {
+                "index": place,
+                "id": question.id,
+                "video": videos.format(question.video_id),
+                "category": question.kind,
+                "question": question.question,
+                "answer": question.answer,
+            }
             row |= dict(zip(letters, question.options, strict=False))
             table.writerow(row | (dict(more[place]) if more else {}))
     return path

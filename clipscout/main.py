@@ -31,17 +31,28 @@ from clipscout.view.command import view
 from navigation import InputError, read_tools
 
 RENAMED = {
-    "--concurrency": "--in-flight", "--licence": "--license", "--traces": "--data", "--checkpoint": "--model",
-    "--benchmark": "--corpus", "--rounds": "--turns", "--tokens": "--episode-tokens",
-    "--trajectory-usd": "--episode-usd", "--max-completion-tokens": "--episode-tokens", "--policy-url": "--url",
-    "--policy-model": "--model", "--endpoint": "--url", "--held-out": "--held-out-share",
-}  # fmt: skip
+    "--concurrency": "--in-flight",
+    "--licence": "--license",
+    "--traces": "--data",
+    "--checkpoint": "--model",
+    "--benchmark": "--corpus",
+    "--rounds": "--turns",
+    "--tokens": "--episode-tokens",
+    "--trajectory-usd": "--episode-usd",
+    "--max-completion-tokens": "--episode-tokens",
+    "--policy-url": "--url",
+    "--policy-model": "--model",
+    "--endpoint": "--url",
+    "--held-out": "--held-out-share",
+}
 """Options by the names that they had; they hold where a command has no such option today."""
 RENAMED_IN = {"view": {"--corpus": "--data", "--limit": "--first"}}
 FOLDERS = {
-    "captions": ("--videos", "--out"), "teacher": ("--data",), "dataset": ("--data", "--out"),
+    "captions": ("--videos", "--out"),
+    "teacher": ("--data",),
+    "dataset": ("--data", "--out"),
     "difficulty": ("--data", "--out"),
-}  # fmt: skip
+}
 """Commands whose folders were given without a name."""
 
 
@@ -163,15 +174,28 @@ def options(
 
 COMMANDS: dict[str, dict[str, Any]] = {
     "Data": {
-        "doctor": doctor, "download": download, "questions": questions, "lines": lines, "captions": captions,
-        "tree": tree, "traces": traces, "teacher": teacher, "dataset": dataset, "difficulty": difficulty,
+        "doctor": doctor,
+        "download": download,
+        "questions": questions,
+        "lines": lines,
+        "captions": captions,
+        "tree": tree,
+        "traces": traces,
+        "teacher": teacher,
+        "dataset": dataset,
+        "difficulty": difficulty,
     },
     "Training": {"tiny-base": tiny_base, "sft": sft, "grpo": grpo, "merge": merge, "push": push, "migrate": migrate},
     "Evaluation": {"eval": evaluate, "compare": compare_results, "score": score, "judge": judge},
     "Use": {"ask": ask, "serve": serve, "view": view},
-    "More": {"report": report, "demo": demo, "export": export, "import-released": import_released,
-             "import-gguf": import_gguf},
-}  # fmt: skip
+    "More": {
+        "report": report,
+        "demo": demo,
+        "export": export,
+        "import-released": import_released,
+        "import-gguf": import_gguf,
+    },
+}
 ORDER: Sequence[str] = [name for commands in COMMANDS.values() for name in commands]
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():

@@ -118,8 +118,11 @@ def _facts(table: Sequence["Run"], overview: "Overview", groups: Sequence["Group
         if stats := _json(run.trajectories.folder / "stats.json"):
             duration = (stats.get("duration_seconds") or {}).get("median")
             length = f" of {clock(duration)} (median)" if duration else ""
-            yield f"corpus{name}", f"{stats.get('corpus')}: {stats.get('videos')} videos{length}, " \
-                f"{number(stats.get('questions'))} questions"  # fmt: skip
+            yield (
+                f"corpus{name}",
+                f"{stats.get('corpus')}: {stats.get('videos')} videos{length}, "
+                f"{number(stats.get('questions'))} questions",
+            )
             by = (stats.get("trajectories") or {}).get("teacher")
         else:
             by = None

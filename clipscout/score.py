@@ -36,10 +36,16 @@ def score(
             raise InputError(source, "question_id", trajectory.question_id, f"{questions} holds no such question")
         grid = store[question.video_id].grid
         breakdown = mix.score(
-            question, grid, trajectory.visits, trajectory.status, trajectory.prediction, trajectory.refused,
+            question,
+            grid,
+            trajectory.visits,
+            trajectory.status,
+            trajectory.prediction,
+            trajectory.refused,
             lookups=trajectory.lookups,
-            keep_steps=True, verdict=Verdict.from_dict(trajectory.verdict) if trajectory.verdict else None,
-        )  # fmt: skip
+            keep_steps=True,
+            verdict=Verdict.from_dict(trajectory.verdict) if trajectory.verdict else None,
+        )
         if len(scored) < show:
             console.print(_episode_table(trajectory, question, grid, breakdown, mix))
             console.print(_sum_line(breakdown), end="\n\n")
@@ -85,9 +91,14 @@ def _episode_table(
     table.add_column("why")
     for account in explain(breakdown, grid, mix.settings.visit_cost):
         table.add_row(
-            Text(account.visit.tool), Text(account.place), f"{account.clue_seconds:.1f}", f"{account.gain:+.3f}",
-            f"{account.price:g}", f"{account.charge:+.3f}" if account.charge else "0", Text(account.reason),
-        )  # fmt: skip
+            Text(account.visit.tool),
+            Text(account.place),
+            f"{account.clue_seconds:.1f}",
+            f"{account.gain:+.3f}",
+            f"{account.price:g}",
+            f"{account.charge:+.3f}" if account.charge else "0",
+            Text(account.reason),
+        )
     return table
 
 

@@ -83,12 +83,23 @@ async def run(
     if error is not None and not (truncated or filtered):
         status, prediction = Status.FAILED, None
     return Trajectory(
-        id=f"{question.id}#{sample}", question_id=question.id, video_id=question.video_id,
-        messages=messages, tools=tools, prediction=prediction, correct=question.is_right(prediction),
-        status=status, visits=environment.visits, refused=len(environment.refusals), turns=turns,
-        prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, seconds=time.monotonic() - begun, error=error,
+        id=f"{question.id}#{sample}",
+        question_id=question.id,
+        video_id=question.video_id,
+        messages=messages,
+        tools=tools,
+        prediction=prediction,
+        correct=question.is_right(prediction),
+        status=status,
+        visits=environment.visits,
+        refused=len(environment.refusals),
+        turns=turns,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        seconds=time.monotonic() - begun,
+        error=error,
         lookups=environment.lookups,
-    )  # fmt: skip
+    )
 
 
 def _checked(reply: object) -> Reply:

@@ -50,9 +50,12 @@ class Verdict:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Verdict":
         return cls(
-            str(record["label"]), record["share"], str(record["by"]), tuple(record.get("votes", ())),
+            str(record["label"]),
+            record["share"],
+            str(record["by"]),
+            tuple(record.get("votes", ())),
             str(record.get("reason", "")),
-        )  # fmt: skip
+        )
 
 
 RIGHT, WRONG = Verdict("right", 1.0, "exact"), Verdict("wrong", 0.0, NO_JUDGE)

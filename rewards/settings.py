@@ -128,9 +128,11 @@ def _check_keys(values: Any, known: set[str], prefix: str) -> None:
     for key in values:
         if key not in known:
             raise InputError(
-                SOURCE, f"{prefix}{key}", values[key],
+                SOURCE,
+                f"{prefix}{key}",
+                values[key],
                 f"there is no such key{did_you_mean(key, known)}; known: {', '.join(sorted(known))}",
-            )  # fmt: skip
+            )
 
 
 def _number(name: str, value: Any) -> float:

@@ -238,9 +238,11 @@ def trl_functions(
     """
     if weighted and mix.cost_weight.steered:
         raise InputError(
-            "reward config", "visit_cost.target", mix.cost_weight.settings.target,
+            "reward config",
+            "visit_cost.target",
+            mix.cost_weight.settings.target,
             "leave it out with the asynchronous engine: the weight cannot be steered there",
-        )  # fmt: skip
+        )
     batch = Batch(mix, turns, tokens, replay, judge)
     weights = mix.weights
     if mix.cost_weight.steered:

@@ -51,8 +51,10 @@ class Group:
     @property
     def title(self) -> str:
         """For people: how much was asked."""
-        questions, videos = (f"{number(count)} {what}{'s' * (count != 1)}" for count, what in
-                             ((self.questions, "question"), (self.videos, "video")))  # fmt: skip
+        questions, videos = (
+            f"{number(count)} {what}{'s' * (count != 1)}"
+            for count, what in ((self.questions, "question"), (self.videos, "video"))
+        )
         return f"{questions} on {videos}"
 
     @property

@@ -76,8 +76,12 @@ def find_runs(folders: Sequence[Path], corpus: Path | None = None, only: Sequenc
     Raises:
         InputError: no trajectories in one of them, or `only` keeps none.
     """
-    trainings = [(name, below) for folder in folders for name, below in _named_folders(folder)
-                 if (below / METRICS_FILE).is_file()]  # fmt: skip
+    trainings = [
+        (name, below)
+        for folder in folders
+        for name, below in _named_folders(folder)
+        if (below / METRICS_FILE).is_file()
+    ]
     # A training that recorded no episodes has curves alone.
     drawn = [folder for folder in folders if any(below.is_relative_to(folder) for _, below in trainings)]
     sets = [each for folder in folders for each in find_sets(folder, corpus, required=folder not in drawn)]
