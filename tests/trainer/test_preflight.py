@@ -240,8 +240,9 @@ def test_what_keeps_an_fp32_copy_is_let_through(base, tmp_path):
     def model(dtype="bfloat16", use_peft=False):
         return SimpleNamespace(dtype=dtype, use_peft=use_peft)
 
+    zero = SimpleNamespace(zero_stage=2)
     for training, options in (
-        (config(), model("float32")), (config(), model(use_peft=True)), (config(deepspeed_plugin=object()), model()),
+        (config(), model("float32")), (config(), model(use_peft=True)), (config(deepspeed_plugin=zero), model()),
         (config(fsdp="full_shard"), model()), (config(learning_rate=1e-2), model()), (config(optim="sgd"), model()),
         (config(), model("auto")),
     ):  # fmt: skip
