@@ -94,7 +94,7 @@ def test_the_first_hour_up_to_the_pages(tmp_path):
     newcomer.types("clipscout report runs/eval runs/mine-eval --data runs/mine --out runs/report.html")
     page = (runs / "report.html").read_text()
     assert "local" in page
-    assert "exhaustive" in page
+    assert "mine-eval" in page
     newcomer.types("clipscout view runs/eval --data runs/mine --export runs/view.html")
     assert mine.is_dir()
     assert "kitchen" in (runs / "view.html").read_text() or "garden" in (runs / "view.html").read_text()
