@@ -158,8 +158,8 @@ def _opening(path: SegmentPath, thought: str) -> Reply:
 
 
 def _near(path: SegmentPath, aim: SegmentPath, grid: TimeGrid) -> bool:
-    """Whether a segment is the aim, holds it, is a part of the same segment, or is at most a leaf away in time."""
+    """Whether a segment is the aim, holds it, is a part of the same segment, or is next to it in time."""
     if path == aim[: len(path)] or (len(path) == len(aim) and path[:-1] == aim[:-1]):
         return True
     (start, end), (begin, until) = grid.interval(path), grid.interval(aim)
-    return len(path) == len(aim) and max(begin - end, start - until) <= 1.5 * (until - begin)
+    return len(path) == len(aim) and max(begin - end, start - until) <= 0.5 * (until - begin)
