@@ -26,10 +26,10 @@ from navigation import DEFAULT_TOOLS, EnvironmentFactory, Limits, run
 from rewards import RewardMix
 from rewards.trl_functions import trl_functions
 from trainer.checkpoint import load_model, load_tokenizer
+from trainer.cpu import computes_bf16
 from trainer.data import TracesFolder
 from trainer.grpo_trainer import NavigationGRPOTrainer
 from trainer.local_policy import LocalPolicy
-from trainer.processor import computes_bf16
 from trainer.run import quiet_unless_watched
 from trainer.sft_trainer import NavigationSFTTrainer
 from trainer.supervision import supervise

@@ -21,8 +21,8 @@ from clipscout.training import training_command
 from navigation import read_questions, write_json, write_jsonl
 from navigation.question import first_by_hash, held_out
 from trainer.checkpoint import load_tokenizer
+from trainer.cpu import computes_bf16
 from trainer.data import TracesFolder
-from trainer.processor import computes_bf16
 from trainer.supervision import encode
 
 RULES = ("random", "uniform", "retrieval", "best_first", "expert")

@@ -14,8 +14,8 @@ from clipscout.options import (
     RequestOptions,
     StageOptions,
     option,
+    run_job,
     stage_command,
-    tell_report,
 )
 
 if TYPE_CHECKING:
@@ -117,19 +117,7 @@ def run_captions(options: CaptionOptions) -> int:
 
     Exit code 0 if every video has its tree, 1 if anything is missing, 2 if the command itself is wrong.
     """
-    from runtime.ranked_run import collect_run, run_ranks, run_share
-
-    job = options.job()
-    if options.check:
-        return tell_report(collect_run(job))
-    if options.rank is not None:
-        return tell_report(run_share(job, options.rank, options.quiet))
-    more = options.executor_options("captions", cpus_per_task=options.decoding)
-    report = run_ranks(job, options.executor, options.quiet, **more)
-    if options.executor == "slurm":
-        typer.echo("submitted; the same command with --check says what is there")
-        return 0
-    return tell_report(report)
+    return run_job(options, options.job(), "captions", cpus_per_task=options.decoding)
 
 
 captions = stage_command(CaptionOptions, check_captions, run_captions)

@@ -122,7 +122,7 @@ def accelerators() -> Iterator[Finding]:
 def precision() -> Iterator[Finding]:
     """What `bf16: auto` means here."""
     try:
-        from trainer.processor import computes_bf16
+        from trainer.cpu import computes_bf16
     except ImportError:  # no torch, which is a finding of its own
         return
     if computes_bf16():

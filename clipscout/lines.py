@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from clipscout.options import ExecutorOptions, StageOptions, option, stage_command, tell_report
+from clipscout.options import ExecutorOptions, StageOptions, option, run_job, stage_command
 
 if TYPE_CHECKING:
     from data_gen.lines.settings import LineSettings
@@ -80,18 +78,7 @@ def run_lines(options: LinesOptions) -> int:
 
     Exit code 0 if every video has its lines, 1 if anything is missing, 2 if the command itself is wrong.
     """
-    from runtime.ranked_run import collect_run, run_ranks, run_share
-
-    job = options.job()
-    if options.check:
-        return tell_report(collect_run(job))
-    if options.rank is not None:
-        return tell_report(run_share(job, options.rank, options.quiet))
-    report = run_ranks(job, options.executor, options.quiet, **options.executor_options("lines", cpus_per_task=1))
-    if options.executor == "slurm":
-        typer.echo("submitted; the same command with --check says what is there")
-        return 0
-    return tell_report(report)
+    return run_job(options, options.job(), "lines", cpus_per_task=1)
 
 
 lines = stage_command(LinesOptions, check_lines, run_lines)

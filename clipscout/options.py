@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
 from clipscout.tree import plain
 from navigation import InputError
+
+if TYPE_CHECKING:
+    from runtime.ranked_run import RankedJob
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -140,6 +143,29 @@ def tell_report(report: _Report) -> int:
     for line in report.lines():
         typer.echo(plain(line))
     return 0 if report.complete else 1
+
+
+def run_job(options: "ExecutorOptions", job: "RankedJob[Any]", name: str, **slurm: Any) -> int:
+    """Runs a stage over ranks as its options say: here, as one rank, on an executor, or a look at what is there.
+
+    Args:
+        name: Of the Slurm job.
+        slurm: What such a job asks for.
+
+    Returns:
+        The exit code, 1 if anything is missing.
+    """
+    from runtime.ranked_run import collect_run, run_ranks, run_share
+
+    if options.check:
+        return tell_report(collect_run(job))
+    if options.rank is not None:
+        return tell_report(run_share(job, options.rank, options.quiet))
+    report = run_ranks(job, options.executor, options.quiet, **options.executor_options(name, **slurm))
+    if options.executor == "slurm":
+        typer.echo("submitted; the same command with --check writes out what is there")
+        return 0
+    return tell_report(report)
 
 
 def tell_limit(limit: int | None, seed: int, source: str = "questions") -> None:

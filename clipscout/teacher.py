@@ -15,8 +15,8 @@ from clipscout.options import (
     StageOptions,
     ToolOptions,
     option,
+    run_job,
     stage_command,
-    tell_report,
 )
 from navigation import InputError
 
@@ -112,18 +112,7 @@ def run_teacher(options: TeacherOptions) -> int:
 
     Exit code 0 if every trajectory has ended, 1 if anything is missing, 2 if the command itself is wrong.
     """
-    from runtime.ranked_run import collect_run, run_ranks, run_share
-
-    job = options.job()
-    if options.check:
-        return tell_report(collect_run(job))
-    if options.rank is not None:
-        return tell_report(run_share(job, options.rank, options.quiet))
-    report = run_ranks(job, options.executor, options.quiet, **options.executor_options("teacher"))
-    if options.executor == "slurm":
-        typer.echo("submitted; the same command with --check writes out what is there")
-        return 0
-    return tell_report(report)
+    return run_job(options, options.job(), "teacher")
 
 
 teacher = stage_command(TeacherOptions, check_teacher, run_teacher)

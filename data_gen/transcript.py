@@ -8,13 +8,13 @@ from typing import Any
 from data_gen.corpora.actions import stems
 from navigation import LETTERS, Question, SegmentPath
 from navigation.prompt import split_prompt
+from navigation.search import RESULT
 from navigation.times import Span, find_spans, read_spans
 from navigation.tools import SEARCH, parse_path
 
 _SHOWN = re.compile(r"(?P<span>[\d:]+-[\d:]+) (?P<path>\[\d+(?:, \d+)*\]) (?P<caption>.*)")
-_FOUND = re.compile(r"(?P<caption>.*) (?P<path>\[\d+(?:, \d+)*\]) (?P<span>[\d:]+-[\d:]+)(?: \w+)?")
 _CLAUSE = re.compile(r"(?<=[.!?;:])\s+|\s+(?=\[\d)")
-_QUOTED = re.compile(r"[“\"]([^”\"]{3,})[”\"]")
+QUOTED = re.compile(r"[“\"]([^”\"]{3,})[”\"]")
 _ASKING = stems(
     "what which who when where why how does do did was were has have there their she he you your during while after "
     "before right comes come happen happens first last following step these part time"
@@ -88,7 +88,7 @@ class Transcript:
                 self._read_found(message["content"])
             elif message["role"] == "tool":
                 self._read(message["content"], opened=True)
-        quoted = _QUOTED.search(question.question)
+        quoted = QUOTED.search(question.question)
         words = stems(quoted.group(1) if quoted else question.question)
         self.subject = words if quoted else (words - _ASKING or words)
         """Stems of what the question is about: of what it quotes, or of its words that do not ask."""
@@ -105,7 +105,7 @@ class Transcript:
 
     def _read_found(self, text: str) -> None:
         for line in text.splitlines():
-            if read := _placed(_FOUND.fullmatch(line)):
+            if read := _placed(RESULT.fullmatch(line)):
                 snippet, path, written, span = read
                 for piece in _clauses(snippet.strip("… ")):
                     self.found.append(Clause(piece, path, written, span, 0.5, opened=False))
@@ -129,7 +129,7 @@ class Transcript:
     @property
     def order(self) -> str:
         """`after` or `before` where the question asks for a neighbour in time; else empty."""
-        text = _QUOTED.sub("", self.question.question).lower()
+        text = QUOTED.sub("", self.question.question).lower()
         return "after" if _AFTER.search(text) else "before" if _BEFORE.search(text) else ""
 
     def support(self) -> Support | None:

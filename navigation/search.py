@@ -280,13 +280,16 @@ class Search:
         return without_markup(f"{text} {place}{said}")
 
 
-_RESULT = re.compile(r" \[(\d{1,4}(?:, \d{1,4}){0,31})\] [\d:]{4,8}-[\d:]{4,8}(?: [a-z]+)?")
+RESULT = re.compile(
+    r"(?P<caption>.*) (?P<path>\[\d{1,4}(?:, \d{1,4}){0,31}\]) (?P<span>[\d:]{4,8}-[\d:]{4,8})(?: [a-z]+)?"
+)
+"""A line of a reply: what matches, its segment, its time, and the kind of a timed line."""
 
 
 def read_results(reply: str) -> list[SegmentPath]:
     """The segments that a search's reply names, best first, each once."""
-    found = (list(_RESULT.finditer(line)) for line in reply.splitlines())
-    return list(dict.fromkeys(tuple(map(int, each[-1].group(1).split(", "))) for each in found if each))
+    found = (RESULT.fullmatch(line) for line in reply.splitlines())
+    return list(dict.fromkeys(tuple(map(int, each["path"][1:-1].split(", "))) for each in found if each))
 
 
 def _holds(one: Passage, other: Passage) -> bool:

@@ -23,8 +23,8 @@ from navigation import (
     read_tools,
 )
 from runtime.config_file import nearest, without_secrets
+from trainer.cpu import computes_bf16
 from trainer.data import SetsFolder, TracesFolder, open_data
-from trainer.processor import computes_bf16
 
 BY_PROCESSOR = "auto"
 """Of `bf16`: compute in bfloat16 where this machine's processor does, and in fp32 elsewhere."""

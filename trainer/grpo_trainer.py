@@ -22,8 +22,8 @@ from rewards.trl_functions import PartFunction
 from trainer.best_policy import BestPolicy, HeldOutScore
 from trainer.cached_rollout import CachedRollouts, SharedPrompts
 from trainer.checkpoint import unfinished
+from trainer.cpu import ReturnsFreedMemory
 from trainer.durable_checkpoints import DurableCheckpoints
-from trainer.memory import ReturnsFreedMemory
 from trainer.micro_batches import TidyMicroBatches
 from trainer.recorder import RolloutRecorder, record
 from trainer.rollout_metrics import (

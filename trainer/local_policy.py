@@ -21,7 +21,7 @@ from trl.chat_template_utils import parse_response
 from longvideo_r1.tagged import read_message, tagged_template, to_tagged
 from navigation import InputError, Policy, Reply, Task
 from trainer.checkpoint import load_model, load_tokenizer, read_record, tools_of
-from trainer.processor import computes_bf16
+from trainer.cpu import computes_bf16
 from trainer.running_batch import MOST_BYTES, Row, RunningBatch
 
 PROTOCOLS = ("native", "tagged")

@@ -9,15 +9,14 @@ embedding model where one is named.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import bm25s
-import numpy as np
 
 from evaluation.policies.planned import PlannedPolicy
-from navigation import CaptionTree, InputError, SegmentPath, Task, TreeStore
+from navigation import CaptionTree, SegmentPath, Task, TreeStore
+from navigation.search import Encoder, load_encoder, unit
 
 
 class LeafIndex:
@@ -61,10 +60,6 @@ def _words(text: str) -> list[str]:
     return bm25s.tokenize([text], stopwords="en", show_progress=False, return_ids=False)[0]
 
 
-Encoder = Callable[[list[str]], np.ndarray]
-"""Texts to `(texts, dimensions)`."""
-
-
 class EmbeddingIndex:
     """Ranks the leaves of a tree by cosine similarity of their captions' embeddings to the query's.
 
@@ -78,7 +73,7 @@ class EmbeddingIndex:
             path for path in tree.grid.paths(tree.grid.depth) if path in tree.captions
         ]
         self._encode = encode
-        self._vectors = _unit(encode([tree.captions[path] for path in self.leaves])) if self.leaves else None
+        self._vectors = unit(encode([tree.captions[path] for path in self.leaves])) if self.leaves else None
 
     @property
     def size(self) -> int:
@@ -89,30 +84,9 @@ class EmbeddingIndex:
         """The `count` best leaves, best first; equal scores in time order."""
         if self._vectors is None:
             return []
-        scores = self._vectors @ _unit(self._encode([query]))[0]
+        scores = self._vectors @ unit(self._encode([query]))[0]
         order = sorted(range(len(self.leaves)), key=lambda index: (-round(float(scores[index]), 6), index))
         return [self.leaves[index] for index in order[:count]]
-
-
-@lru_cache(maxsize=2)
-def load_encoder(model: str) -> Encoder:
-    """A sentence-transformers model, by folder or Hub name, on the CPU or the first GPU.
-
-    Raises:
-        InputError: sentence-transformers is not installed.
-    """
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError:
-        hint = "pip install sentence-transformers, or leave --embedder out to rank by BM25"
-        raise InputError("policy retrieval", "embedder", model, hint) from None
-    loaded = SentenceTransformer(model)
-    return lambda texts: np.asarray(loaded.encode(texts, show_progress_bar=False))
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1.0)
 
 
 _KEPT = 64

@@ -10,18 +10,16 @@ the verdict's confidence, which says when to stop. Unlike `retrieval` it pays fo
 at a time.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_gen.transcript import QUOTED
 from evaluation.policies.judge import JudgedPolicy
 from evaluation.policies.notes import notes_read
 from navigation import GET_CAPTION, SEARCH, Reply, SegmentPath, Task, assistant_message
 from navigation.search import read_results
 from navigation.tools import parse_path
-
-_QUOTED = re.compile(r"[“\"]([^”\"]{3,})[”\"]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ class SearchingPolicy(JudgedPolicy):
 def queries_of(task: Task) -> list[str]:
     """What a question can be looked up by: what it quotes or else its text, with its options, each option."""
     question = task.question
-    quoted = " ".join(_QUOTED.findall(question.question))
+    quoted = " ".join(QUOTED.findall(question.question))
     return [
         text[:900]
         for text in (quoted or question.question, " ".join((question.question, *question.options)), *question.options)

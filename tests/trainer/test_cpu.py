@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from trainer.memory import ReturnsFreedMemory
+from trainer.cpu import ReturnsFreedMemory
 
 
 @pytest.mark.parametrize(("device", "calls"), [("cpu", [(0,)]), ("cuda", [])])
