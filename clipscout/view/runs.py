@@ -174,13 +174,14 @@ def _set(
 
 def _corpus(folder: Path, data: object) -> Path | None:
     """The nearest folder of questions and trees: the trajectories' own, the one their config names, or one beside a
-    parent."""
+    parent. One without trees, as an evaluation's own questions may be, only where none has both."""
     places = [folder, folder / "corpus"]
     if isinstance(data, str):
         places += [Path(data), folder / data]
     for parent in list(folder.resolve().parents)[:3]:
         places += [parent, parent / "traces", parent / "corpus"]
-    return next((place for place in places if (place / "questions.jsonl").is_file()), None)
+    asked = [place for place in places if (place / "questions.jsonl").is_file()]
+    return next((place for place in asked if (place / "trees").is_dir()), asked[0] if asked else None)
 
 
 def settings_of(folder: Path) -> dict[str, Any]:

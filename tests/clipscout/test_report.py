@@ -32,6 +32,17 @@ def test_any_runs_make_a_page(trained, capsys):
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+def test_episodes_are_shown_of_an_evaluation_whose_own_questions_have_no_trees(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    questions = next(trained.rglob("questions.jsonl"))
+    (trained / "asked").mkdir()
+    (trained / "asked" / "questions.jsonl").write_bytes(questions.read_bytes())
+    for folder in (trained / "eval").iterdir():
+        (folder / "resolved_config.yaml").write_text(yaml.safe_dump({"data": "asked"}))
+    report([trained / "eval"], trained / "out.html")
+    assert 'class="card episode"' in (trained / "out.html").read_text()
+
+
 def test_evaluations_on_other_questions_stand_apart(trained):
     path = trained / "eval/random/trajectories.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
