@@ -2,14 +2,11 @@
 
 import asyncio
 import email.utils
-import http.client
 import json
 import os
 import shutil
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import yaml
 
 from navigation import InputError, write_json
+from runtime.fetch import Unreachable, fetch
 from trainer.preflight import meant_as_folder
 
 
@@ -32,19 +30,11 @@ class Finding(NamedTuple):
 
 
 SECONDS = 5.0
-MOST_BYTES = 1_000_000
 MOST_SKEW = 2.0
 """Seconds that clocks may differ: more makes locks, journals and `make` look at wrong times."""
 SEEN_WITHIN = 600.0
 MARK = ".clipscout-doctor"
 DEEPSPEED = {"distributed_type": "DEEPSPEED", "deepspeed_config": {"zero_stage": 3}}
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows nothing: the key is for the address that was given."""
-
-    def redirect_request(self, *arguments: Any) -> None:
-        return None
 
 
 def shown_address(url: str) -> str:
@@ -69,13 +59,13 @@ def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
         yield Finding("fix", what, "a user, a key or a query in the address", hint)
         return
     try:
-        date, body = _models(url)
-        served = [str(each["id"]) for each in json.loads(body)["data"]]
-    except urllib.error.HTTPError as error:
-        hint = "set OPENAI_API_KEY" if error.code in (401, 403) else "give the address with /v1 at its end"
-        yield Finding("fix", what, f"answers {error.code} to /models", hint)
-        return
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, http.client.HTTPException) as error:
+        answer = fetch(url.rstrip("/") + "/models", SECONDS, with_key=True)
+        if answer.status >= 300:
+            hint = "set OPENAI_API_KEY" if answer.status in (401, 403) else "give the address with /v1 at its end"
+            yield Finding("fix", what, f"answers {answer.status} to /models", hint)
+            return
+        served = [str(each["id"]) for each in answer.json()["data"]]
+    except (Unreachable, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = getattr(error, "reason", error)
         yield Finding("fix", what, f"no list of models: {str(reason)[:200]}", "start the server, or fix the address")
         return
@@ -83,7 +73,7 @@ def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
     missing = [model for model in models if model not in served]
     hint = f"it does not serve {', '.join(missing)}: take a name from its list, or start it with --served-model-name"
     yield Finding("fix" if missing else "ok", what, f"serves {listed}", hint)
-    if date:
+    if date := answer.headers.get("Date"):
         try:
             theirs = email.utils.parsedate_to_datetime(date).timestamp()
         except (ValueError, TypeError, OverflowError):
@@ -102,21 +92,6 @@ def prompts(url: str, model: str) -> Finding:
     found = asyncio.run(check_parity(EndpointSettings(url, model)))
     hint = "serve the checkpoint under its own chat template, with nothing added"
     return Finding("ok" if found.same else "note", f"prompts of {model}", str(found), hint)
-
-
-def _models(url: str) -> tuple[str | None, bytes]:
-    """The Date header and the body of `/models`, in `SECONDS` a read and four times that in all."""
-    request = urllib.request.Request(url.rstrip("/") + "/models")
-    key = os.environ.get("OPENAI_API_KEY")
-    if key:
-        request.add_header("Authorization", f"Bearer {key}")
-    begun, body = time.monotonic(), b""
-    with urllib.request.build_opener(_NoRedirect).open(request, timeout=SECONDS) as answer:
-        while len(body) < MOST_BYTES and (piece := answer.read1(65536)):
-            body += piece
-            if time.monotonic() - begun > 4 * SECONDS:
-                raise TimeoutError("the answer does not end")
-        return answer.headers.get("Date"), body
 
 
 def checkpoint(folder: Path) -> Iterator[Finding]:

@@ -1,13 +1,13 @@
 """One small GET without an event loop, for checks and watches that run outside of one."""
 
-import http.client
+import asyncio
 import json
 import os
-import urllib.error
-import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
-from email.message import Message
 from typing import Any
+
+import aiohttp
 
 
 class Unreachable(Exception):
@@ -24,7 +24,7 @@ class Fetched:
 
     url: str
     status: int
-    headers: Message
+    headers: Mapping[str, str]
     body: bytes
 
     @property
@@ -41,8 +41,8 @@ def fetch(url: str, timeout: float, with_key: bool = False, most: int = 1_000_00
 
     Args:
         url: The address.
-        timeout: Seconds for connecting, and for each piece of the reply.
-        with_key: Whether OPENAI_API_KEY is sent, if it is set.
+        timeout: Seconds for connecting, and for each piece of the reply; four times that in all.
+        with_key: Whether OPENAI_API_KEY is sent, if it is set. No redirect is followed then: it is for this address.
         most: Bytes of the body that are read.
 
     Raises:
@@ -50,13 +50,21 @@ def fetch(url: str, timeout: float, with_key: bool = False, most: int = 1_000_00
     """
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     headers = {"Authorization": f"Bearer {key}"} if with_key and key else {}
+    limits = aiohttp.ClientTimeout(total=4 * timeout, sock_connect=timeout, sock_read=timeout)
+
+    async def get() -> Fetched:
+        async with (
+            aiohttp.ClientSession(timeout=limits, trust_env=True) as session,
+            session.get(url, headers=headers, allow_redirects=not with_key) as reply,
+        ):
+            body = b""
+            while len(body) < most and (piece := await reply.content.read(most - len(body))):
+                body += piece
+            return Fetched(url, reply.status, reply.headers, body)
+
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as reply:
-            return Fetched(url, reply.status, reply.headers, reply.read(most))
-    except urllib.error.HTTPError as error:
-        with error:
-            return Fetched(url, error.code, error.headers, error.read(most))
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        cause = getattr(error, "reason", error)
+        return asyncio.run(get())
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        cause = getattr(error, "os_error", error)
         refused, late = isinstance(cause, ConnectionRefusedError), isinstance(cause, TimeoutError)
         raise Unreachable(url, str(cause) or type(cause).__name__, refused, late) from error

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.testing.scripted_server import Raw, Request, ScriptedServer
+
 FAULTS = ("500", "429", "timeout", "disconnect", "malformed", "empty")
 
 
@@ -33,28 +35,6 @@ class Answer:
     message: dict[str, Any] | None = None
 
 
-@dataclass(slots=True)
-class Raw:
-    """A reply as it goes over the wire, whatever it is; None for `status` closes the connection without a word.
-
-    Args:
-        headers: Lines; one of `Content-Type` replaces that of JSON.
-        content: Bytes, or what is sent as JSON.
-        hang: Seconds before it.
-    """
-
-    status: int | None
-    content: Any = b""
-    headers: Sequence[str] = ()
-    hang: float = 0.0
-
-    def encoded(self) -> tuple[int, list[str], bytes] | None:
-        if self.status is None:
-            return None
-        content = self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
-        return self.status, list(self.headers), content
-
-
 class Refused(Exception):
     """Raised by a script: the request gets this HTTP status."""
 
@@ -67,7 +47,7 @@ Script = Callable[[dict[str, Any], bytes], Awaitable[Answer | Raw]]
 """Takes the request and its bytes. Equal requests should get equal answers."""
 
 
-class ChatServer:
+class ChatServer(ScriptedServer):
     """Serves `POST …/chat/completions`, `GET …/models` and `GET /stats` on a loopback port.
 
     Args:
@@ -78,6 +58,8 @@ class ChatServer:
         kinds: Which faults.
     """
 
+    base = "/v1"
+
     def __init__(
         self,
         script: Script,
@@ -87,10 +69,9 @@ class ChatServer:
         kinds: Sequence[str] = FAULTS,
         seed: int = 0,
     ) -> None:
+        super().__init__(self._respond)
         self.script, self.latency, self.faults, self.hang, self.kinds = script, latency, faults, hang, tuple(kinds)
         self._chance = random.Random(seed)
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
         self._paid: Counter[str] = Counter()
         self.in_flight = 0
         self.stats: dict[str, Any] = {
@@ -102,52 +83,15 @@ class ChatServer:
         }
         self.log: list[dict[str, str]] = []
 
-    async def start(self, port: int = 0) -> str:
-        """Binds to loopback; returns the base address for clients."""
-        self._server = await asyncio.start_server(self._connection, "127.0.0.1", port, limit=1 << 20)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections)
-
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            while request := await _read_request(reader):
-                method, path, body = request
-                reply = (
-                    await self._chat(body)
-                    if method == "POST" and path.endswith("/chat/completions")
-                    else self._get(path)
-                )
-                if reply is None:
-                    break
-                status, headers, content = reply
-                head = [f"HTTP/1.1 {status} -", f"Content-Length: {len(content)}"]
-                if not any(header.lower().startswith("content-type:") for header in headers):
-                    head.append("Content-Type: application/json")
-                writer.write("\r\n".join([*head, *headers, "", ""]).encode() + content)
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            # Clients that die are what this server is there to be tried with; cancelled is closed.
-            return
-        finally:
-            self._connections.discard(task)
-            writer.close()
-
-    def _get(self, path: str) -> tuple[int, list[str], bytes]:
-        if not path.endswith("/stats"):
-            return 200, [], json.dumps({"object": "list", "data": [{"id": "stub", "object": "model"}]}).encode()
+    async def _respond(self, request: Request) -> Raw:
+        if request.method == "POST" and request.path.endswith("/chat/completions"):
+            return await self._chat(request.body)
+        if not request.path.endswith("/stats"):
+            return Raw(200, {"object": "list", "data": [{"id": "stub", "object": "model"}]})
         paid = {"different": len(self._paid), "paid_twice": self._paid.total() - len(self._paid)}
-        return 200, [], json.dumps({**self.stats, **paid, "log": self.log}).encode()
+        return Raw(200, {**self.stats, **paid, "log": self.log})
 
-    async def _chat(self, body: bytes) -> tuple[int, list[str], bytes] | None:
+    async def _chat(self, body: bytes) -> Raw:
         self.stats["requests"] += 1
         self.in_flight += 1
         self.stats["most_in_flight"] = max(self.stats["most_in_flight"], self.in_flight)
@@ -161,11 +105,10 @@ class ChatServer:
                 answer = await self.script(json.loads(body), body)
             except Refused as error:
                 entry["outcome"] = "refused"
-                return error.status, [], json.dumps({"error": {"message": str(error)}}).encode()
+                return Raw(error.status, {"error": {"message": str(error)}})
             if isinstance(answer, Raw):
                 entry["outcome"] = "raw"
-                await asyncio.sleep(answer.hang)
-                return answer.encoded()
+                return answer
             entry["texts"] = answer.texts
             del body
             if fault:
@@ -174,35 +117,17 @@ class ChatServer:
             await asyncio.sleep(self.hang if fault == "timeout" else max(0.0, self.latency - spent))
             entry["outcome"] = fault or "answered"
             if fault in ("timeout", "disconnect"):
-                return None
+                return Raw(None)
             if fault in ("500", "429"):
-                content = json.dumps({"error": {"message": f"injected {fault}"}}).encode()
-                return int(fault), ["Retry-After: 0.05"], content
+                return Raw(int(fault), {"error": {"message": f"injected {fault}"}}, ["Retry-After: 0.05"])
             if fault == "malformed":
-                return 200, [], b'{"choices": [{"message": {"content": "half a'
+                return Raw(200, b'{"choices": [{"message": {"content": "half a')
             self.stats["answered"] += not fault
             self.stats["images"] += answer.images
             self._paid[mark] += not fault
-            return 200, [], _completion(answer, "" if fault == "empty" else answer.content)
+            return Raw(200, completion_record(answer, "" if fault == "empty" else answer.content))
         finally:
             self.in_flight -= 1
-
-
-async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, bytes] | None:
-    line = await reader.readline()
-    if not line:
-        return None
-    method, path, _ = line.decode("latin-1").split(" ", 2)
-    length = 0
-    while (header := (await reader.readline()).strip()) != b"":
-        name, _, value = header.partition(b":")
-        if name.lower() == b"content-length":
-            length = int(value)
-    return method, path, await reader.readexactly(length)
-
-
-def _completion(answer: Answer, content: str | None) -> bytes:
-    return json.dumps(completion_record(answer, content)).encode()
 
 
 def completion_record(answer: Answer, content: str | None) -> dict[str, Any]:

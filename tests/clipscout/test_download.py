@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from typer.testing import CliRunner
@@ -14,52 +12,36 @@ from clipscout.download import DOWNLOADS, Download, RemoteFile, fetch
 from clipscout.main import app
 from data_gen.corpora.source_files import WANTED
 from navigation import InputError
+from runtime.testing.scripted_server import Raw, ScriptedServer
 
 CONTENT = b"".join(b"%d " % number for number in range(20_000))
 PINNED = RemoteFile("owner/name", "a" * 40, "data/goalstep_valid.json", hashlib.sha256(CONTENT).hexdigest())
 OPEN = RemoteFile("owner/name", "b" * 40, "data/goalstep_valid.json")
 
 
-class Server(ThreadingHTTPServer):
+class Files:
     """Serves `content` under any path; `cut` ends a reply after that many bytes; asked ranges are kept."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.cut, self.ranges, self.paths, self.knows_ranges = CONTENT, None, [], [], True
 
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        asked = self.headers.get("Range", "")
-        server.ranges.append(asked)
-        server.paths.append(self.path)
-        begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked and server.knows_ranges else 0
-        if begin >= len(server.content):
-            self.send_error(416)
-            return
-        body = server.content[begin:]
-        self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body if server.cut is None else body[: server.cut])
-
-    def log_message(self, *_):
-        pass
+    async def __call__(self, request):
+        asked = request.headers.get("range", "")
+        self.ranges.append(asked)
+        self.paths.append(request.path)
+        begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.knows_ranges else 0
+        if begin >= len(self.content):
+            return Raw(416)
+        body = self.content[begin:]
+        return Raw(206 if begin else 200, body[: self.cut], [f"Content-Length: {len(body)}"])
 
 
 @pytest.fixture
 def server():
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    files = Files()
+    with ScriptedServer(files) as running:
+        files.url = running.url
+        yield files
 
 
 @pytest.fixture

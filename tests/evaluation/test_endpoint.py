@@ -10,7 +10,7 @@ from evaluation.policies.judge import read_table
 from evaluation.run import EndpointOptions, evaluate_corpus
 from navigation import InputError, Status, read_trajectories, write_jsonl
 from runtime import EndpointSettings
-from tests.evaluation.chat_server import ChatServer, call
+from tests.evaluation.scripted_model import ScriptedModel, call
 
 
 def navigator(body):
@@ -45,7 +45,7 @@ def options(server, **more):
 
 
 def test_native_tool_calls_are_played_metered_and_kept(corpus, tmp_path):
-    with ChatServer(navigator) as server:
+    with ScriptedModel(navigator) as server:
         summary = evaluate_corpus(**corpus, policy="endpoint", out=tmp_path / "out", endpoint=options(server))
     scores = summary["policies"]["endpoint"]
     assert (scores["n"], scores["answered"], scores["visits"], scores["refused"]) == (6, 6, 1.0, 2.0)
@@ -61,7 +61,7 @@ def test_native_tool_calls_are_played_metered_and_kept(corpus, tmp_path):
 
 
 def test_what_is_sent_is_what_the_api_takes(corpus, tmp_path):
-    with ChatServer(navigator) as server:
+    with ScriptedModel(navigator) as server:
         evaluate_corpus(**corpus, policy="endpoint", out=tmp_path / "out", endpoint=options(server), limit=1)
     first, _, last = server.requests
     assert [tool["function"]["name"] for tool in first["tools"]] == ["get_caption", "video_qa"]
@@ -77,7 +77,7 @@ def test_what_is_sent_is_what_the_api_takes(corpus, tmp_path):
 
 
 def test_a_run_that_lost_its_results_pays_for_nothing_again(corpus, tmp_path):
-    with ChatServer(navigator) as server:
+    with ScriptedModel(navigator) as server:
         evaluate_corpus(**corpus, policy="endpoint", out=tmp_path / "out", endpoint=options(server))
         whole = (tmp_path / "out/result.jsonl").read_bytes()
         path = tmp_path / "out/trajectories.jsonl"
@@ -89,7 +89,7 @@ def test_a_run_that_lost_its_results_pays_for_nothing_again(corpus, tmp_path):
 
 
 def test_an_endpoint_that_is_down_stops_the_run_and_fails_no_question(corpus, tmp_path):
-    with ChatServer(navigator, status=401) as server:
+    with ScriptedModel(navigator, status=401) as server:
         with pytest.raises(EvaluationStopped, match="401"):
             evaluate_corpus(**corpus, policy="endpoint", out=tmp_path / "out", endpoint=options(server))
         assert list(read_trajectories(tmp_path / "out/trajectories.jsonl")) == []
@@ -99,7 +99,7 @@ def test_an_endpoint_that_is_down_stops_the_run_and_fails_no_question(corpus, tm
 
 
 def test_money_used_up_stops_the_run_and_more_money_goes_on(corpus, tmp_path):
-    with ChatServer(navigator) as server:
+    with ScriptedModel(navigator) as server:
         with pytest.raises(EvaluationStopped, match="money"):
             evaluate_corpus(
                 **corpus, policy="endpoint", out=tmp_path / "out", concurrency=1,
@@ -117,7 +117,7 @@ def test_money_used_up_stops_the_run_and_more_money_goes_on(corpus, tmp_path):
     "policy", ["best_first", "coarse_to_fine", "spotlight", "consensus", "exhaustive", "closed_book"]
 )
 def test_a_model_judges_in_every_strategy(policy, corpus, tmp_path):
-    with ChatServer(judge) as server:
+    with ScriptedModel(judge) as server:
         summary = evaluate_corpus(**corpus, policy=policy, out=tmp_path / "out", endpoint=options(server), limit=2)
     (scores,) = summary["policies"].values()
     assert scores["answered"] == 2

@@ -1,15 +1,16 @@
 """The parity check against servers that render well, drop what they do not know, or render nothing."""
 
+import contextlib
 from itertools import pairwise
 
 import pytest
-from aiohttp import web
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from evaluation.parity import Parity, check_parity, choose_reasoning_field, rendered, sample_episode, turns_of
 from navigation import InputError
 from navigation.prompt import chat_template
 from runtime import EndpointSettings
+from runtime.testing.scripted_server import Raw, ScriptedServer
 
 IDS: dict[str, int] = {}
 
@@ -34,28 +35,20 @@ def served(body, drop=(), template=None):
 @pytest.fixture
 async def serving():
     """Starts servers with the given handlers by path; yields a function that gives the settings of one."""
-    runners = []
+    async with contextlib.AsyncExitStack() as stack:
 
-    async def start(**handlers):
-        app = web.Application()
-        for path, handler in handlers.items():
+        async def start(**handlers):
+            async def answer(request):
+                handler = handlers.get(request.path.strip("/").replace("/", "__"))
+                if handler is None:
+                    return Raw(404)
+                found = handler(request.json())
+                return Raw(400) if found is None else Raw(200, found)
 
-            async def answer(request, handler=handler):
-                found = handler(await request.json())
-                return web.json_response(found) if found is not None else web.Response(status=400)
+            server = await stack.enter_async_context(ScriptedServer(answer))
+            return EndpointSettings(f"{server.url}/v1", "policy")
 
-            app.router.add_post("/" + path.replace("__", "/"), answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        runners.append(runner)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = site._server.sockets[0].getsockname()[1]
-        return EndpointSettings(f"http://127.0.0.1:{port}/v1", "policy")
-
-    yield start
-    for runner in runners:
-        await runner.cleanup()
+        yield start
 
 
 def tokenizer(drop=(), template=None):

@@ -1,10 +1,8 @@
 import asyncio
 import json
 import re
-import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,9 @@ from clipscout import doctor, doctor_checks
 from clipscout.main import app
 from navigation import InputError
 from navigation.prompt import chat_template, template_hash
+from runtime.fetch import Fetched
 from runtime.lock import RunLock
+from runtime.testing.scripted_server import Raw, ScriptedServer
 
 ROOT = Path(__file__).parents[2]
 MODEL = {
@@ -196,7 +196,8 @@ def test_memory_and_time_of_the_presets_are_told():
 
 @pytest.mark.parametrize("date", ["yesterday", "", "Thu, 99 Nov 2026 99:99:99 GMT", "0"])
 def test_a_date_that_is_none_is_noted(monkeypatch, date):
-    monkeypatch.setattr(doctor_checks, "_models", lambda url: (date, b'{"data": [{"id": "m"}]}'))
+    answer = Fetched("http://127.0.0.1:9/v1/models", 200, {"Date": date}, b'{"data": [{"id": "m"}]}')
+    monkeypatch.setattr(doctor_checks, "fetch", lambda *arguments, **options: answer)
     found = list(doctor_checks.endpoint("http://127.0.0.1:9/v1", ["m"]))
     assert found[0].level == "ok"
     assert all(each.level == "note" for each in found[1:])
@@ -306,19 +307,12 @@ ODD = [
 def test_odd_servers_end_in_a_finding_and_hear_no_echo_of_the_key(monkeypatch, answer, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("COLUMNS", "400")
-    with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def serve():
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(answer.replace(b"ECHO", KEY.encode()))
+    async def odd(request):
+        return Raw(None, answer.replace(b"ECHO", KEY.encode()))
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        address = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
-        found = list(doctor_checks.endpoint(address, ["m"]))
-        thread.join()
+    with ScriptedServer(odd) as server:
+        found = list(doctor_checks.endpoint(f"{server.url}/v1", ["m"]))
     assert found[0].level == "fix"
     doctor.show(found)
     assert KEY not in capsys.readouterr().out

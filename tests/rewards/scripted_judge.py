@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rewards.judge import JudgeSettings
-from runtime.testing.chat_server import Answer, ChatServer, Raw
+from runtime.testing.chat_server import Answer, ChatServer
+from runtime.testing.scripted_server import Raw
 
 USAGE = {"prompt_tokens": 300, "completion_tokens": 20}
 Say = Callable[[str], str | Raw]

@@ -1,11 +1,9 @@
 """The scripted server of the table: it answers every consumer rightly unless a behaviour says otherwise, and bills."""
 
-import asyncio
 import base64
 import io
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +11,8 @@ from typing import Any
 from PIL import Image
 
 from runtime import BodyOptions
-from runtime.testing.chat_server import Answer, ChatServer, Raw, completion_record
+from runtime.testing.chat_server import Answer, ChatServer, completion_record
+from runtime.testing.scripted_server import Raw
 
 PROMPT, COMPLETION = 1000.0, 2000.0
 """USD a million tokens: a request costs cents, so that a bill that is right to the cent is right."""
@@ -141,11 +140,9 @@ class MisbehavingServer:
         return raw
 
     def __enter__(self) -> "MisbehavingServer":
-        self._loop, self._server = asyncio.new_event_loop(), ChatServer(self._script)
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self.url = asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result()
+        self._server = ChatServer(self._script).__enter__()
+        self.url = self._server.url
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._server.stop()

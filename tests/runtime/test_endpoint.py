@@ -1,6 +1,6 @@
 import asyncio
 import base64
-import json
+import contextlib
 import logging
 from dataclasses import replace
 
@@ -9,55 +9,43 @@ import pytest
 from navigation import InputError
 from runtime import Budget, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
 from runtime.request_body import RequestBody
+from runtime.testing.scripted_server import Raw, ScriptedServer
 
 GOOD = {"choices": [{"message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 10, "completion_tokens": 2}}  # fmt: skip
 
 
 class Script:
-    """A server that gives prepared replies in turn: (status, headers, body), or `hang` or `drop`."""
+    """Prepared replies in turn: (status, headers, body), or `hang` or `drop`."""
 
     def __init__(self, *replies):
         self.replies, self.requests, self.at_once, self.most_at_once = list(replies), [], 0, 0
 
-    async def serve(self, reader, writer):
-        while line := await reader.readline():
-            assert line.startswith(b"POST /v1/chat/completions")
-            headers = {}
-            while (row := (await reader.readline()).strip()) != b"":
-                name, _, value = row.decode().partition(":")
-                headers[name.lower()] = value.strip()
-            body = await reader.readexactly(int(headers["content-length"]))
-            self.requests.append((headers, json.loads(body)))
-            self.at_once += 1
-            self.most_at_once = max(self.most_at_once, self.at_once)
-            reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
-            await asyncio.sleep(5 if reply == "hang" else 0.01)
-            self.at_once -= 1
-            if reply in ("hang", "drop"):
-                break
-            status, extra, content = reply
-            content = content if isinstance(content, bytes) else json.dumps(content).encode()
-            head = [f"HTTP/1.1 {status} X", "Content-Type: application/json", f"Content-Length: {len(content)}", *extra]
-            writer.write("\r\n".join([*head, "", ""]).encode() + content)
-        writer.close()
+    async def __call__(self, request):
+        assert (request.method, request.path) == ("POST", "/v1/chat/completions")
+        self.requests.append((request.headers, request.json()))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        await asyncio.sleep(5 if reply == "hang" else 0.01)
+        self.at_once -= 1
+        if reply in ("hang", "drop"):
+            return Raw(None)
+        status, headers, content = reply
+        return Raw(status, content, headers)
 
 
 @pytest.fixture
 async def scripted():
-    servers = []
+    async with contextlib.AsyncExitStack() as stack:
 
-    async def start(*replies, **options):
-        script = Script(*replies)
-        server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
-        servers.append(server)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        settings = EndpointSettings(url, "stub", **{"first_wait": 0.001, "longest_wait": 2.0, "attempts": 4, **options})
-        return script, settings
+        async def start(*replies, **options):
+            script = Script(*replies)
+            server = await stack.enter_async_context(ScriptedServer(script))
+            patience = {"first_wait": 0.001, "longest_wait": 2.0, "attempts": 4, **options}
+            return script, EndpointSettings(server.url, "stub", **patience)
 
-    yield start
-    for server in servers:
-        server.close()
+        yield start
 
 
 ASK = [{"role": "user", "content": "?"}]
@@ -219,19 +207,20 @@ def test_a_bare_address_gains_the_version():
 
 
 async def test_a_reply_that_drips_is_given_up():
-    async def drip(reader, writer):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while not writer.is_closing():
-            writer.write(b"x")
+    async def drops():
+        while True:
+            yield b"x"
             await asyncio.sleep(0.02)
 
-    server = await asyncio.start_server(drip, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with Endpoint(EndpointSettings(url, "stub", attempts=1, timeout=0.2)) as endpoint:
+    async def drip(request):
+        return Raw(200, drops(), ["Content-Length: 100000"])
+
+    async with (
+        ScriptedServer(drip) as server,
+        Endpoint(EndpointSettings(server.url, "stub", attempts=1, timeout=0.2)) as endpoint,
+    ):
         with pytest.raises(EndpointFailed, match=r"within 0\.2 s"):
             await endpoint.chat(ASK, max_tokens=5)
-    server.close()
 
 
 async def test_a_dropped_connection_is_told_as_one_and_not_as_a_timeout(scripted):
@@ -244,18 +233,17 @@ async def test_a_dropped_connection_is_told_as_one_and_not_as_a_timeout(scripted
 async def test_a_proxy_of_the_environment_is_asked_and_one_that_cannot_be_used_is_refused(scripted, monkeypatch):
     heard = []
 
-    async def proxy(reader, writer):
-        heard.append(await reader.readline())
-        writer.close()
+    async def proxy(request):
+        heard.append((request.method, request.path))
+        return Raw(None)
 
-    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     monkeypatch.setenv("no_proxy", "localhost")
-    async with Endpoint(EndpointSettings("http://model.invalid/v1", "stub", attempts=1)) as endpoint:
-        with pytest.raises(EndpointFailed, match="connection failed"):
-            await endpoint.chat(ASK, max_tokens=5)
-    assert heard == [b"POST http://model.invalid/v1/chat/completions HTTP/1.1\r\n"]
-    server.close()
+    async with ScriptedServer(proxy) as server:
+        monkeypatch.setenv("http_proxy", server.url)
+        async with Endpoint(EndpointSettings("http://model.invalid/v1", "stub", attempts=1)) as endpoint:
+            with pytest.raises(EndpointFailed, match="connection failed"):
+                await endpoint.chat(ASK, max_tokens=5)
+    assert heard == [("POST", "http://model.invalid/v1/chat/completions")]
     script, settings = await scripted((200, [], GOOD))
     async with Endpoint(replace(settings, url=settings.url.replace("127.0.0.1", "localhost"))) as endpoint:
         await endpoint.chat(ASK, max_tokens=5)

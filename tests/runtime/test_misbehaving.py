@@ -24,8 +24,8 @@ from evaluation.policies.endpoint import EndpointPolicy
 from evaluation.run import EndpointOptions, evaluate_corpus
 from navigation import CaptionTree, InputError, Question, TimeGrid, TreeStore, read_questions, write_jsonl
 from runtime import BodyOptions, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Filtered, OutOfContext
-from runtime.testing.chat_server import Raw
 from runtime.testing.numbered_clip import write_numbered_clip
+from runtime.testing.scripted_server import Raw
 from tests.runtime.misbehaving_server import (
     COMPLETION,
     NOTHING,

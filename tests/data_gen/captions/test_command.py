@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from clipscout.captions import captions
 from navigation import TreeStore
+from runtime.testing.scripted_server import Raw, ScriptedServer
 
 REAL = Path(__file__).resolve().parents[3] / "../shared/data/videos"
 SMALL = ["--model", "stub", "--frames", "2,3,4", "--sides", "64,48,32", "--minimum-width", "2", "--quiet"]
@@ -71,19 +72,11 @@ async def test_failures_are_listed_and_the_code_is_one(stubs, clips, tmp_path):
 
 
 async def test_what_a_server_says_cannot_steer_the_terminal(clips, tmp_path):
-    async def serve(reader, writer):
-        length = 0
-        while header := (await reader.readline()).strip():
-            if header.lower().startswith(b"content-length:"):
-                length = int(header.split(b":")[1])
-        await reader.readexactly(length)
-        body = b'{"error": {"message": "bad \\u001b[2J\\u202e request"}}'
-        writer.write(b"HTTP/1.1 400 x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        writer.close()
+    async def steer(request):
+        return Raw(400, {"error": {"message": "bad \x1b[2J\u202e request"}})
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        result = await command(clips, tmp_path / "out", "--url", address, *SMALL)
+    async with ScriptedServer(steer) as server:
+        result = await command(clips, tmp_path / "out", "--url", server.url, *SMALL)
     assert result.exit_code == 1
     assert "one [1] failed: HTTP 400: bad �[2J� request" in result.output
     assert result.output.replace("\n", "").isprintable()

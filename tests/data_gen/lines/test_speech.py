@@ -1,6 +1,7 @@
 """What is heard becomes lines: guards, sentences, journalled pieces, endpoints; a real model, where there is one."""
 
 import asyncio
+import email
 import json
 import re
 import wave
@@ -8,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aiohttp import web
 
 from data_gen.frames import index_video
 from data_gen.lines import speech
@@ -20,6 +20,7 @@ from data_gen.lines.sound import RATE
 from data_gen.lines.transcriptions import Transcriptions, read_heard
 from navigation import InputError
 from runtime import EndpointFailed, EndpointSettings, Journal
+from runtime.testing.scripted_server import Raw, ScriptedServer
 
 CLIPS = Path("/usr/share/pocketsphinx/test/data/librivox")
 
@@ -144,26 +145,24 @@ async def transcriber():
     """A server for `/v1/audio/transcriptions` that answers from a list, and what it was asked."""
     asked, answers = [], []
 
-    async def handle(request):
-        form = await request.post()
-        sound = form["file"].file.read()
-        asked.append(
-            {key: form.getall(key) for key in form if key != "file"} | {"seconds": (len(sound) - 44) / 2 / RATE}
-        )
-        status, body = answers.pop(0)
-        return web.json_response(body, status=status)
+    async def transcribe(request):
+        assert (request.method, request.path) == ("POST", "/v1/audio/transcriptions")
+        head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
+        form = {}
+        for part in email.message_from_bytes(head + request.body).get_payload():
+            name = part.get_param("name", header="Content-Disposition")
+            form.setdefault(name, []).append(part.get_payload(decode=True))
+        (sound,) = form.pop("file")
+        fields = {name: [value.decode() for value in values] for name, values in form.items()}
+        asked.append(fields | {"seconds": (len(sound) - 44) / 2 / RATE})
+        return Raw(*answers.pop(0))
 
-    app = web.Application()
-    app.router.add_post("/v1/audio/transcriptions", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]
-    settings = EndpointSettings(f"http://127.0.0.1:{port}", "whisper-1", 2, 3, 5.0, first_wait=0.01, longest_wait=0.02)
-    async with Transcriptions(settings) as client:
+    waits = {"first_wait": 0.01, "longest_wait": 0.02}
+    async with (
+        ScriptedServer(transcribe) as server,
+        Transcriptions(EndpointSettings(server.url, "whisper-1", 2, 3, 5.0, **waits)) as client,
+    ):
         yield client, asked, answers
-    await runner.cleanup()
 
 
 WHOLE = {

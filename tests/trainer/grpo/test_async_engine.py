@@ -1,5 +1,7 @@
 """The asynchronous engine with full weights, its server a stub: what it asks for, and what it refuses."""
 
+import contextlib
+
 import pytest
 import torch
 from trl.experimental.async_grpo import AsyncGRPOConfig, async_grpo_trainer, async_rollout_worker, packing
@@ -30,15 +32,8 @@ class NoTransfer:
 
 @pytest.fixture
 def server():
-    started = []
-
-    def start(*arguments, **options):
-        started.append(PolicyStub(*arguments, **options))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.close()
+    with contextlib.ExitStack() as stack:
+        yield lambda *arguments, **options: stack.enter_context(PolicyStub(*arguments, **options))
 
 
 @pytest.fixture

@@ -110,15 +110,12 @@ def test_the_largest_tree_s_prompt_has_to_fit(base, traces, tmp_path):
 def test_the_policy_server_s_context_counts_as_well(base, traces, tmp_path):
     folder, tokenizer = TracesFolder(traces), load_tokenizer(str(base))
     model, questions = ModelConfig(model_name_or_path=str(base)), folder.rl_dataset(held=False)
-    stub = PolicyStub(longest=300)
-    there = options(tmp_path, AsyncGRPOConfig, max_completion_length=280, vllm_server_base_url=stub.url)
-    try:
+    with PolicyStub(longest=300) as stub:
+        there = options(tmp_path, AsyncGRPOConfig, max_completion_length=280, vllm_server_base_url=stub.url)
         with pytest.raises(InputError) as error:
             check_prompts(questions, tokenizer, there, model)
-        assert (error.value.field, error.value.value) == ("max_completion_length", 280)
-        assert "max_model_len" in error.value.hint
-    finally:
-        stub.close()
+    assert (error.value.field, error.value.value) == ("max_completion_length", 280)
+    assert "max_model_len" in error.value.hint
     # A server that is not up yet refuses nothing: the engine asks again when it answers.
     assert check_prompts(questions, tokenizer, there, model) < 300
 

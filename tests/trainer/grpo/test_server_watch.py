@@ -1,49 +1,35 @@
 """A dead or stalled server is noticed, and the end of its log is shown."""
 
+import asyncio
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from runtime.testing.scripted_server import Raw, ScriptedServer
 from trainer.server_watch import ServerWatch
 from trainer.stopping import TrainingFailed
 
 
-class Server:
-    """Answers `/health` with `code`, or holds the answer back while `held` is set."""
+class Server(ScriptedServer):
+    """Answers `/health` with `code`, or holds the answer back while `go` is not set."""
 
     def __init__(self):
+        super().__init__(self._health)
         self.code, self.asked, self.go = 200, threading.Semaphore(0), threading.Event()
         self.go.set()
-        outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.asked.release()
-                outer.go.wait()
-                self.send_response(outer.code)
-                self.end_headers()
-
-            def log_message(self, *arguments):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self):
-        self.go.set()
-        self.http.shutdown()
-        self.http.server_close()
+    async def _health(self, request):
+        self.asked.release()
+        await asyncio.to_thread(self.go.wait)
+        return Raw(self.code)
 
 
 @pytest.fixture
 def server():
-    server = Server()
-    yield server
-    if server.http.fileno() != -1:
-        server.close()
+    with Server() as server:
+        yield server
+        server.go.set()
 
 
 def watch_of(server, **options):
@@ -60,7 +46,7 @@ def test_a_dead_server_is_given_up_with_the_end_of_its_log(server, tmp_path):
     log.write_text("".join(f"line {number}\n" for number in range(40)) + "Killed: out of memory\n")
     watch = watch_of(server, log=log)
     watch.check()
-    server.close()
+    server.stop()
     watch.join(timeout=30)
     with pytest.raises(TrainingFailed) as error:
         watch.check()
@@ -95,11 +81,11 @@ def unreachable(monkeypatch, error, patience):
     """A watch whose every question ends in `error`, and how often it asked."""
     asked = threading.Semaphore(0)
 
-    def fail(*arguments, **options):
+    async def fail(*arguments, **options):
         asked.release()
         raise error
 
-    monkeypatch.setattr("socket.create_connection", fail)
+    monkeypatch.setattr("aiohappyeyeballs.start_connection", fail)
     watch = ServerWatch("http://127.0.0.1:9", every=0.01, patience=patience)
     watch.start()
     return watch, asked

@@ -2,26 +2,27 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable
 from typing import Any
 
-from runtime.testing.chat_server import Answer, Refused
-from runtime.testing.chat_server import ChatServer as Server
+from runtime.testing.chat_server import Answer, ChatServer, Refused
 
 Model = Callable[[dict[str, Any]], dict[str, Any]]
 """A request's body to an assistant message."""
 
 
-class ChatServer:
-    """Serves `POST /v1/chat/completions` from a thread while it is open; `requests` holds the bodies as they came.
+class ScriptedModel(ChatServer):
+    """A chat server that remembers: `requests` holds the bodies as they came.
 
     Args:
         model: Makes the replies.
         status: Of every reply; other than 200, nothing is answered.
     """
 
+    base = ""
+
     def __init__(self, model: Model, status: int = 200) -> None:
+        super().__init__(self._answer)
         self.model, self.status = model, status
         self.requests: list[dict[str, Any]] = []
 
@@ -31,16 +32,6 @@ class ChatServer:
             raise Refused(self.status, "no")
         usage = {"prompt_tokens": 100, "completion_tokens": 10}
         return Answer(None, usage, message=await asyncio.to_thread(self.model, request))
-
-    def __enter__(self) -> "ChatServer":
-        self._loop, self._server = asyncio.new_event_loop(), Server(self._answer)
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        self.url = asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result().removesuffix("/v1")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 def call(name: str, arguments: Any) -> dict[str, Any]:
