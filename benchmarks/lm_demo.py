@@ -37,7 +37,7 @@ def hours(options: argparse.Namespace, traces: Path, grpo: dict[str, Any]) -> st
     from transformers import AutoModelForCausalLM
     from trl.trainer.utils import add_fused_lm_head
 
-    from trainer.supervised_head import score_supervised_alone
+    from trainer.cpu import score_supervised_alone
 
     row = next(iter(TracesFolder(traces).sft_dataset(held=False)))
     encoded = encode(row, load_tokenizer(options.model))

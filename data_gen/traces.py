@@ -10,8 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from data_gen.corpora import Corpus, folder_corpus, load_corpus, write_corpus
-from data_gen.corpora.corpus import corpus_stats
-from data_gen.corpora.open_form import opened
+from data_gen.corpora.corpus import corpus_stats, opened
 from data_gen.expert import Expert
 from data_gen.transcript import Transcript
 from navigation import (

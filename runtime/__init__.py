@@ -13,7 +13,6 @@ A record is in the journal when `append` returns: a killed process loses none, a
 `sync_seconds` of them.
 """
 
-from runtime.body_options import PRESETS, BodyOptions
 from runtime.budget import Budget, BudgetExceeded, PriceTable, Usage
 from runtime.endpoint import (
     Endpoint,
@@ -30,6 +29,7 @@ from runtime.journal import Journal
 from runtime.lock import RunLock
 from runtime.progress import Progress
 from runtime.reply import Completion
+from runtime.request_body import PRESETS, BodyOptions
 
 __all__ = [
     "PRESETS",

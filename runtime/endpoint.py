@@ -14,10 +14,9 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from navigation import ContentRefused, InputError, PromptTooLong, RequestFailed
-from runtime.body_options import ROOM, BodyOptions
 from runtime.budget import Budget, BudgetExceeded, PriceTable, Usage
 from runtime.reply import Completion, Failure, Kind, Sent, read_reply
-from runtime.request_body import RequestBody
+from runtime.request_body import ROOM, BodyOptions, RequestBody
 
 
 def backoff_seconds(attempt: int, first: float, longest: float, chance: random.Random) -> float:

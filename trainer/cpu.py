@@ -1,4 +1,4 @@
-"""What a training on a CPU needs to know and do: which numbers the processor computes fast, and memory given back."""
+"""What a training on a CPU needs: which numbers it computes fast, memory given back, no score that is thrown away."""
 
 import ctypes
 from contextlib import suppress
@@ -34,3 +34,20 @@ class ReturnsFreedMemory(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if self._trim is not None and args.device.type == "cpu":
             self._trim(0)
+
+
+def score_supervised_alone() -> None:
+    """Has all fused heads of this process, those made before too, pass over tokens without a label on CPUs.
+
+    Where Triton is absent, trl 1.16.0 scores every position and throws away what has no label: on compilers of fixed
+    shapes (Neuron) another number of positions would be another program. A CPU compiles nothing, and of a trajectory
+    one token in six is learned: over a vocabulary of 49,152 that was a quarter of a step (`benchmarks/lm.py`). Equal
+    but for rounding: tests/trainer/sft/test_supervised_head.py.
+    """
+    from trl.kernels import chunked_logprob
+    from trl.trainer import utils
+
+    from trainer.cached_rollout import is_tested_trl
+
+    if is_tested_trl("the head scores every token on a CPU"):
+        utils._use_triton = lambda device: device.type == "cpu" or chunked_logprob._use_triton(device)

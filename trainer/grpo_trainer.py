@@ -22,7 +22,7 @@ from rewards.trl_functions import PartFunction
 from trainer.best_policy import BestPolicy, HeldOutScore
 from trainer.cached_rollout import CachedRollouts, SharedPrompts
 from trainer.checkpoint import unfinished
-from trainer.cpu import ReturnsFreedMemory
+from trainer.cpu import ReturnsFreedMemory, score_supervised_alone
 from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.micro_batches import TidyMicroBatches
 from trainer.recorder import RolloutRecorder, record
@@ -36,7 +36,6 @@ from trainer.rollout_metrics import (
 )
 from trainer.sample_order import Orders, RepeatEpoch
 from trainer.stopping import TrainingFailed
-from trainer.supervised_head import score_supervised_alone
 from trainer.tool_loop import ConcurrentTools, in_prompt_order
 
 

@@ -16,12 +16,11 @@ from trl.models import unwrap_model_for_generation
 from navigation import EnvironmentFactory, InputError, Limits, Question, Status, Trajectory, run
 from rewards import RewardMix
 from trainer.checkpoint import latest_checkpoint
-from trainer.cpu import ReturnsFreedMemory
+from trainer.cpu import ReturnsFreedMemory, score_supervised_alone
 from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.local_policy import LocalPolicy
 from trainer.sample_order import Orders, RowOrder
 from trainer.stopping import TrainingFailed
-from trainer.supervised_head import score_supervised_alone
 
 AT_ONCE = 64
 """Episodes that are played side by side in a process."""

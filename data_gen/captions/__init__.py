@@ -1,7 +1,6 @@
 """Caption trees of videos: each video decoded once, every segment captioned once, nothing lost."""
 
-from data_gen.captions.captioner import Segment
-from data_gen.captions.endpoint_captioner import EndpointCaptioner
+from data_gen.captions.captioner import EndpointCaptioner, Segment
 from data_gen.captions.lines_captioner import LinesCaptioner, SummaryCaptioner
 from data_gen.captions.on_demand import OnDemandCaptions
 from data_gen.captions.settings import CaptionSettings

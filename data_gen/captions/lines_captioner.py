@@ -5,8 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from data_gen.captions.captioner import Caption, Segment, thinned, without_repeats
-from data_gen.captions.endpoint_captioner import EndpointCaptioner
+from data_gen.captions.captioner import Caption, EndpointCaptioner, Segment, thinned, without_repeats
 from data_gen.captions.settings import LINES, CaptionSettings
 from navigation import SCREEN, Line
 from runtime import Endpoint

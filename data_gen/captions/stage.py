@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from data_gen.captions.endpoint_captioner import EndpointCaptioner
+from data_gen.captions.captioner import EndpointCaptioner
 from data_gen.captions.lines_captioner import LinesCaptioner, SummaryCaptioner
 from data_gen.captions.report import RunReport, VideoReport
 from data_gen.captions.run import CaptionRun, Pace

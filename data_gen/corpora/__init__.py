@@ -7,8 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from data_gen.corpora.corpus import Corpus, LazyTrees, keep, write_corpus
-from data_gen.corpora.open_form import opened
+from data_gen.corpora.corpus import Corpus, LazyTrees, keep, opened, write_corpus
 from data_gen.corpora.source_files import WANTED
 from navigation import InputError, TreeStore, read_questions
 

@@ -1,10 +1,10 @@
 """What makes a trajectory unfit to learn from: wrong answers, leaked hints, repeats; pass rates of questions."""
 
 from data_gen.filters.leaks import find_leaks
-from data_gen.filters.near_duplicates import NearDuplicates
 from data_gen.filters.rejection import (
     FilterReport,
     FilterSettings,
+    NearDuplicates,
     Supports,
     faults,
     filter_trajectories,

@@ -10,7 +10,7 @@ from typing import Any
 from data_gen.frames.video_files import VideoFile, find_videos
 from data_gen.lines.make import SUFFIX, lines_text, make_lines
 from data_gen.lines.settings import LineSettings
-from data_gen.lines.srt import subtitle_text
+from data_gen.lines.subtitles import subtitle_text
 from data_gen.lines.timed_lines import count_of
 from navigation import InputError, write_atomic
 from navigation.files import child_path

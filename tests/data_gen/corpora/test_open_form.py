@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data_gen.corpora import Corpus, load_corpus, write_corpus
-from data_gen.corpora.open_form import opened
+from data_gen.corpora.corpus import opened
 from data_gen.sets import SetSettings, export_sets
 from data_gen.traces import write_traces
 from navigation import InputError, Question, read_questions, read_trajectories

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_gen.filters import FilterReport, FilterSettings, NearDuplicates, faults, filter_trajectories
-from data_gen.filters.near_duplicates import shingles
+from data_gen.filters.rejection import shingles
 from navigation import (
     CaptionTree,
     InputError,

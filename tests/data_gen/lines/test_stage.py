@@ -13,8 +13,8 @@ from data_gen.lines import read_subtitles
 from data_gen.lines import stage as stages
 from data_gen.lines.make import Made, lines_of
 from data_gen.lines.settings import LineSettings
-from data_gen.lines.srt import subtitle_text
 from data_gen.lines.stage import LinesJob
+from data_gen.lines.subtitles import subtitle_text
 from data_gen.lines.timed_lines import TimedLines
 from navigation import CaptionTree, InputError, Line, TimeGrid
 from runtime.ranked_run import collect_run, run_ranks

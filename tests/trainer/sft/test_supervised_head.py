@@ -6,8 +6,8 @@ from trl.kernels import chunked_logprob
 from trl.trainer import utils
 from trl.trainer.utils import add_fused_lm_head
 
-from trainer import supervised_head
-from trainer.supervised_head import score_supervised_alone
+from trainer import cached_rollout
+from trainer.cpu import score_supervised_alone
 
 OUTPUTS = ("log_probs", "entropy", "is_top1")
 
@@ -56,6 +56,6 @@ def test_equal_to_trl_s(tiny_model, trl_s_own, scored, learned):
 
 
 def test_an_untested_trl_keeps_its_way(trl_s_own, monkeypatch):
-    monkeypatch.setattr(supervised_head, "is_tested_trl", lambda what: False)
+    monkeypatch.setattr(cached_rollout, "is_tested_trl", lambda what: False)
     score_supervised_alone()
     assert not utils._use_triton(torch.device("cpu"))
