@@ -2,14 +2,17 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from clipscout.ask.command import ask
+from clipscout.ask.options import with_settings
 from clipscout.captions import captions
 from clipscout.dataset import dataset, difficulty
 from clipscout.doctor import doctor
@@ -20,15 +23,15 @@ from clipscout.judge import commands as judge
 from clipscout.lines import lines
 from clipscout.migrate import import_gguf, migrate
 from clipscout.options import FULL_DISK, tell_limit
-from clipscout.push import merge, push
 from clipscout.report import report
 from clipscout.score import score
-from clipscout.serve.command import serve
 from clipscout.teacher import teacher
 from clipscout.training import PASSED_ON, grpo, sft
 from clipscout.tree import import_released, tree
-from clipscout.view.command import view
 from navigation import InputError, read_tools
+
+if TYPE_CHECKING:
+    from clipscout.ask.settings import AskSettings
 
 RENAMED = {
     "--concurrency": "--in-flight",
@@ -151,6 +154,122 @@ def demo(out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("r
     from clipscout.demo import run_demo
 
     run_demo(out, seed)
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="Checkpoint, data set of `clipscout dataset`, or folder with trees/.")],
+    repo: Annotated[str, typer.Argument(help="organisation/name")],
+    kind: Annotated[str, typer.Option(help="model, dataset or trees.")] = "model",
+    dry_run: Annotated[bool, typer.Option(help="List what would go up, and print the card; upload nothing.")] = False,
+    merge: Annotated[bool, typer.Option(help="Merge an adapter into its base first.")] = False,
+    public: Annotated[bool, typer.Option(help="Make a new repository public.")] = False,
+    license: Annotated[str | None, typer.Option(help="Of the model or trees, where it is not its base's.")] = None,
+    evaluation: Annotated[Path | None, typer.Option(help="summary.json of `clipscout eval`, for the card.")] = None,
+) -> None:
+    """Upload FOLDER to REPO: weights, tokenizer, template, configs and a card; never a pickle, optimizer or secret."""
+    from clipscout.cards import write_card, write_trees_card
+    from clipscout.publish import check_hub, check_names, merge_adapter, plan, upload
+
+    check_names(folder, repo, kind)
+    if not dry_run:
+        check_hub()  # before a merge that takes minutes
+    # Beside the checkpoint, not in /tmp: a merged 8B model is 16 GB.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".push-") if merge else nullcontext(folder) as aside:
+        source = merge_adapter(folder, aside) if merge else folder
+        card = None
+        if kind == "model":
+            card = write_card(source, repo, license, evaluation)
+        elif kind == "trees":
+            card = write_trees_card(source, repo, license)
+        made = plan(source, repo, kind, card)
+        for line in made.lines():
+            typer.echo(line)
+        if dry_run:
+            typer.echo("dry run: nothing was uploaded")
+            if card is not None:
+                typer.echo(f"\nREADME.md:\n{card}")
+            return
+        typer.echo(upload(made, private=not public))
+
+
+def merge(
+    folder: Annotated[Path, typer.Argument(help="Folder of an adapter, as SFT or GRPO with use_peft leaves it.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the whole model.")],
+) -> None:
+    """Add an adapter's weights to its base's: what GRPO, a server or another framework starts from."""
+    from clipscout.publish import merge_adapter
+
+    if out.exists() and any(out.iterdir()):
+        raise InputError(out, "out", "not empty", "give a folder that is new or empty")
+    typer.echo(str(merge_adapter(folder, out)))
+
+
+@with_settings
+def serve(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Folders or files: videos, SRT or VTT files, caption trees. Nothing else is served."),
+    ],
+    host: Annotated[str, typer.Option(help="Address to bind; anything but loopback is open to others.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    sessions: Annotated[int, typer.Option(min=1, help="Episodes at once; more get 503.")] = 64,
+    body_mb: Annotated[float, typer.Option(min=0.001, help="Largest request body.")] = 1.0,
+    *,
+    settings: "AskSettings",
+) -> None:
+    """Serve the agent: a page to ask and watch, and /v1/chat/completions for programs."""
+    from clipscout.serve.app import serve_app
+    from clipscout.serve.library import Library
+    from clipscout.web import Limits, run_app
+    from clipscout.web.server import allowed_hosts
+
+    library = Library(sources)
+    silent = sum(entry.kind == "video" for entry in library.entries) if not settings.captioner.url else 0
+    print(f"{len(library.entries)} to ask about; policy {settings.policy}", file=sys.stderr)
+    if silent:
+        print(f"note: no --caption-url: of {silent} videos, those without subtitles cannot be asked", file=sys.stderr)
+    limits = Limits(round(body_mb * 1_000_000), requests=4 * sessions)
+    app = serve_app(library, settings, sessions, limits, allowed_hosts(host))
+    run_app(app, host, port, "ask")
+
+
+def view(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or JSONL files of trajectories.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with questions.jsonl and trees/; default: looked for beside the trajectories."),
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only sets whose name ends so; repeatable.")] = None,
+    host: Annotated[str, typer.Option(help="Address to bind; anything but loopback is open to others.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8766,
+    export: Annotated[Path | None, typer.Option(help="Write one HTML file instead of serving.")] = None,
+    first: Annotated[int, typer.Option(min=1, help="Export: only so many, the first in that order.")] = 100,
+    status: Annotated[str, typer.Option(help="Export: answered, out_of_turns, …")] = "",
+    correct: Annotated[str, typer.Option(help="Export: right, wrong or none (no letter).")] = "",
+    text: Annotated[str, typer.Option(help="Export: only questions, ids and videos with this text.")] = "",
+    order: Annotated[str, typer.Option(help="Export: file, or a column: visits; visits-, most first.")] = "file",
+) -> None:
+    """Show trajectories, rollouts and evaluations as pages: filter them, read a trajectory, compare two runs."""
+    from clipscout.tree import plain
+    from clipscout.view.app import view_app
+    from clipscout.view.export import export as write_export
+    from clipscout.view.filters import Filter
+    from clipscout.view.runs import find_runs
+    from clipscout.web import run_app
+    from clipscout.web.server import allowed_hosts
+
+    found = find_runs(runs, data, only or ())
+    for each in found.sets:
+        each.refresh()
+    if export is not None:
+        chosen = Filter.from_query({"status": status, "correct": correct, "text": text, "order": order})
+        count = write_export(found.sets, chosen, export, first)
+        print(f"{export}: {count} questions")
+        return
+    for each in found.sets:
+        beside = each.corpus if each.corpus is not None else "no questions found; --data gives them"
+        print(plain(f"{each.name}: {len(each.rows)} trajectories ({beside})"), file=sys.stderr)
+    run_app(view_app(found, allowed_hosts(host)), host, port, "trajectories")
 
 
 def _show(stats: dict[str, Any]) -> None:

@@ -137,8 +137,7 @@ def test_a_port_in_use_is_told():
 def test_commands_bind_to_loopback_unless_told():
     import inspect
 
-    from clipscout.serve.command import serve
-    from clipscout.view.command import view
+    from clipscout.main import serve, view
 
     assert all(inspect.signature(command).parameters["host"].default == "127.0.0.1" for command in (serve, view))
     with bind("127.0.0.1", 0) as listener:
