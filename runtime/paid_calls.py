@@ -1,12 +1,78 @@
-"""Requests that are paid for once: every finished one is in the journal, and is read from there when it comes again."""
+"""Work that is paid for once: what is finished is kept with what it took, and read when it is wanted again."""
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
-from navigation import RequestFailed
+from navigation import RequestFailed, write_json
 from runtime import BudgetExceeded, Completion, Endpoint, EndpointDown, EndpointFailed, Filtered, Journal, Usage
+
+
+class Store(Protocol):
+    """Where records are kept by key: a `Journal`, or `RecordFiles`."""
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+
+    def append(self, key: str, value: Any) -> None: ...
+
+
+class RecordFiles:
+    """Records as small files, one a key; any number of processes may share the folder, and what is in it is whole.
+
+    Args:
+        folder: Made with the first record. Keys are names of files in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __iter__(self) -> Iterator[str]:
+        return (path.stem for path in sorted(self.folder.glob("*.json")))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A record; one that somebody else has damaged is as one that is not there: what it held is made again."""
+        try:
+            return json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return default
+
+    def append(self, key: str, value: Any) -> None:
+        write_json(self.folder / f"{key}.json", value)
+
+
+class PaidWork:
+    """Records with what they took, the failed attempts of earlier runs included.
+
+    Args:
+        store: Where they are kept. A piece that has only failed so far has a record as well: its cost.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The record of a piece, finished or not."""
+        found = self.store.get(key)
+        return found if isinstance(found, dict) else None
+
+    def usage(self, key: str) -> Usage:
+        """What a piece has taken so far."""
+        taken = (self.get(key) or {}).get("usage")
+        return Usage.from_dict(taken) if isinstance(taken, dict) else Usage()
+
+    def keep(self, key: str, record: Mapping[str, Any], usage: Usage) -> dict[str, Any]:
+        """Keeps a record and adds what it took to what the piece had taken before; returns it as it is kept.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        kept = {**record, "usage": (self.usage(key) + usage).to_dict()}
+        self.store.append(key, kept)
+        return kept
 
 
 class Stopped(RequestFailed):
@@ -26,6 +92,7 @@ class CallCache:
         self, endpoint: Endpoint, journal: Journal, keep: Callable[[Completion], dict[str, Any]] | None = None
     ) -> None:
         self.endpoint, self.journal, self.keep = endpoint, journal, keep or text_of
+        self._paid = PaidWork(journal)
         self.stopped = ""
         self.usage = Usage()
         """Of this run's requests."""
@@ -33,7 +100,7 @@ class CallCache:
         """Of requests that an earlier run paid for."""
         self.reused = 0
         for key in journal:
-            self.earlier += Usage.from_dict(journal[key]["usage"])
+            self.earlier += self._paid.usage(key)
         endpoint.budget.spent += self.earlier.usd
 
     async def chat(
@@ -68,7 +135,7 @@ class CallCache:
         **parameters: Any,
     ) -> tuple[dict[str, Any], Usage]:
         """As `chat`, for messages that are dear to make: they are made only if the journal has no reply."""
-        found = self.journal.get(key)
+        found = self._paid.get(key)
         if found is not None and "finish_reason" in found:
             self.reused += 1
             if "filtered" in found:
@@ -76,29 +143,26 @@ class CallCache:
             return found, Usage.from_dict(found["usage"])
         if self.stopped:
             raise Stopped(self.stopped)
-        before = Usage.from_dict(found["usage"]) if found else Usage()
         try:
             completion = await self.endpoint.chat(await make_messages(), max_tokens, accept, **parameters)
         except (EndpointFailed, EndpointDown, BudgetExceeded) as error:
             self.usage += error.usage
-            record = {"usage": (before + error.usage).to_dict()}
             if isinstance(error, Filtered):
-                self._keep(key, {"filtered": error.reason, "finish_reason": "content_filter", **record})
+                self._keep(key, {"filtered": error.reason, "finish_reason": "content_filter"}, error.usage)
             elif error.usage.requests:
-                self._keep(key, record)
+                self._keep(key, {}, error.usage)
             if isinstance(error, EndpointFailed):
                 raise
             self.stopped = self.stopped or str(error)
             raise Stopped(self.stopped) from None
         self.usage += completion.usage
-        usage = before + completion.usage
-        record = self.keep(completion) | {"finish_reason": completion.finish_reason, "usage": usage.to_dict()}
-        self._keep(key, record)
-        return record, usage
+        record = self.keep(completion) | {"finish_reason": completion.finish_reason}
+        kept = self._keep(key, record, completion.usage)
+        return kept, Usage.from_dict(kept["usage"])
 
-    def _keep(self, key: str, record: dict[str, Any]) -> None:
+    def _keep(self, key: str, record: dict[str, Any], usage: Usage) -> dict[str, Any]:
         try:
-            self.journal.append(key, record)
+            return self._paid.keep(key, record, usage)
         except OSError as error:
             self.stopped = self.stopped or f"the journal cannot be written: {error}"
             raise Stopped(self.stopped) from None

@@ -1,7 +1,6 @@
 """Captions of one video, each written when somebody opens its segment and kept for whoever opens it next."""
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from data_gen.frames import FrameRecipe, SegmentFrames, VideoIndex, index_video,
 from data_gen.lines import SUFFIXES, Subtitles, TimedLines, find_subtitles
 from navigation import CaptionTree, InputError, Line, SegmentPath, write_json
 from runtime import Usage, settings_hash
+from runtime.paid_calls import PaidWork, RecordFiles
 
 FOLDER = ".clipscout"
 """The cache beside a video."""
@@ -50,6 +50,7 @@ class OnDemandCaptions:
             raise InputError(source, "video", None, "give the video itself, or a captioner that needs no frames")
         made_by = provenance(settings, source, lines.lines)
         self.folder = cache_beside(source, cache) / settings_hash(made_by)[:24]
+        self._paid = PaidWork(RecordFiles(self.folder))
         duration = index.duration if index is not None else max(line.end for line in lines.lines)
         lines = lines.within(duration)
         self.captions = _OpenedCaptions(self, loop)
@@ -135,7 +136,7 @@ class OnDemandCaptions:
     async def take_in_written(self) -> int:
         """Takes in what the cache holds of earlier times, which `tree.captions` then tells of; returns how many."""
         missing = [path for path in self.tree.grid.paths() if path not in self.captions.known]
-        texts = await self._in_thread(lambda: [_read(self._file(path)) for path in missing])
+        texts = await self._in_thread(lambda: [self._written(path) for path in missing])
         found = {path: text for path, text in zip(missing, texts, strict=True) if text is not None}
         self.captions.known.update(found)
         return len(found)
@@ -157,12 +158,11 @@ class OnDemandCaptions:
 
     async def _find_or_make(self, path: SegmentPath) -> str:
         try:
-            file = self._file(path)
-            text = await self._in_thread(_read, file)
+            self.tree.grid.index(path)
+            text = await self._in_thread(self._written, path)
             if text is None:
                 caption = await self._make(path)
-                record = {"path": list(path), "caption": caption.text, "usage": caption.usage.to_dict()}
-                await self._in_thread(write_json, file, record)
+                await self._in_thread(self._paid.keep, _key(path), {"caption": caption.text}, caption.usage)
                 text = caption.text
             self.captions.known[path] = text
             return text
@@ -187,9 +187,10 @@ class OnDemandCaptions:
     async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _file(self, path: SegmentPath) -> Path:
-        self.tree.grid.index(path)
-        return self.folder / ("-".join(map(str, path)) + ".json")
+    def _written(self, path: SegmentPath) -> str | None:
+        """The caption in the cache; None if it is not there or was damaged by somebody else."""
+        text = (self._paid.get(_key(path)) or {}).get("caption")
+        return text if isinstance(text, str) and text else None
 
 
 class _OpenedCaptions(Mapping[SegmentPath, str]):
@@ -227,14 +228,8 @@ class _OpenedCaptions(Mapping[SegmentPath, str]):
         return len(self.known)
 
 
-def _read(file: Path) -> str | None:
-    """The caption in a cache file; None if it is not there or was damaged by somebody else."""
-    try:
-        record: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    text = record.get("caption") if isinstance(record, dict) else None
-    return text if isinstance(text, str) and text else None
+def _key(path: SegmentPath) -> str:
+    return "-".join(map(str, path))
 
 
 def cache_beside(source: Path, cache: Path | None = None) -> Path:

@@ -16,6 +16,7 @@ from navigation import SCREEN, CaptionTree, InputError, Line, SegmentPath, TimeG
 from navigation.files import child_path
 from navigation.grid import format_path
 from runtime import Journal, Usage, file_identity, refuse_other, settings_hash
+from runtime.paid_calls import PaidWork
 
 
 def journal_path(out: Path, video_id: str) -> Path:
@@ -52,12 +53,13 @@ _TOTAL, _REFUSED = "total", "refused"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An open video: its frames' index, its grid, the tree being filled, and the journal of its captions."""
+    """An open video: its frames' index, its grid, the tree being filled, its journal, and the captions in it."""
 
     index: VideoIndex
     grid: TimeGrid
     tree: CaptionTree
     journal: Journal
+    paid: PaidWork
 
 
 class VideoJob:
@@ -103,9 +105,10 @@ class VideoJob:
         grid = self.settings.grid(index.duration)
         made_by = with_remarks(self._made_by, self.report.warnings, lines.read)
         tree = CaptionTree(self.video.id, grid, self.captions, made_by, lines.lines)
-        self._work = Work(index, grid, tree, Journal(self._journal_path, self._made_by))
+        journal = Journal(self._journal_path, self._made_by)
+        self._work = Work(index, grid, tree, journal, PaidWork(journal))
         for path in grid.paths():
-            value = self._recorded(path)
+            value = self.work.paid.get(_key(path))
             if value is not None:
                 self.report.usage += Usage.from_dict(value["usage"])
                 if "caption" in value:
@@ -163,8 +166,7 @@ class VideoJob:
 
     def record(self, path: SegmentPath, caption: Caption) -> list[SegmentPath]:
         """Keeps a caption; returns the segments that can be asked now because of it."""
-        usage = caption.usage + self._spent(path)
-        self.work.journal.append(_key(path), {"caption": caption.text, "usage": usage.to_dict()})
+        self.work.paid.keep(_key(path), {"caption": caption.text}, caption.usage)
         self.captions[path] = caption.text
         self.report.captioned += 1
         self.report.usage += caption.usage
@@ -183,8 +185,7 @@ class VideoJob:
     def record_cost(self, path: SegmentPath, usage: Usage, reason: str) -> None:
         """Keeps what a segment cost that has no caption yet. It is asked again by the next run."""
         if usage.requests:
-            total = usage + self._spent(path)
-            self.work.journal.append(_key(path), {"failed": reason, "usage": total.to_dict()})
+            self.work.paid.keep(_key(path), {"failed": reason}, usage)
             self.report.usage += usage
 
     def finish(self) -> None:
@@ -213,13 +214,6 @@ class VideoJob:
         if not self.captioner.needs_children(len(path), self.work.grid.depth):
             return True
         return all((*path, child) in self.captions for child in range(1, self.work.grid.width + 1))
-
-    def _recorded(self, path: SegmentPath) -> Any:
-        return self.work.journal.get(_key(path))
-
-    def _spent(self, path: SegmentPath) -> Usage:
-        value = self._recorded(path)
-        return Usage.from_dict(value["usage"]) if value is not None else Usage()
 
 
 def provenance(settings: CaptionSettings, video: Path, lines: Sequence[Line]) -> dict[str, Any]:
