@@ -1,10 +1,10 @@
 """A judge behind an OpenAI-compatible endpoint: votes, kept verdicts, limits on requests and money."""
 
 import asyncio
+import atexit
 import hashlib
 import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -251,8 +251,6 @@ class JudgeThread:
 
     def __init__(self, settings: JudgeSettings, path: str | Path) -> None:
         self.settings, self.path = settings, Path(path)
-        self.seconds = 0.0
-        """Spent waiting for verdicts."""
         self._start()
 
     def _start(self) -> None:
@@ -261,7 +259,7 @@ class JudgeThread:
         self._judge: ModelJudge | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"settings": self.settings, "path": self.path, "seconds": self.seconds}
+        return {"settings": self.settings, "path": self.path}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -282,9 +280,7 @@ class JudgeThread:
         open_ = [pair for pair, found in zip(answers, known, strict=True) if found is None]
         if not open_:
             return [each for each in known if each is not None]
-        begun = time.monotonic()
         asked = iter(asyncio.run_coroutine_threadsafe(self._all(open_), self._running()).result())
-        self.seconds += time.monotonic() - begun
         return [next(asked) if each is None else each for each in known]
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -294,7 +290,13 @@ class JudgeThread:
                 threading.Thread(target=_run_loop, args=(loop, ready), name="judge", daemon=True).start()
                 ready.result()
                 self._loop = loop
+                atexit.register(self._close)
             return self._loop
+
+    def _close(self) -> None:
+        """Ends the journal and the connections, which the process's end would break off."""
+        if self._judge is not None and self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self._judge.__aexit__(), self._loop).result()
 
     async def _all(self, answers: Sequence[tuple[Question, str]]) -> list[Verdict]:
         if self._judge is None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
@@ -62,6 +63,8 @@ class Batch:
         self.mix, self.turns, self.tokens, self.replay, self.judge = mix, turns, tokens, replay, judge
         self.endings: frozenset[int] | None = None
         """Tokens that end a message, where they are known: one that ends in another was cut."""
+        self.judge_seconds = 0.0
+        """Spent on verdicts of answers in words, by rules and waiting for the judge."""
         self._start()
 
     def _start(self) -> None:
@@ -132,9 +135,16 @@ class Batch:
         return episodes
 
     def _verdicts(self, answers: Sequence[tuple[Question, str]]) -> list[Verdict]:
+        if not answers:
+            return []
+        begun = time.perf_counter()
         if self.judge is not None:
-            return self.judge.verdicts(answers)
-        return [by_rules(*each) or WRONG for each in answers]
+            found = self.judge.verdicts(answers)
+        else:
+            found = [by_rules(*each) or WRONG for each in answers]
+        with self._lock:
+            self.judge_seconds += time.perf_counter() - begun
+        return found
 
     def _end(
         self,

@@ -93,6 +93,7 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         self.endings = frozenset(self.eos_token_ids)
         self.batch.endings = self.endings if max_turn_tokens else None
         self._barren = 0
+        self._judge_seconds = 0.0
         # What trl's function for a reply's tokens reads.
         self.processing_class = self._tokenizer = self.tokenizer
         self._is_vlm = False
@@ -184,7 +185,12 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         if self.recorder is not None:
             self.recorder.write(group.model_version, scored.records())
         # Sent on their own and not with the samples, which are the episodes that are trained on.
-        self._push_metrics({**scored.figures()})
+        figures = scored.figures()
+        if (spent := self.batch.judge_seconds - self._judge_seconds) > 0:
+            # Groups are judged beside each other: this is what passed since the last group was logged.
+            figures["time/judge"] = (spent, 1.0)
+            self._judge_seconds += spent
+        self._push_metrics({**figures})
         judge = self.batch.judge
         if judge is not None and judge.stopped:
             raise NothingToLearn(
@@ -256,6 +262,9 @@ class ScoredGroup:
         figures = {name: (float(value), float(len(self.episodes))) for name, value in sums.items()}
         if judged := [episode.right for episode in self.episodes if not episode.unjudged]:
             figures["accuracy"] = (float(sum(judged)), float(len(judged)))
+        if verdicts := [episode.verdict for episode in self.episodes if episode.verdict is not None]:
+            figures["judge/asked"] = (float(sum(each.by == "judge" for each in verdicts)), float(len(verdicts)))
+            figures["judge/unjudged"] = (float(sum(each.share is None for each in verdicts)), float(len(verdicts)))
         visits = [visit for end in self.ended for visit in end.environment.visits]
         if visits:
             figures["video_qa_share"] = (float(sum(visit.tool == VIDEO_QA for visit in visits)), float(len(visits)))

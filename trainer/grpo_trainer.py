@@ -184,13 +184,12 @@ class NavigationGRPOTrainer(
         return rewards
 
     def _log_judge(self) -> None:
-        """Seconds that this generation waited for its judge; a judge that is asked no more ends the run."""
-        judge = self.batch.judge
-        if judge is None:
-            return
-        self._log_metric("time/judge", judge.seconds - self._judge_seconds)
-        self._judge_seconds = judge.seconds
-        if judge.stopped:
+        """Seconds that verdicts of this generation took; a judge that is asked no more ends the run."""
+        judge, before = self.batch.judge, self._judge_seconds
+        self._judge_seconds = self.batch.judge_seconds
+        if judge is not None or self._judge_seconds > before:
+            self._log_metric("time/judge", self._judge_seconds - before)
+        if judge is not None and judge.stopped:
             raise TrainingFailed(
                 f"the judge is asked no more: {judge.stopped}. Run the same command again: it goes on from the last "
                 "checkpoint, and no verdict is paid for twice"

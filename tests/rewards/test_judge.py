@@ -152,12 +152,11 @@ def test_a_batch_is_judged_from_code_that_does_not_wait(tmp_path):
             thread = pickle.loads(pickle.dumps(JudgeThread(server.settings(), tmp_path / "judge.jsonl")))
             answers = [(QUESTION, answer) for answer in ("crimson", "red", "blue", "crimson")]
             found = await asyncio.to_thread(thread.verdicts, answers)
-            return [each.label for each in found], len(server.requests), thread.seconds
+            return [each.label for each in found], len(server.requests)
 
-    labels, requests, seconds = asyncio.run(go())
+    labels, requests = asyncio.run(go())
     assert labels == ["right", "right", "wrong", "right"]
     assert requests == 4
-    assert seconds > 0
 
 
 def test_an_outage_in_a_batch_leaves_the_others_their_verdict(tmp_path):
