@@ -35,7 +35,7 @@ class Journal:
         self.unjudged: dict[str, Trajectory] = {}
         """Episodes that were played and have no verdict yet, by id."""
         self._dropped = 0
-        self._right = 0
+        self._right = self._decided = 0
         self._places: dict[str, tuple[int, int]] = {}
         self._seconds: dict[str, float] = {}
 
@@ -60,7 +60,7 @@ class Journal:
 
     def accuracy(self) -> str:
         """How right the finished episodes are, in words."""
-        return f"accuracy {self._right / len(self.finished):.3f}" if self.finished else ""
+        return f"accuracy {self._right / self._decided:.3f}" if self._decided else ""
 
     def reasons(self) -> list[str]:
         """Why episodes were not measured, most frequent first, with counts."""
@@ -135,6 +135,7 @@ class Journal:
             trajectory.messages = []
         self.finished[trajectory.id] = trajectory
         self._right += trajectory.correct
+        self._decided += trajectory.decided
         self._places[trajectory.id] = (place, length)
 
 

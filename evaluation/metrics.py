@@ -90,11 +90,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 def _interval_with_votes(trajectories: Sequence[Trajectory], groups: Sequence[str], seed: int) -> list[float] | None:
     """The interval of the accuracy where every draw of questions also draws one vote for each judged answer."""
-    known = [
-        (group, each)
-        for group, each in zip(groups, trajectories, strict=True)
-        if not each.verdict or each.verdict["share"] is not None
-    ]
+    known = [(group, each) for group, each in zip(groups, trajectories, strict=True) if each.decided]
     if not known:
         return None
     shares = []
@@ -186,7 +182,7 @@ def _values(trajectory: Trajectory) -> dict[str, float | None]:
     verdict = trajectory.verdict
     return {
         # A judge who cannot tell makes an answer neither right nor wrong.
-        "accuracy": None if verdict and verdict["share"] is None else float(right),
+        "accuracy": float(right) if trajectory.decided else None,
         "share_right": verdict["share"] if verdict else float(right),
         "token_f1": verdict.get("token_f1"),
         "rouge_l": verdict.get("rouge_l"),

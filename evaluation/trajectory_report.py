@@ -67,7 +67,8 @@ def gather(
         figures.tools.update(visit.tool for visit in trajectory.visits)
         figures.depth.update(len(visit.path) for visit in trajectory.visits)
         figures.with_video_qa += any(visit.tool == VIDEO_QA for visit in trajectory.visits)
-        teacher, unnamed = trajectory.teacher, "right" if trajectory.correct else "wrong"
+        teacher = trajectory.teacher
+        unnamed = "undecided" if not trajectory.decided else "right" if trajectory.correct else "wrong"
         figures.terminations[str(teacher.get("termination") or teacher.get("end") or unnamed)] += 1
         figures.hints[int(teacher.get("hints", 0))] += 1
         figures.models[str(teacher.get("model", ""))] += 1

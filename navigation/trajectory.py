@@ -100,6 +100,11 @@ class Trajectory:
     lookups: list[Lookup] = field(default_factory=list)
     verdict: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def decided(self) -> bool:
+        """Whether it is known how right the answer is: a judge who cannot tell, or cannot be asked, decides nothing."""
+        return not self.verdict or self.verdict.get("share") is not None
+
     def to_dict(self) -> dict[str, Any]:
         record: dict[str, Any] = {
             "id": self.id, "question_id": self.question_id, "video_id": self.video_id, "messages": self.messages,

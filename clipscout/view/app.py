@@ -135,7 +135,7 @@ class _Pages:
             filter=chosen,
             facts=summary([trajectories.rows[number] for number in numbers]),
             statuses=[each.value for each in Status],
-            correct=CORRECT,
+            correct=CORRECT if any(not row.decided for row in trajectories.rows) else CORRECT[:-1],
             orders=ORDERS,
             kinds=sorted({kind for kind in trajectories.questions.kinds.values() if kind}),
             has_steps=any(trajectories.rows[number].step is not None for number in numbers[:1]),

@@ -14,14 +14,14 @@ from navigation import InputError, Status
 _SORTED = ("question", "outcome", "reward", "visits", "refused", "turns", "step", "advantage")
 ORDERS = ("file", *(f"{name}{end}" for name in _SORTED for end in ("", "-")))
 """As recorded, or by a column; with `-` behind it the highest comes first."""
-CORRECT = ("right", "wrong", "none")
+CORRECT = ("right", "wrong", "none", "undecided")
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Bounds are included; an empty text means any.
 
-    `correct` is right, wrong (a letter that is not right) or none (no letter). `text` is looked for in the question,
+    `correct` is what `answered` says of an episode. `text` is looked for in the question,
     its id and the video's id, without regard to case.
     """
 
@@ -74,7 +74,7 @@ class Filter:
     def _matches(self, row: Row) -> bool:
         if self.status and row.status != self.status:
             return False
-        if self.correct and self.correct != ("right" if row.correct else "wrong" if row.prediction else "none"):
+        if self.correct and self.correct != answered(row):
             return False
         if self.step is not None and row.step != self.step:
             return False
@@ -83,12 +83,19 @@ class Filter:
         )
 
 
+def answered(row: Row) -> str:
+    """One of `CORRECT`: right, wrong, none (no answer) or undecided (one that nobody could judge)."""
+    if not row.decided:
+        return "undecided"
+    return "right" if row.correct else "wrong" if row.prediction else "none"
+
+
 def _sort_key(trajectories: TrajectorySet, number: int, name: str) -> Any:
     row = trajectories.rows[number]
     if name == "question":
         return trajectories.questions.texts.get(row.question_id) or row.question_id
     if name == "outcome":
-        return row.correct, row.prediction is not None, row.status
+        return row.correct, not row.decided, row.prediction is not None, row.status
     value = row.total if name == "reward" else getattr(row, name)
     return -math.inf if value is None else value
 
@@ -122,12 +129,14 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "statuses": Counter(row.status for row in rows),
         "right": sum(row.correct for row in rows),
+        "decided": sum(row.decided for row in rows),
         "visits": fmean(row.visits for row in rows) if rows else None,
         "total": fmean(totals) if totals else None,
     }
 
 
-OUTCOMES = ("both", "left", "right", "neither")
+_OUTCOMES = {(True, True): "both", (True, False): "left", (False, True): "right", (False, False): "neither"}
+OUTCOMES = ("both", "left", "right", "neither", "undecided")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +151,8 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`counts` by outcome; `visits` and `accuracy` are means over the pairs, left and right."""
+    """`counts` by outcome, `undecided` where one answer is; `visits` and `accuracy` are means over the pairs, left and
+    right, `accuracy` over those that are decided on both sides."""
 
     pairs: list[Pair]
     counts: dict[str, int]
@@ -156,14 +166,15 @@ def compare(left: TrajectorySet, right: TrajectorySet) -> Comparison:
     pairs = []
     for question_id, numbers in left.by_question().items():
         if question_id in theirs:
-            one, other = left.rows[numbers[0]].correct, right.rows[theirs[question_id][0]].correct
-            outcome = "both" if one and other else "left" if one else "right" if other else "neither"
+            one, other = left.rows[numbers[0]], right.rows[theirs[question_id][0]]
+            outcome = _OUTCOMES[one.correct, other.correct] if one.decided and other.decided else "undecided"
             pairs.append(Pair(question_id, numbers, theirs[question_id], outcome))
     counts = {outcome: sum(pair.outcome == outcome for pair in pairs) for outcome in OUTCOMES}
     rows = [(left.rows[pair.left[0]], right.rows[pair.right[0]]) for pair in pairs]
+    decided = [(one, other) for one, other in rows if one.decided and other.decided]
 
-    def means(name: str) -> tuple[float, float]:
-        one, other = (fmean(getattr(pair[side], name) for pair in rows) if rows else 0.0 for side in (0, 1))
+    def means(name: str, of: Sequence[tuple[Row, Row]]) -> tuple[float, float]:
+        one, other = (fmean(getattr(pair[side], name) for pair in of) if of else 0.0 for side in (0, 1))
         return one, other
 
-    return Comparison(pairs, counts, means("visits"), means("correct"))
+    return Comparison(pairs, counts, means("visits", rows), means("correct", decided))

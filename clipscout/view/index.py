@@ -19,8 +19,8 @@ _BUFFER = 1 << 20
 class Row(NamedTuple):
     """One trajectory's place and its outcome.
 
-    `total` and `grounding` are of the recorded reward, `cost` is what the visits cost in units, where an evaluation
-    measured it; `step`, `group` and `advantage` are GRPO's, None elsewhere.
+    `decided` is `Trajectory.decided`; `total` and `grounding` are of the recorded reward, `cost` is what the visits
+    cost in units, where an evaluation measured it; `step`, `group` and `advantage` are GRPO's, None elsewhere.
     """
 
     file: int
@@ -31,6 +31,7 @@ class Row(NamedTuple):
     video_id: str
     status: str
     correct: bool
+    decided: bool
     prediction: str | None
     visits: int
     refused: int
@@ -198,7 +199,9 @@ def _checked(record: Any, number: int, place: int, length: int) -> Row:
         raise InputError(source, "status", status, f"give one of {', '.join(Status)}")
     if not isinstance(record.get("visits"), list):
         raise InputError(source, "visits", record.get("visits"), "give a list")
-    reward, measures = (each if isinstance(each := record.get(key), dict) else {} for key in ("reward", "measures"))
+    reward, measures, verdict = (
+        each if isinstance(each := record.get(key), dict) else {} for key in ("reward", "measures", "verdict")
+    )
     prediction, group = record.get("prediction"), record.get("group")
     return Row(
         file=number,
@@ -209,6 +212,7 @@ def _checked(record: Any, number: int, place: int, length: int) -> Row:
         video_id=record["video_id"],
         status=status,
         correct=record.get("correct") is True,
+        decided=not verdict or verdict.get("share") is not None,
         prediction=prediction if isinstance(prediction, str) else None,
         visits=len(record["visits"]),
         refused=_whole(record.get("refused")) or 0,

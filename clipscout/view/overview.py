@@ -183,8 +183,13 @@ def by_step(rows: Sequence[Row]) -> list[dict[str, Any]]:
     found = []
     for step, members in sorted(steps.items()):
         totals = [row.total for row in members if row.total is not None]
-        means = {"accuracy": fmean(row.correct for row in members), "visits": fmean(row.visits for row in members)}
-        found.append({"step": step} | means | ({"reward": fmean(totals)} if totals else {}))
+        decided = [row.correct for row in members if row.decided]
+        found.append(
+            {"step": step}
+            | ({"accuracy": fmean(decided)} if decided else {})
+            | {"visits": fmean(row.visits for row in members)}
+            | ({"reward": fmean(totals)} if totals else {})
+        )
     return found
 
 
@@ -223,7 +228,7 @@ def _recorded(trajectories: TrajectorySet, rows: Sequence[Row]) -> dict[str, Any
 
 def _values(row: Row) -> dict[str, float | None]:
     return {
-        "accuracy": float(row.correct and row.status == Status.ANSWERED),
+        "accuracy": float(row.correct and row.status == Status.ANSWERED) if row.decided else None,
         "visits": row.visits,
         "visit_cost": row.cost,
         "grounding": row.grounding,

@@ -291,8 +291,7 @@ def pass_rates(trajectories: Iterable[Trajectory]) -> dict[str, float]:
     """
     solved: dict[str, list[bool]] = defaultdict(list)
     for trajectory in trajectories:
-        unjudged = bool(trajectory.verdict) and trajectory.verdict["share"] is None
-        if trajectory.status is not Status.FAILED and not unjudged:
+        if trajectory.status is not Status.FAILED and trajectory.decided:
             solved[trajectory.question_id].append(trajectory.correct)
     return {question: sum(each) / len(each) for question, each in solved.items()}
 

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from clipscout.view.app import view_app
 from clipscout.view.export import export
 from clipscout.view.filters import Filter, compare
-from clipscout.view.runs import Runs, find_sets
+from clipscout.view.runs import Runs, find_runs, find_sets
 from navigation import CaptionTree, InputError, TimeGrid, TreeStore, write_jsonl
 
 
@@ -87,8 +87,34 @@ def test_two_sets_are_paired_by_question(sets):
     found = compare(sets["house/eval/expert"], sets["house/eval/random"])
     assert [pair.question_id for pair in found.pairs] == [f"house/{number}" for number in range(6)]
     right = sum(row.correct for row in sets["house/eval/random"].rows)
-    assert found.counts == {"both": right, "left": 6 - right, "right": 0, "neither": 0}
+    assert found.counts == {"both": right, "left": 6 - right, "right": 0, "neither": 0, "undecided": 0}
     assert found.accuracy == (1.0, right / 6)
+
+
+def test_an_answer_that_nobody_could_judge_is_neither_right_nor_wrong(runs):
+    path = runs / "eval/random/trajectories.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row, label in zip(rows, ("none", "cannot_tell", "wrong"), strict=False):
+        share = 0.0 if label == "wrong" else None
+        row |= {"prediction": "a hat", "correct": False, "verdict": {"label": label, "share": share, "by": "judge"}}
+    write_jsonl(path, rows)
+    one, other = (find_sets(runs / "eval" / name)[0] for name in ("expert", "random"))
+    for each in (one, other):
+        each.refresh()
+    undecided = rows[0]["question_id"], rows[1]["question_id"]
+    assert [row.question_id for row in picked(other, correct="undecided")] == [*undecided]
+    assert rows[2]["question_id"] in [row.question_id for row in picked(other, correct="wrong")]
+    found = compare(one, other)
+    right = sum(row["correct"] for row in rows[2:])
+    assert found.counts == {"both": right, "left": 4 - right, "right": 0, "neither": 0, "undecided": 2}
+    assert found.accuracy == (1.0, right / 4)
+    client = TestClient(view_app(find_runs(runs)), base_url="http://localhost")
+    page = client.get("/list", params={"run": "house/eval/random"}).text
+    assert page.count("a hat undecided") == 2
+    assert page.count("a hat wrong") == 1
+    assert "2 undecided" in page
+    assert "of 4 decided" in client.get("/").text
+    assert "undecided" not in client.get("/list", params={"run": "house/eval/expert"}).text
 
 
 def test_a_question_is_exported_by_whichever_trajectory_matches(runs, tmp_path):

@@ -1,6 +1,7 @@
 """A judge by votes: what it costs, when it stops, what is no verdict, and that nothing is paid for twice."""
 
 import asyncio
+import json
 import pickle
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from rewards import RewardMix
 from rewards.answer import Verdict, judged, no_verdict, overlap
 from rewards.calibration import kappa, read_pairs, table
 from rewards.judge import USELESS_AFTER, JudgeSettings, JudgeThread, ModelJudge
+from rewards.verdict_text import LONGEST
 
 sys.path.append(str(Path(__file__).parent))
-from scripted_judge import BAD, ScriptedJudge, at_random, fair, verdict
+from scripted_judge import BAD, ScriptedJudge, at_random, fair, judged_answer, verdict
+from test_verdict_text import HOSTILE
 
 QUESTION = Question("q", "v", "What colour?", (), "", duration=90.0, references=("red",))
 
@@ -80,6 +83,16 @@ def test_another_judge_is_refused_the_journal(tmp_path):
     ask(fair, ["crimson"], tmp_path)
     with pytest.raises(InputError):
         ask(fair, ["crimson"], tmp_path, votes=5)
+
+
+def test_hostile_answers_reach_a_judge_inside_their_tags_and_none_is_right(tmp_path):
+    """By a judge who quotes each in its reason, through requests and replies as they go over the wire."""
+    quoting = lambda answer: json.dumps({"reason": answer, "verdict": "wrong", "share": 0})  # noqa: E731
+    found, requests, _ = ask(quoting, HOSTILE, tmp_path, timeout=30.0)
+    assert {each.label for each in found} == {"wrong"}
+    seen = {judged_answer(_prompt(request)) for request in requests}
+    assert {answer for answer in HOSTILE if len(answer) <= LONGEST} <= seen
+    assert max(map(len, seen)) < LONGEST + 60
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -249,8 +262,6 @@ def test_kappa_takes_chance_out():
 
 
 def test_public_sets_are_read_in_their_own_shape(tmp_path):
-    import json
-
     (tmp_path / "NQ.json").write_text(
         json.dumps(
             [

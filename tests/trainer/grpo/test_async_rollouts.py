@@ -14,7 +14,9 @@ from trl.experimental.async_grpo.async_rollout_worker import RolloutGroup
 
 from navigation import EnvironmentFactory
 from rewards import RewardMix
+from rewards.judge import JudgeThread
 from rewards.trl_functions import Batch
+from tests.rewards.scripted_judge import BAD, Raw, ScriptedJudge, fair
 from trainer.alarms import Alarms
 from trainer.async_rollouts import (
     BARREN,
@@ -230,6 +232,51 @@ def test_a_group_is_scored_masked_and_recorded(make_loop, tmp_path):
     records = read_rollouts(tmp_path)
     assert [record["masked"] for record in records] == [False, True, True]
     assert [record["step"] for record in records] == [3] * 3
+
+
+def in_words(loop, said):
+    """A group of episodes that answer an open question, whose reference is red."""
+    row = loop.dataset[0] | {"options": [], "answer": "", "references": ["red"]}
+    played = []
+    for text in said:
+        text = f"<think>\n\n</think>\n\n<answer>{text}</answer><|im_end|>"
+        ids = loop.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+        async def say(prompt_ids, most=None, ids=ids):
+            return ids, [-0.5] * len(ids)
+
+        loop._generate_one_turn = say
+        played.append(episode(loop, row))
+    return group_of(row, played)
+
+
+async def judged(loop, group, say, folder):
+    async with ScriptedJudge(say) as server:
+        loop.batch.judge = JudgeThread(server.settings(), folder / "judge.jsonl")
+        return await loop._score_group(group)
+
+
+def test_answers_in_words_are_judged_and_an_outage_masks_its_episode(make_loop, tmp_path):
+    loop = make_loop(recorder=RolloutRecorder(tmp_path, "all"))
+    group = in_words(loop, ["red", "crimson", "reddish", "blue", "lost"])
+    samples = asyncio.run(judged(loop, group, lambda answer: Raw(500) if "lost" in answer else fair(answer), tmp_path))
+    assert [sample.metrics["rewards/answer/mean"] for sample in samples] == [1.0, 1.0, 0.5, 0.0]
+    totals = [sample.metrics["reward"] for sample in samples]
+    assert [sample.advantage for sample in samples] == pytest.approx(group_advantages(np.array(totals))[0])
+    figures = logged(loop)
+    assert (figures["accuracy"], figures["masked"]) == (0.5, 0.2)
+    assert (figures["judge/asked"], figures["judge/unjudged"]) == (0.8, 0.2)
+    assert figures["time/judge"] > 0
+    records = read_rollouts(tmp_path)
+    assert [record["verdict"]["label"] for record in records] == ["right", "right", "partly", "wrong", "none"]
+    assert [record["masked"] for record in records] == [False] * 4 + [True]
+    assert records[-1]["reward"]["total"] is None
+
+
+def test_a_judge_that_is_asked_no_more_ends_the_run(make_loop, tmp_path):
+    loop = make_loop()
+    with pytest.raises(NothingToLearn, match="no verdict is paid for twice"):
+        asyncio.run(judged(loop, in_words(loop, ["crimson", "blue"]), BAD["refused"], tmp_path))
 
 
 def test_advantages_of_a_group_by_hand():

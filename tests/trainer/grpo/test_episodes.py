@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from navigation import NavigationEnvironment, Status
+from rewards.answer import Verdict, no_verdict
 from trainer.rollout_metrics import EpisodeMasks, accuracy_per_visit, equal_groups, kept_fraction
 
 ANSWER_ONLY = {"answer": {"weight": 1.0}, "grounding": None, "visit_cost": None, "format": None}
@@ -153,6 +154,35 @@ def test_an_episode_whose_world_failed_is_masked_and_counted_apart(make_trainer,
     assert output["advantages"].tolist() == pytest.approx([2 / 3, 0, -1 / 3, -1 / 3, 0.5, 0.5, -0.5, -0.5], abs=1e-6)
     assert trainer._metrics["train"]["status/failed"] == [0.125]
     assert (output["completion_mask"] * output["tool_mask"])[1].sum() == 0
+
+
+class Judge:
+    """Calls crimson right, and cannot be asked about anything lost."""
+
+    stopped = ""
+
+    def verdicts(self, answers):
+        labels = {"crimson": Verdict("right", 1.0, "judge"), "lost": no_verdict("gone")}
+        return [labels.get(answer, Verdict("wrong", 0.0, "judge")) for _, answer in answers]
+
+
+def test_an_answer_that_nobody_could_judge_is_masked(make_trainer):
+    trainer = make_trainer(reward=ANSWER_ONLY)
+    trainer.batch.judge = Judge()
+    rows = [
+        row | {"options": [], "answer": "", "references": ["red"]} for row in next(iter(trainer.get_train_dataloader()))
+    ]
+    said = ["crimson", "lost", "blue", "blue", "crimson", "crimson", "blue", "blue"]
+    output, _ = play(trainer, [[answer(text)] for text in said], rows)
+    expected = [2 / 3, 0, -1 / 3, -1 / 3, 0.5, 0.5, -0.5, -0.5]
+    assert output["advantages"].tolist() == pytest.approx(expected, abs=1e-6)
+    assert (output["completion_mask"] * output["tool_mask"])[1].sum() == 0
+    metrics = trainer._metrics["train"]
+    assert metrics["masked"] == metrics["judge/unjudged"] == [0.125]
+    assert metrics["accuracy"] == [pytest.approx(3 / 7)]
+    metrics["step_time"] = [2 * metrics["time/judge"][0]]
+    trainer.log({})
+    assert trainer.state.log_history[-1]["judge/share_of_step"] == pytest.approx(0.5)
 
 
 def test_no_prompt_or_reply_token_has_a_loss(make_trainer):
