@@ -108,7 +108,7 @@ def test_an_answer_that_nobody_could_judge_is_neither_right_nor_wrong(runs):
     right = sum(row["correct"] for row in rows[2:])
     assert found.counts == {"both": right, "left": 4 - right, "right": 0, "neither": 0, "undecided": 2}
     assert found.accuracy == (1.0, right / 4)
-    client = TestClient(view_app(find_runs(runs)), base_url="http://localhost")
+    client = TestClient(view_app(find_runs([runs])), base_url="http://localhost")
     page = client.get("/list", params={"run": "house/eval/random"}).text
     assert page.count("a hat undecided") == 2
     assert page.count("a hat wrong") == 1
