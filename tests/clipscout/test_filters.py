@@ -154,5 +154,6 @@ def test_a_trajectory_of_another_tree_says_why_its_reward_is_not_explained(runs)
 def test_a_folder_without_trajectories_is_refused(tmp_path, content):
     if content:
         (tmp_path / "notes.txt").write_text(content)
-    with pytest.raises(InputError, match="no trajectories"):
+    with pytest.raises(InputError) as error:
         find_sets(tmp_path)
+    assert (error.value.source, error.value.value) == (str(tmp_path), "no trajectories")

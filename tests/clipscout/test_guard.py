@@ -130,8 +130,9 @@ def test_a_port_in_use_is_told():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(InputError, match="another --port"):
+        with pytest.raises(InputError) as error:
             bind("127.0.0.1", taken.getsockname()[1])
+        assert (error.value.field, error.value.value) == ("address", f"127.0.0.1:{taken.getsockname()[1]}")
 
 
 def test_commands_bind_to_loopback_unless_told():

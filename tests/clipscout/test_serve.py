@@ -182,11 +182,13 @@ def test_a_file_that_became_a_way_out_is_not_opened(folder, tmp_path):
     entry = library.get("barn")
     assert entry.checked() == folder / "trees" / "barn.json"
     os.unlink(entry.path)
-    with pytest.raises(InputError, match="start the server again"):
+    with pytest.raises(InputError) as error:
         entry.checked()
+    assert (error.value.field, error.value.value) == ("video", "trees/barn")
     entry.path.symlink_to(tmp_path / "outside" / "outside.json")
-    with pytest.raises(InputError, match="start the server again"):
+    with pytest.raises(InputError) as error:
         entry.checked()
+    assert (error.value.field, error.value.value) == ("video", "trees/barn")
 
 
 def test_names_that_several_have_are_not_guessed(tmp_path):
@@ -194,10 +196,14 @@ def test_names_that_several_have_are_not_guessed(tmp_path):
         TreeStore(tmp_path / name).save(house_tree("same"))
     library = Library([tmp_path])
     assert library.get("one/same").name == "one/same"
-    with pytest.raises(InputError, match="several"):
+    with pytest.raises(InputError) as error:
         library.get("same")
-    with pytest.raises(InputError, match="none"):
+    assert (error.value.field, error.value.value) == ("video", "same")
+    assert "several" in error.value.hint
+    with pytest.raises(InputError) as error:
         library.get("other")
+    assert (error.value.field, error.value.value) == ("video", "other")
+    assert "none" in error.value.hint
     assert library.get(library.entries[1].key) is library.entries[1]
 
 

@@ -132,8 +132,9 @@ async def test_episodes_of_something_else_are_no_finished_episodes(trees, factor
     await play(trees, factory, questions, mix, tmp_path / "out", "expert")
     (tmp_path / "out/settings.json").unlink()
     before = (tmp_path / "out/trajectories.jsonl").read_bytes()
-    with pytest.raises(InputError, match=r"without a settings\.json.*give another folder"):
+    with pytest.raises(InputError) as error:
         await play(trees, factory, questions, mix, tmp_path / "out", "random")
+    assert (error.value.source, error.value.field) == (str(tmp_path / "out/trajectories.jsonl"), "file")
     assert (tmp_path / "out/trajectories.jsonl").read_bytes() == before
     assert not (tmp_path / "out/settings.json").exists()
 
@@ -146,10 +147,14 @@ async def test_a_kill_before_the_settings_were_written_is_gone_on_from(trees, fa
 
 async def test_other_questions_or_another_mix_are_other_settings(trees, factory, questions, mix, tmp_path):
     await play(trees, factory, questions, mix, tmp_path / "out")
-    with pytest.raises(InputError, match=r"questions\.count: 6 before, 5 now"):
+    with pytest.raises(InputError) as error:
         await play(trees, factory, questions[1:], mix, tmp_path / "out")
-    with pytest.raises(InputError, match=r"mix\.weight"):
+    assert error.value.field == "settings"
+    assert "questions.count: 6 before, 5 now" in error.value.hint
+    with pytest.raises(InputError) as error:
         await play(trees, factory, questions, type(mix)(weight=2.0), tmp_path / "out")
+    assert error.value.field == "settings"
+    assert "mix.weight: 1.0 before, 2.0 now" in error.value.hint
 
 
 async def test_two_processes_do_not_write_one_folder(trees, factory, questions, mix, tmp_path):
@@ -181,15 +186,19 @@ async def test_a_policy_that_breaks_is_a_failed_episode_and_no_letter(trees, fac
 
 
 async def test_bad_input_is_refused_before_anything_is_played(trees, factory, questions, mix, tmp_path):
-    with pytest.raises(InputError, match="id of its own"):
+    with pytest.raises(InputError) as error:
         await play(trees, factory, [*questions, questions[0]], mix, tmp_path / "out")
+    assert (error.value.field, error.value.value) == ("id", questions[0].id)
     trees.path("v1").unlink()
-    with pytest.raises(InputError, match="v1"):
+    with pytest.raises(InputError) as error:
         await play(trees, factory, questions, mix, tmp_path / "out")
-    with pytest.raises(InputError, match="at least one"):
+    assert (error.value.field, error.value.value) == ("video_id", "v1")
+    with pytest.raises(InputError) as error:
         await play(trees, factory, [], mix, tmp_path / "out")
-    with pytest.raises(InputError, match="at least 1"):
+    assert (error.value.field, error.value.value) == ("questions", [])
+    with pytest.raises(InputError) as error:
         await play(trees, factory, questions, mix, tmp_path / "out", samples=0)
+    assert (error.value.field, error.value.value) == ("samples", 0)
     assert not (tmp_path / "out").exists()
 
 
@@ -198,8 +207,9 @@ async def test_a_broken_line_in_the_middle_is_named(trees, factory, questions, m
     path = tmp_path / "out/trajectories.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([lines[0], lines[1][:50] + "\n", *lines[2:]]))
-    with pytest.raises(InputError, match=r"trajectories.jsonl:2"):
+    with pytest.raises(InputError) as error:
         await play(trees, factory, questions, mix, tmp_path / "out")
+    assert error.value.source == f"{path}:2"
 
 
 async def test_wall_times_stay_out_of_the_compared_file(trees, factory, questions, mix, tmp_path):

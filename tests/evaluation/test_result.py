@@ -72,15 +72,17 @@ def test_lines_of_two_cards_in_one_file_are_refused(played, tmp_path):
     lines = (first / "result.jsonl").read_text().splitlines()
     foreign = (second / "result.jsonl").read_text().splitlines()
     (tmp_path / "mixed.jsonl").write_text("\n".join([*lines, foreign[1]]))
-    with pytest.raises(InputError, match=r"mixed\.jsonl:8: card .* one card"):
+    with pytest.raises(InputError) as error:
         read_result(tmp_path / "mixed.jsonl")
+    assert (error.value.source, error.value.field) == (f"{tmp_path / 'mixed.jsonl'}:8", "card")
 
 
 def test_a_card_that_was_edited_is_refused(played, tmp_path):
     text = (played("a") / "result.jsonl").read_text()
     (tmp_path / "edited.jsonl").write_text(text.replace('"seed": 0', '"seed": 1'))
-    with pytest.raises(InputError, match="changed after the run"):
+    with pytest.raises(InputError) as error:
         read_result(tmp_path / "edited.jsonl")
+    assert (error.value.source, error.value.field) == (str(tmp_path / "edited.jsonl"), "card")
 
 
 @pytest.mark.parametrize(
@@ -99,13 +101,15 @@ def test_a_card_that_was_edited_is_refused(played, tmp_path):
 def test_a_damaged_file_is_an_input_error(change, played, tmp_path):
     lines = (played("a") / "result.jsonl").read_text().splitlines()
     (tmp_path / "bad.jsonl").write_text("\n".join(change(lines)))
-    with pytest.raises(InputError, match=r"bad\.jsonl"):
+    with pytest.raises(InputError) as error:
         read_result(tmp_path / "bad.jsonl")
+    assert error.value.source.startswith(str(tmp_path / "bad.jsonl"))
 
 
 def test_a_folder_without_a_result_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match="clipscout eval"):
+    with pytest.raises(InputError) as error:
         read_result(tmp_path)
+    assert (error.value.source, error.value.field) == (str(tmp_path / "result.jsonl"), "file")
 
 
 def test_labels_come_apart_at_bars():

@@ -60,8 +60,10 @@ def test_a_second_call_changes_nothing(corpus, mix, tmp_path):
 def test_other_captions_are_other_results(corpus, mix, tmp_path, trees, make_tree):
     evaluate_corpus(**corpus, policy="uniform", out=tmp_path / "out", mix=mix)
     trees.save(make_tree("v1", 4))
-    with pytest.raises(InputError, match=r"trees\.sha256"):
+    with pytest.raises(InputError) as error:
         evaluate_corpus(**corpus, policy="uniform", out=tmp_path / "out", mix=mix)
+    assert error.value.field == "settings"
+    assert "trees.sha256: " in error.value.hint
 
 
 def test_a_limit_takes_the_first_questions(corpus, mix, tmp_path):
@@ -70,13 +72,16 @@ def test_a_limit_takes_the_first_questions(corpus, mix, tmp_path):
 
 
 def test_missing_files_are_named(corpus, mix, tmp_path):
-    with pytest.raises(InputError, match="nowhere"):
+    with pytest.raises(InputError) as error:
         evaluate_corpus(tmp_path / "nowhere.jsonl", corpus["trees"], "uniform", tmp_path / "out", mix=mix)
-    with pytest.raises(InputError, match="no_trees"):
+    assert (error.value.source, error.value.field) == (str(tmp_path / "nowhere.jsonl"), "questions")
+    with pytest.raises(InputError) as error:
         evaluate_corpus(corpus["questions"], tmp_path / "no_trees", "uniform", tmp_path / "out", mix=mix)
+    assert (error.value.source, error.value.field) == (str(tmp_path / "no_trees"), "trees")
     (tmp_path / "empty.jsonl").write_text("\n")
-    with pytest.raises(InputError, match="no question"):
+    with pytest.raises(InputError) as error:
         evaluate_corpus(tmp_path / "empty.jsonl", corpus["trees"], "uniform", tmp_path / "out", mix=mix)
+    assert (error.value.field, error.value.value) == ("questions", [])
 
 
 def test_a_summary_file_is_read_back_or_refused(tmp_path):
@@ -85,5 +90,6 @@ def test_a_summary_file_is_read_back_or_refused(tmp_path):
     assert "percentile bootstrap, 2000 resamples" in written["interval"]
     for text in ("[]", "{", '{"policies": 3}'):
         (tmp_path / "bad.json").write_text(text)
-        with pytest.raises(InputError, match=r"summary\.json"):
+        with pytest.raises(InputError) as error:
             read_summary(tmp_path / "bad.json")
+        assert error.value.source == str(tmp_path / "bad.json")

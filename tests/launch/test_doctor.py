@@ -249,8 +249,9 @@ def test_a_link_in_the_place_of_a_lock_empties_nothing(tmp_path):
     assert theirs.read_text() == "precious"
     assert finding.level == "fix"
     assert "symbolic link" in finding.found
-    with pytest.raises(InputError, match="a lock is a file"):
+    with pytest.raises(InputError) as error:
         RunLock(lock).__enter__()
+    assert (error.value.field, error.value.value) == ("run", "a symbolic link")
 
 
 def test_a_link_in_the_place_of_the_folder_of_marks_opens_nothing(tmp_path):

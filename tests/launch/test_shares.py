@@ -41,8 +41,9 @@ async def test_a_missing_share_is_missing(stubs, caption_job):
 
 @pytest.mark.parametrize(("rank", "tasks"), [(2, 2), (-1, 2), (0, 0)])
 def test_a_rank_that_is_not_there_is_refused(caption_job, rank, tasks):
-    with pytest.raises(InputError, match="rank"):
+    with pytest.raises(InputError) as error:
         run_share(replace(caption_job("http://127.0.0.1:9/v1"), tasks=tasks), rank)
+    assert (error.value.field, error.value.value) == ("rank", rank)
 
 
 async def test_teacher_ranks_make_the_episodes_of_one_run(stubs, corpus, tmp_path):
@@ -62,5 +63,6 @@ async def test_teacher_ranks_make_the_episodes_of_one_run(stubs, corpus, tmp_pat
     await asyncio.to_thread(run_ranks, replace(again, tasks=1), quiet=True)
     assert (again.out / "trajectories.jsonl").read_bytes() == shares
     assert server.stats["requests"] == 2 * asked
-    with pytest.raises(InputError, match="rank"):
+    with pytest.raises(InputError) as error:
         run_share(job, 3)
+    assert (error.value.field, error.value.value) == ("rank", 3)

@@ -152,8 +152,9 @@ def test_a_reset_that_fails_leaves_nothing_of_the_last_episode(store):
     environment = NavigationEnvironment(store)
     environment.reset(video_id="v")
     play(environment)
-    with pytest.raises(InputError, match="nowhere"):
+    with pytest.raises(InputError) as error:
         environment.reset(video_id="nowhere")
+    assert (error.value.field, error.value.value) == ("video_id", "nowhere")
     assert environment.visits == []
     assert environment.refusals == []
 

@@ -55,8 +55,9 @@ def test_a_hostile_id_can_be_written_and_read(identifier, tmp_path):
 
 @pytest.mark.parametrize("identifier", ["", None, 5, ["a"]])
 def test_an_id_that_is_no_text_is_named(identifier):
-    with pytest.raises(InputError, match="id"):
+    with pytest.raises(InputError) as error:
         child_path("/data", identifier, ".json")
+    assert (error.value.field, error.value.value) == ("id", identifier)
 
 
 @pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])

@@ -205,8 +205,9 @@ def test_without_environments_the_transcript_is_run_again(trees) -> None:
     live = values(RewardMix(), arguments)
     del arguments["environments"]
     assert values(RewardMix(), arguments, replay=trees) == live
-    with pytest.raises(InputError, match="replay"):
+    with pytest.raises(InputError) as error:
         values(RewardMix(), arguments)
+    assert error.value.field == "environments"
 
 
 def test_a_replay_runs_only_calls_that_trl_could_run(trees) -> None:
@@ -228,8 +229,9 @@ def test_a_replay_runs_only_calls_that_trl_could_run(trees) -> None:
 def test_a_missing_column_is_named(trees) -> None:
     arguments = Rollouts(trees).add("B").arguments()
     del arguments["options"]
-    with pytest.raises(InputError, match="options"):
+    with pytest.raises(InputError) as error:
         values(RewardMix(), arguments)
+    assert error.value.field == "options"
 
 
 def test_a_steered_cost_is_weighed_as_the_weight_stands(trees) -> None:

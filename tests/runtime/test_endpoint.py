@@ -8,6 +8,7 @@ import pytest
 
 from navigation import InputError
 from runtime import Budget, Endpoint, EndpointDown, EndpointFailed, EndpointSettings, Unacceptable
+from runtime.endpoint import label_of
 from runtime.request_body import RequestBody
 from runtime.testing.scripted_server import Raw, ScriptedServer
 
@@ -74,8 +75,9 @@ async def test_what_may_pass_is_asked_again(scripted, bad):
 async def test_attempts_end_with_the_last_reason(scripted):
     script, settings = await scripted((500, [], {"error": {"message": "out of memory"}}), attempts=3)
     async with Endpoint(settings) as endpoint:
-        with pytest.raises(EndpointFailed, match=r"HTTP 500: .*out of memory") as caught:
+        with pytest.raises(EndpointFailed) as caught:
             await endpoint.chat(ASK, max_tokens=5)
+        assert caught.value.reason.startswith("HTTP 500: out of memory")
     assert len(script.requests) == caught.value.attempts == caught.value.usage.unanswered == 3
 
 
@@ -83,8 +85,9 @@ async def test_attempts_end_with_the_last_reason(scripted):
 async def test_a_request_that_cannot_pass_is_asked_once(scripted, status):
     script, settings = await scripted((status, [], {"error": {"message": "too long"}}))
     async with Endpoint(settings) as endpoint:
-        with pytest.raises(EndpointFailed, match="too long"):
+        with pytest.raises(EndpointFailed) as error:
             await endpoint.chat(ASK, max_tokens=5)
+        assert error.value.label == f"HTTP {status}"
     assert len(script.requests) == 1
 
 
@@ -93,8 +96,9 @@ async def test_a_refused_key_or_model_ends_everything(scripted, status):
     script, settings = await scripted((status, [], {"error": {"message": "no"}}))
     async with Endpoint(settings) as endpoint:
         for _ in range(2):
-            with pytest.raises(EndpointDown, match=str(status)):
+            with pytest.raises(EndpointDown) as error:
                 await endpoint.chat(ASK, max_tokens=5)
+            assert label_of(str(error.value)) == f"HTTP {status}"
     assert len(script.requests) == 1
 
 
@@ -149,8 +153,9 @@ async def test_failures_in_a_row_count_as_down(scripted):
         for _ in range(3):
             with pytest.raises(EndpointFailed):
                 await endpoint.chat(ASK, max_tokens=5)
-        with pytest.raises(EndpointDown, match="3 answers in a row failed, the last one by: HTTP 500"):
+        with pytest.raises(EndpointDown) as error:
             await endpoint.chat(ASK, max_tokens=5)
+    assert "HTTP 500" in str(error.value)
     assert len(script.requests) == 3
 
 
@@ -189,16 +194,18 @@ async def test_body_length_is_what_is_sent():
 
 
 def test_a_limit_without_a_price_is_refused():
-    with pytest.raises(InputError, match="add a price"):
+    with pytest.raises(InputError) as error:
         Endpoint(EndpointSettings("http://localhost", "nobody-knows"), budget=Budget(1.0))
+    assert (error.value.field, error.value.value) == ("model", "nobody-knows")
 
 
 @pytest.mark.parametrize(
-    ("url", "hint"), [("localhost:8000", "give an address"), ("http://key@host/v1", "OPENAI_API_KEY"), ("", "address")]
+    ("url", "value"), [("localhost:8000", "localhost:8000"), ("http://key@host/v1", "host"), ("", "")]
 )
-def test_bad_addresses_are_refused(url, hint):
-    with pytest.raises(InputError, match=hint):
+def test_bad_addresses_are_refused(url, value):
+    with pytest.raises(InputError) as error:
         EndpointSettings(url, "m")
+    assert (error.value.field, error.value.value) == ("url", value)
 
 
 def test_a_bare_address_gains_the_version():
@@ -219,15 +226,17 @@ async def test_a_reply_that_drips_is_given_up():
         ScriptedServer(drip) as server,
         Endpoint(EndpointSettings(server.url, "stub", attempts=1, timeout=0.2)) as endpoint,
     ):
-        with pytest.raises(EndpointFailed, match=r"within 0\.2 s"):
+        with pytest.raises(EndpointFailed) as error:
             await endpoint.chat(ASK, max_tokens=5)
+        assert error.value.label.startswith("no complete reply within 0.2 s")
 
 
 async def test_a_dropped_connection_is_told_as_one_and_not_as_a_timeout(scripted):
     _, settings = await scripted("drop", attempts=2)
     async with Endpoint(settings) as endpoint:
-        with pytest.raises(EndpointFailed, match="connection failed"):
+        with pytest.raises(EndpointFailed) as error:
             await endpoint.chat([{"role": "user", "content": "?"}], 10)
+        assert error.value.label == "connection failed"
 
 
 async def test_a_proxy_of_the_environment_is_asked_and_one_that_cannot_be_used_is_refused(scripted, monkeypatch):
@@ -241,16 +250,18 @@ async def test_a_proxy_of_the_environment_is_asked_and_one_that_cannot_be_used_i
     async with ScriptedServer(proxy) as server:
         monkeypatch.setenv("http_proxy", server.url)
         async with Endpoint(EndpointSettings("http://model.invalid/v1", "stub", attempts=1)) as endpoint:
-            with pytest.raises(EndpointFailed, match="connection failed"):
+            with pytest.raises(EndpointFailed) as error:
                 await endpoint.chat(ASK, max_tokens=5)
+            assert error.value.label == "connection failed"
     assert heard == [("POST", "http://model.invalid/v1/chat/completions")]
     script, settings = await scripted((200, [], GOOD))
     async with Endpoint(replace(settings, url=settings.url.replace("127.0.0.1", "localhost"))) as endpoint:
         await endpoint.chat(ASK, max_tokens=5)
     assert len(script.requests) == 1
     monkeypatch.setenv("http_proxy", "socks5://user:word@127.0.0.1:9")  # pragma: allowlist secret
-    with pytest.raises(InputError, match="HTTP proxy") as caught:
+    with pytest.raises(InputError) as caught:
         Endpoint(EndpointSettings("http://model.invalid/v1", "stub"))
+    assert caught.value.field == "proxy"
     assert "word" not in str(caught.value)
 
 

@@ -34,10 +34,14 @@ def test_logs_are_kept_apart_by_settings(tmp_path):
     assert executor_logs(tmp_path, {"a": 1}) == executor_logs(tmp_path, {"a": 1})
 
 
-@pytest.mark.parametrize(("kind", "options"), [("cloud", {}), ("local", {"partition": "x"}), ("slurm", {})])
-def test_what_cannot_run_is_refused(tmp_path, kind, options):
-    with pytest.raises(InputError, match="executor"):
+@pytest.mark.parametrize(
+    ("kind", "options", "field"),
+    [("cloud", {}, "executor"), ("local", {"partition": "x"}, "options"), ("slurm", {}, "options")],
+)
+def test_what_cannot_run_is_refused(tmp_path, kind, options, field):
+    with pytest.raises(InputError) as error:
         make_executor(kind, RankStep(None), 2, tmp_path, **options)
+    assert error.value.field == field
 
 
 def test_slurm_writes_a_script_that_runs_every_rank(tmp_path):

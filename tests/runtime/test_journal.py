@@ -72,14 +72,16 @@ def test_other_settings_are_refused_and_shown(tmp_path):
 def test_a_foreign_file_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text("my notes\nsecond line\n")
-    with pytest.raises(InputError, match="first line"):
+    with pytest.raises(InputError) as error:
         Journal(path, SETTINGS)
+    assert (error.value.field, error.value.value) == ("first line", b"my notes\n")
     assert path.read_text() == "my notes\nsecond line\n"
 
 
 def test_two_writers_are_refused(tmp_path):
-    with Journal(tmp_path / "a.jsonl", SETTINGS), pytest.raises(InputError, match="open in another process"):
+    with Journal(tmp_path / "a.jsonl", SETTINGS), pytest.raises(InputError) as error:
         Journal(tmp_path / "a.jsonl", SETTINGS)
+    assert (error.value.field, error.value.value) == ("journal", "locked")
 
 
 def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):

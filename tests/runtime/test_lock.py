@@ -18,9 +18,10 @@ with RunLock(sys.argv[1]):
 
 
 def test_a_second_holder_is_told_who_has_it(tmp_path):
-    held_by_us = f"captions is 'locked': it is held by process {os.getpid()} on "
-    with RunLock(tmp_path / "lock", "captions"), pytest.raises(InputError, match=held_by_us):
+    with RunLock(tmp_path / "lock", "captions"), pytest.raises(InputError) as error:
         RunLock(tmp_path / "lock", "captions").__enter__()
+    assert (error.value.field, error.value.value) == ("captions", "locked")
+    assert f"process {os.getpid()} on " in error.value.hint
     with RunLock(tmp_path / "lock"):
         pass
 
@@ -46,8 +47,10 @@ def test_a_killed_process_holds_nothing(tmp_path):
         [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert child.stdout.readline() == "held\n"
-    with pytest.raises(InputError, match=str(child.pid)):
+    with pytest.raises(InputError) as error:
         RunLock(tmp_path / "lock").__enter__()
+    assert (error.value.field, error.value.value) == ("run", "locked")
+    assert f"process {child.pid} " in error.value.hint
     child.send_signal(signal.SIGKILL)
     child.wait()
     with RunLock(tmp_path / "lock"):

@@ -31,8 +31,10 @@ def test_the_shipped_table_is_readable():
 )
 def test_a_bad_table_is_refused(tmp_path, text):
     (tmp_path / "p.yaml").write_text(text)
-    with pytest.raises(InputError, match=r"p\.yaml"):
+    with pytest.raises(InputError) as error:
         PriceTable(tmp_path / "p.yaml")
+    assert error.value.source == str(tmp_path / "p.yaml")
+    assert error.value.field.startswith("models")
 
 
 async def test_money_in_flight_is_set_aside():
@@ -49,8 +51,9 @@ async def test_money_in_flight_is_set_aside():
     assert not fourth.done()
     budget.settle(second, 0.4)
     budget.settle(third.result(), 0.3)
-    with pytest.raises(BudgetExceeded, match=r"next request may cost 0\.4000"):
+    with pytest.raises(BudgetExceeded) as error:
         await fourth
+    assert "may cost 0.4000" in str(error.value)
     assert budget.spent == pytest.approx(1.0)
 
 

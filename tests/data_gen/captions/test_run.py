@@ -83,8 +83,10 @@ async def test_other_settings_are_refused_with_the_difference(stubs, job_for):
     await run(job)
     asked = server.stats["requests"]
     other = replace(job, settings=replace(job.settings, recipe=replace(job.settings.recipe, quality=90)))
-    with pytest.raises(InputError, match=r"frames\.quality: 75 before, 90 now"):
+    with pytest.raises(InputError) as error:
         await run(other)
+    assert (error.value.field, error.value.value) == ("settings", "1 changed")
+    assert "frames.quality: 75 before, 90 now" in error.value.hint
     assert server.stats["requests"] == asked
 
 
@@ -272,8 +274,9 @@ async def test_two_runs_of_one_folder_are_refused(stubs, job_for):
     first = asyncio.create_task(run(job))
     while not server.in_flight:
         await asyncio.sleep(0.01)
-    with pytest.raises(InputError, match="caption run is 'locked': it is held by process"):
+    with pytest.raises(InputError) as error:
         await run(job)
+    assert (error.value.field, error.value.value) == ("caption run", "locked")
     assert (await first).complete
 
 

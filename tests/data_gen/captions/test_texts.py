@@ -64,5 +64,6 @@ def test_shipped_prompts_and_their_hash(tmp_path):
 def test_a_prompt_with_an_unknown_place_is_refused(tmp_path, text):
     (tmp_path / "caption_frames.txt").write_text(text)
     (tmp_path / "caption_children.txt").write_text("x")
-    with pytest.raises(InputError, match=r"caption_frames\.txt: places"):
+    with pytest.raises(InputError) as error:
         Prompts.load(tmp_path)
+    assert (error.value.source, error.value.field) == (str(tmp_path / "caption_frames.txt"), "places")

@@ -102,22 +102,26 @@ async def test_the_expert_is_the_one_policy_that_is_told(trees, factory, questio
 
 
 def test_an_unknown_name_lists_the_names(trees):
-    with pytest.raises(InputError, match="retrieval") as caught:
+    with pytest.raises(InputError) as caught:
         make_policy("oracle", trees, [])
+    assert (caught.value.field, caught.value.value) == ("name", "oracle")
     assert all(name in caught.value.hint for name in POLICY_NAMES)
 
 
 def test_an_unknown_option_lists_the_options(trees):
-    with pytest.raises(InputError, match="visits"):
+    with pytest.raises(InputError) as error:
         make_policy("uniform", trees, [], depth=3)
+    assert (error.value.field, error.value.value) == ("depth", 3)
 
 
 @pytest.mark.parametrize("visits", [-1, 2.5, True])
 def test_a_bad_number_of_visits_is_refused(visits, trees):
-    with pytest.raises(InputError, match="at least 0"):
+    with pytest.raises(InputError) as error:
         make_policy("uniform", trees, [], visits=visits)
+    assert (error.value.field, error.value.value) == ("visits", visits)
 
 
 def test_a_policy_s_own_name_is_an_option_like_any_other(trees):
-    with pytest.raises(InputError, match="options are: seed, visits"):
+    with pytest.raises(InputError) as error:
         make_policy("uniform", trees, [], name="mine")
+    assert (error.value.field, error.value.value) == ("name", "mine")

@@ -152,8 +152,10 @@ def test_an_embedding_index_ranks_by_similarity(make_tree):
 def test_an_embedder_that_is_not_installed_names_the_package(trees, questions, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
     policy = make_policy("retrieval", trees, questions, embedder="some/model")
-    with pytest.raises(InputError, match="pip install sentence-transformers"):
+    with pytest.raises(InputError) as error:
         policy.index_captions("v0")
+    assert (error.value.field, error.value.value) == ("embedder", "some/model")
+    assert "pip install sentence-transformers" in error.value.hint
 
 
 @pytest.mark.parametrize("name", ["search_read", "hierarchy_search"])

@@ -63,8 +63,9 @@ def test_a_stalled_server_is_given_up(server):
     watch = ServerWatch(server.url, every=0.01, patience=0.3)
     watch.start()
     watch.join(timeout=30)
-    with pytest.raises(TrainingFailed, match=r"does not answer /health.*server_log"):
+    with pytest.raises(TrainingFailed):
         watch.check()
+    assert watch.failure == "does not answer /health"
 
 
 def test_an_engine_that_died_behind_its_door_is_given_up(server):
@@ -73,8 +74,9 @@ def test_an_engine_that_died_behind_its_door_is_given_up(server):
     server.code = 503
     watch.patience = 0.2
     watch.join(timeout=30)
-    with pytest.raises(TrainingFailed, match="answers 503"):
+    with pytest.raises(TrainingFailed):
         watch.check()
+    assert watch.failure == "answers 503 to /health"
 
 
 def unreachable(monkeypatch, error, patience):
@@ -112,16 +114,19 @@ def test_what_a_network_does_is_waited_for(monkeypatch, error):
 def test_and_given_up_when_patience_ends(monkeypatch, error):
     watch, _ = unreachable(monkeypatch, error, patience=0.05)
     watch.join(timeout=30)
-    with pytest.raises(TrainingFailed, match=r"cannot be reached|does not answer"):
+    with pytest.raises(TrainingFailed):
         watch.check()
+    late = isinstance(error, TimeoutError)
+    assert watch.failure == ("does not answer /health" if late else f"cannot be reached ({error})")
 
 
 def test_a_refused_connection_is_not_waited_for(monkeypatch):
     watch, asked = unreachable(monkeypatch, ConnectionRefusedError(111, "Connection refused"), patience=3600.0)
     watch.join(timeout=30)
     assert asked._value == 2
-    with pytest.raises(TrainingFailed, match="cannot be reached"):
+    with pytest.raises(TrainingFailed):
         watch.check()
+    assert watch.failure.startswith("cannot be reached")
 
 
 def test_a_good_server_is_let_be(server):
