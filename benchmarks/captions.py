@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import av
@@ -87,10 +88,13 @@ def repeated(source: Path, path: Path, times: float) -> Path:
             with av.open(str(source)) as container:
                 original = container.streams.video[0]
                 stream = stream or target.add_stream_from_template(original)
-                end = round(times * original.duration)
+                length = original.duration
+                assert length is not None
                 for packet in container.demux(original):
-                    if packet.dts is not None and packet.pts + number * original.duration < end:
-                        packet.pts, packet.dts = (t + number * original.duration for t in (packet.pts, packet.dts))
+                    if packet.dts is None or packet.pts is None:
+                        continue
+                    if packet.pts + number * length < round(times * length):
+                        packet.pts, packet.dts = (t + number * length for t in (packet.pts, packet.dts))
                         packet.stream = stream
                         target.mux(packet)
     unfinished.rename(path)
@@ -120,6 +124,7 @@ def reopen(path: Path, workers: int = 8, decoder_threads: int = 2) -> dict:
             container.seek(int(wanted[0]), stream=stream)
             found: dict[int, np.ndarray] = {}
             for frame in container.decode(stream):
+                assert frame.pts is not None
                 if frame.pts in wanted:
                     found[frame.pts] = frame.to_ndarray(format="rgb24")
                 if frame.pts >= wanted[-1]:
@@ -157,6 +162,7 @@ def encode(path: Path) -> dict:
     images = 0
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
+            assert frame.pts is not None
             for side in sides_at.get(frame.pts, ()):
                 begun = time.thread_time()
                 image = makers[side].image(frame)
@@ -208,6 +214,7 @@ class Stub:
             "0",
         ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
         self.url = self.process.stdout.readline().split()[2].rstrip(":")
         return self
 
@@ -270,7 +277,7 @@ def journal(records: int = 3000) -> dict:
     from runtime import Journal
 
     value = {"caption": "word " * 80, "usage": {"requests": 1, "prompt_tokens": 6000}}
-    result = {"records": records}
+    result: dict[str, Any] = {"records": records}
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         for name, each in (("journal_s", False), ("sync_each_s", True)):
             begun = time.monotonic()

@@ -112,7 +112,7 @@ WAYS = {
     "two threads": Way({"OMP_NUM_THREADS": "2"}),
     "four batches": Way(batches=4),
 }
-TINY = {
+TINY: dict[str, Any] = {
     "traces": {"limit": 64},
     "sft": {"max_steps": 2, "save_steps": 2, "eval_strategy": "no", "warmup_steps": 0, "lr_scheduler_type": "constant"},
     "grpo": {"max_steps": 2, "eval_steps": 1, "held_out_questions": 4, "max_completion_length": 64},

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from evaluation.comparison import compare
 from evaluation.comparison_charts import save_pictures
@@ -33,7 +34,7 @@ def main() -> None:
         folder = options.out / corpus
         corpus_folder(corpus, options.data / CORPORA[corpus], folder, options.seed, options.sample)
         for policy in options.policies:
-            budget = {} if policy in _UNBOUNDED else {"visits": VISITS}
+            budget: dict[str, Any] = {} if policy in _UNBOUNDED else {"visits": VISITS}
             where = (folder / "questions.jsonl", folder / "trees", policy, folder / "results" / policy)
             evaluate_corpus(*where, seed=options.seed, concurrency=64, **budget)
     write(options.out, options.docs)

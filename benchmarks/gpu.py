@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ class Report:
     """
 
     def __init__(self, file: Path | None) -> None:
-        self.file, self.results = file, []
+        self.file = file
+        self.results: list[dict[str, Any]] = []
 
     def add(self, part: str, name: str, **figures: Any) -> None:
         self.results.append({"part": part, "name": name, **figures})
@@ -223,14 +225,14 @@ def sft_step(sizes: Sizes, world: "World", length: int, adapter: LoraConfig | No
 def sft(report: Report, sizes: Sizes, world: "World") -> None:
     for name, adapter in (("LoRA", lora(64)), ("full", None)):
         for length in sizes.lengths:
-            report.attempt("sft", f"{name} {length:,}", lambda n=length, a=adapter: sft_step(sizes, world, n, a))
+            report.attempt("sft", f"{name} {length:,}", partial(sft_step, sizes, world, length, adapter))
 
 
 def liger(report: Report, sizes: Sizes, world: "World") -> None:
     """The LoRA steps with Liger's kernels, which take the place of transformers' for the rest of the process."""
     if world.device != "cpu" and find_spec("liger_kernel"):
         for length in sizes.lengths[-2:]:
-            report.attempt("liger", f"LoRA {length:,}", lambda n=length: sft_step(sizes, world, n, lora(64), True))
+            report.attempt("liger", f"LoRA {length:,}", partial(sft_step, sizes, world, length, lora(64), True))
 
 
 def lora(rank: int) -> LoraConfig:
@@ -423,7 +425,7 @@ def grpo(report: Report, sizes: Sizes, world: World) -> None:
 
         for way, *how in (("trl, checkpointing", False, True), ("shared", True, False), ("trl", False, False)):
             name = f"loss of {rows} x ({prompt:,} + {keep}), {way}"
-            report.attempt("grpo", name, lambda way=way, how=how, loss=loss: loss(way, *how))
+            report.attempt("grpo", name, partial(loss, way, *how))
 
     def without_cache() -> dict[str, Any]:
         trainer.keep_cache = False

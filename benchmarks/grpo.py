@@ -30,7 +30,7 @@ from trainer.grpo_trainer import NavigationGRPOTrainer
 from trainer.recorder import read_metrics
 from trainer.tiny_base import corpus_texts, train_tokenizer
 
-MODEL = {
+MODEL: dict[str, Any] = {
     "hidden_size": 128,
     "intermediate_size": 512,
     "num_hidden_layers": 4,
@@ -57,7 +57,11 @@ def random_base(traces: Path, output: str) -> int:
     """A random model that knows the words of `traces`; its number of parameters."""
     tokenizer = train_tokenizer(corpus_texts(traces))
     torch.manual_seed(0)
-    ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    ends: dict[str, Any] = {
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokenizer), **ends, **MODEL))
     model.generation_config.update(do_sample=True, temperature=1.0, top_k=0, top_p=1.0)
     model.save_pretrained(output)
@@ -93,7 +97,8 @@ class Forced(LogitsProcessor):
 def force(trainer: GRPOTrainer, turns: list[list[int]]) -> None:
     """Makes a trainer's rollouts say `turns`, in either way of generating."""
     said = {"turn": 0}
-    model, generate, single_turn = trainer.model, trainer.model.generate, trainer._generate_single_turn
+    patched: Any = trainer
+    generate, single_turn = patched.model.generate, trainer._generate_single_turn
 
     def scripted_generate(*args: Any, **kwargs: Any) -> torch.Tensor:
         return generate(*args, logits_processor=LogitsProcessorList([Forced(turns[said["turn"]])]), **kwargs)
@@ -103,15 +108,15 @@ def force(trainer: GRPOTrainer, turns: list[list[int]]) -> None:
         said["turn"] = (said["turn"] + 1) % len(turns)
         return result
 
-    model.generate = scripted_generate
-    trainer._generate_single_turn = counting
+    patched.model.generate = scripted_generate
+    patched._generate_single_turn = counting
     if isinstance(trainer, NavigationGRPOTrainer):
         sample = trainer._sample
 
         def scripted_sample(logits: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
             return torch.full_like(sample(logits, rows, count), turns[said["turn"]][count])
 
-        trainer._sample = scripted_sample
+        patched._sample = scripted_sample
 
 
 class Clock(TrainerCallback):
@@ -132,7 +137,7 @@ class Clock(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.steps.append(self.now() - self._begun)
 
-    def watch(self, trainer: GRPOTrainer) -> None:
+    def watch(self, trainer: Any) -> None:
         """Times the rollouts, which trl makes within the step."""
         generate = trainer._generate
 
@@ -192,7 +197,7 @@ def compare(episodes: int, prompt: int, turn: int, steps: int, seed: int) -> dic
                 model=load_model(ModelConfig(model_name_or_path=base, dtype="float32")),
                 args=options,
                 train_dataset=rows,
-                reward_funcs=functions,
+                reward_funcs=[*functions],
                 processing_class=tokenizer,
                 environment_factory=EnvironmentFactory(traces.trees),
                 callbacks=[clock],

@@ -95,7 +95,7 @@ def grpo_step(options: argparse.Namespace) -> dict[str, float]:
                 reward_weights=weights,
             ),
             train_dataset=traces.rl_dataset(held=False).select(range(64)),
-            reward_funcs=functions,
+            reward_funcs=[*functions],
             processing_class=tokenizer,
             environment_factory=EnvironmentFactory(traces.trees),
             callbacks=[clock],

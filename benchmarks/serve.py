@@ -85,6 +85,7 @@ def main() -> None:
         alone = asyncio.run(without_server(store.path("video"), options.episodes // 4)) * 4
         command = [sys.executable, "-m", "clipscout.main", "serve", folder, "--port", "0"]
         server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert server.stderr is not None
         try:
             url = next(line.split()[2].rstrip("/") for line in server.stderr if line.startswith("ask at "))
             seconds, times, left, refused = asyncio.run(load(url, options.clients, options.episodes, options.leaving))

@@ -135,6 +135,7 @@ def rounds(options: argparse.Namespace, in_flight: int, videos: dict[str, float]
             *clips,
         ]
         with subprocess.Popen(serving, stdout=subprocess.PIPE, text=True) as stub:
+            assert stub.stdout is not None
             try:
                 url = stub.stdout.readline().strip()
                 for _ in range(options.rounds):

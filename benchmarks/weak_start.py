@@ -37,7 +37,7 @@ from navigation import write_atomic
 from runtime.testing.chat_server import Answer, ChatServer
 
 CONFIG = Path("configs/grpo/tiny_weak_cpu.yaml")
-EVALUATION = {"limit": 400, "episode_tokens": 384}
+EVALUATION: dict[str, Any] = {"limit": 400, "episode_tokens": 384}
 SMOOTH = 5
 """Steps whose mean a curve shows."""
 JUDGE_PORT = 8971
