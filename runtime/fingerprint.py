@@ -12,6 +12,10 @@ _ABSENT = object()
 _SAMPLE = 1 << 20
 
 
+OTHER_SETTINGS = "go on with the settings it was begun with, or write to another folder"
+"""What to do where a run was begun with other settings."""
+
+
 def settings_hash(settings: Mapping[str, Any]) -> str:
     """SHA-256 of the settings' canonical JSON; the order of keys does not matter."""
     text = json.dumps(settings, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
@@ -38,7 +42,7 @@ def refuse_other(
     old: Mapping[str, Any],
     new: Mapping[str, Any],
     field: str = "settings",
-    hint: str = "go on with the settings it was begun with, or write to another folder",
+    hint: str = OTHER_SETTINGS,
 ) -> None:
     """Refuses to go on with what another run made.
 
@@ -50,13 +54,16 @@ def refuse_other(
         raise InputError(source, field, f"{len(changed)} changed", f"{hint}. {'; '.join(changed)}")
 
 
-def keep_settings(path: Path, settings: Mapping[str, Any], source: str | Path | None = None) -> None:
+def keep_settings(
+    path: Path, settings: Mapping[str, Any], source: str | Path | None = None, hint: str = OTHER_SETTINGS
+) -> None:
     """Writes a run's settings, or compares them with those that the file holds.
 
     Args:
         path: The file.
         settings: JSON values.
         source: What the message names; the file's folder if None.
+        hint: What to do if they differ.
 
     Raises:
         InputError: it holds other settings; it cannot be read.
@@ -68,7 +75,7 @@ def keep_settings(path: Path, settings: Mapping[str, Any], source: str | Path | 
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(path, "file", str(error), "write to another folder, or remove this one") from None
-    refuse_other(source or path.parent, found, settings)
+    refuse_other(source or path.parent, found, settings, hint=hint)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from navigation import InputError, write_json
 from runtime.executors import executor_logs, run_step, stop_when_orphaned
-from runtime.fingerprint import keep_settings
+from runtime.fingerprint import OTHER_SETTINGS, keep_settings
 from runtime.lock import RunLock
 
 
@@ -38,6 +38,8 @@ class RankedJob(ABC, Generic[ReportT]):
 
     __slots__ = ()
     name: ClassVar[str]
+    other_settings: ClassVar[str] = OTHER_SETTINGS
+    """What to do where the run was begun with other settings."""
     out: Path
     tasks: int
     """Ranks the units are divided among."""
@@ -112,7 +114,7 @@ def run_ranks(job: RankedJob[ReportT], executor: str = "local", quiet: bool = Fa
     begun = time.monotonic()
     job.check_input()
     with RunLock(job.run_folder / "lock", f"{job.name} run"):
-        keep_settings(job.run_folder / "settings.json", job.to_dict(), job.out)
+        keep_settings(job.run_folder / "settings.json", job.to_dict(), job.out, job.other_settings)
         job.check_earlier()
         for old in job.reports():
             old.unlink()
@@ -137,7 +139,7 @@ def run_share(job: RankedJob[ReportT], rank: int, quiet: bool = False) -> Report
         hint = f"give a rank from 0 to {job.tasks - 1}, as there are {job.tasks} tasks"
         raise InputError(job.name, "rank", rank, hint)
     job.check_input()
-    keep_settings(job.run_folder / "settings.json", job.to_dict(), job.out)
+    keep_settings(job.run_folder / "settings.json", job.to_dict(), job.out, job.other_settings)
     RankStep(job, quiet).run(None, rank)
     return _read(job, job.run_folder / "reports" / f"rank-{rank:05d}.json")
 

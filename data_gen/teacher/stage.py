@@ -23,6 +23,7 @@ from runtime import (
     PriceTable,
 )
 from runtime.budget import PRICES
+from runtime.fingerprint import OTHER_SETTINGS
 from runtime.paid_calls import CallCache
 from runtime.ranked_run import RankedJob
 
@@ -57,6 +58,9 @@ class TeacherJob(RankedJob[RunReport]):
 
     name = "teacher"
     report_type = RunReport
+    other_settings = (
+        f"{OTHER_SETTINGS}; `clipscout migrate FOLDER NEW` brings what a former prompt finished to this one"
+    )
 
     @property
     def run_folder(self) -> Path:
@@ -119,6 +123,7 @@ def trajectory_journal(job: TeacherJob, rank: int) -> Journal:
     if old.exists():
         if path.exists():
             raise InputError(old, "file", "beside trajectories.jsonl", "remove the one of the two that is not wanted")
+        Journal(old, job.to_dict()).close()  # one that is refused keeps its name
         old.rename(path)
     return Journal(path, job.to_dict())
 
