@@ -265,7 +265,9 @@ class EnvironmentFactory:
         Raises:
             InputError: tools that `read_tools` refuses.
         """
-        return cls(trees, answerer or LineAnswerer(), read_tools(tools), Search(search or SearchSettings()))
+        folder = trees.folder if isinstance(trees, TreeStore) else None
+        search_here = Search(search or SearchSettings(), folder=folder)
+        return cls(trees, answerer or LineAnswerer(), read_tools(tools), search_here)
 
     def __call__(self) -> NavigationEnvironment:
         if self.tools == DEFAULT_TOOLS:

@@ -1,6 +1,7 @@
 """Files whose names come from data, and files that appear whole or not at all."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from navigation.errors import InputError
 
@@ -35,15 +36,14 @@ def child_path(folder: str | Path, identifier: str, suffix: str) -> Path:
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[TextIO]:
-    """A text file to write that appears when it is complete, or leaves what was there: nobody sees half of it."""
+def whole_bytes(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to write that appears when it is complete, or leaves what was there: nobody sees half of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
     try:
-        # Not tempfile: its files are for their owner alone, and folders of trees are shared. Half of a surrogate pair,
-        # legal in a JSON escape, is written as that escape.
-        with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
+        # Not tempfile: its files are for their owner alone, and folders of trees are shared.
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -51,6 +51,18 @@ def whole_file(path: str | Path) -> Iterator[TextIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[TextIO]:
+    """The same for text."""
+    with whole_bytes(path) as file:
+        # Half of a surrogate pair, legal in a JSON escape, is written as that escape.
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace")
+        try:
+            yield text
+        finally:
+            text.detach()  # writes what it holds; closing the file is not its to do
 
 
 def write_atomic(path: str | Path, text: str) -> None:

@@ -1,17 +1,23 @@
 """Looking words up in a video: stemmed BM25 over captions and timed lines, with embeddings where a model is named."""
 
+import logging
 import re
 import threading
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Any, NamedTuple
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from navigation import search_file
 from navigation.caption_tree import ANNOTATION, SCREEN, SPEECH, CaptionTree
 from navigation.errors import InputError
+from navigation.files import child_path
 from navigation.grid import SegmentPath, clock, format_path
 from navigation.prompt import without_markup
 
@@ -134,21 +140,47 @@ class SearchIndex:
 
     BM25 is bm25s' (Lucene's formula). Both rankings are fused by reciprocal rank (Cormack, Clarke, Büttcher 2009:
     1 / (60 + rank), summed).
+
+    Args:
+        passages: What can be found.
+        encode: Ranks by meaning too.
+        arrays: As `search_file` holds them; None: made of the passages.
     """
 
-    def __init__(self, passages: Iterable[Passage], encode: Encoder | None = None) -> None:
+    def __init__(
+        self,
+        passages: Iterable[Passage],
+        encode: Encoder | None = None,
+        arrays: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self.passages: Sequence[Passage] = list(passages)
         self._encode = encode
-        self._scorer = self._vectors = None
-        texts = [terms(passage.text) for passage in self.passages]
-        self._known = {word for text in texts for word in text}
-        if self._known:
-            import bm25s
+        self.arrays = index_arrays(self.passages, encode) if arrays is None else arrays
+        self._words = _Words(self.arrays)
 
-            self._scorer = bm25s.BM25()
-            self._scorer.index(texts, show_progress=False)
-        if encode is not None and self.passages:
-            self._vectors = unit(encode([passage.text for passage in self.passages]))
+    @classmethod
+    def kept(cls, passages: Sequence[Passage], encode: Encoder | None, model: str, path: Path, tree: Path) -> Self:
+        """The index that a file holds; made, and the file with it, where there is none of these passages.
+
+        Args:
+            passages: What can be found.
+            encode: The encoder of `model`.
+            model: Its name; "": none.
+            path: The file of the index.
+            tree: The file of its tree. Of processes that find no index, one makes it while the others wait.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        key, probe = passages_key(passages, model), _probe(encode) if encode is not None else None
+        arrays = _opened(path, key, len(passages), probe)
+        if arrays is None:
+            with search_file.alone(tree):
+                arrays = _opened(path, key, len(passages), probe)
+                if arrays is None:
+                    search_file.write_index(path, key, len(passages), index_arrays(passages, encode))
+                    arrays = _opened(path, key, len(passages), probe)
+        return cls(passages, encode, arrays)
 
     def rank(self, query: str, within: SegmentPath = ()) -> list[int]:
         """Places of the passages inside a segment that match, best first; equal ones in the order of `passages`."""
@@ -156,9 +188,10 @@ class SearchIndex:
         if within:
             inside[:] = [passage.path[: len(within)] == within for passage in self.passages]
         by_words = _order(self._scores(query), inside)
-        if self._vectors is None or self._encode is None:
+        vectors = self.arrays.get("vectors")
+        if vectors is None or self._encode is None:
             return by_words
-        near = np.round(self._vectors @ unit(self._encode([query]))[0], 6)
+        near = np.round(vectors @ unit(self._encode([query]))[0], 6)
         fused: dict[int, float] = {}
         for ranking in (by_words[:_FUSED], _order(near, inside)[:_FUSED]):
             for rank, place in enumerate(ranking, 1):
@@ -166,10 +199,84 @@ class SearchIndex:
         return sorted(fused, key=lambda place: (-fused[place], place))
 
     def _scores(self, query: str) -> np.ndarray:
-        words = [word for word in terms(query) if word in self._known]
-        if self._scorer is None or not words:
-            return np.zeros(len(self.passages))
-        return self._scorer.get_scores(words)
+        """BM25 of every passage, [passages]."""
+        starts, places, weights = (self.arrays[name] for name in ("starts", "places", "weights"))
+        scores = np.zeros(len(self.passages), dtype=np.float32)
+        for term in terms(query):
+            word = term.encode()
+            number = bisect_left(self._words, word)
+            if number < len(self._words) and self._words[number] == word:
+                here = slice(starts[number], starts[number + 1])
+                scores[places[here]] += weights[here]  # a passage stands once among a term's places
+        return scores
+
+
+class _Words(Sequence[bytes]):
+    """The sorted terms of an index's arrays."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self._bytes, self._bounds = arrays["words"], arrays["bounds"]
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._bytes[self._bounds[number] : self._bounds[number + 1]].tobytes()
+
+
+def index_arrays(passages: Sequence[Passage], encode: Encoder | None = None) -> dict[str, np.ndarray]:
+    """What `search_file` describes."""
+    texts = [terms(passage.text) for passage in passages]
+    words: list[tuple[bytes, int]] = []
+    indices, weights, starts = np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(1, np.int64)
+    if any(texts):
+        import bm25s
+
+        scorer = bm25s.BM25()
+        scorer.index(texts, show_progress=False)
+        words = sorted((word.encode(), number) for word, number in scorer.vocab_dict.items() if word)
+        columns = np.array([number for _, number in words])
+        begins = np.asarray(scorer.scores["indptr"], dtype=np.int64)
+        counts = begins[columns + 1] - begins[columns]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        moved = np.repeat(begins[columns] - starts[:-1], counts) + np.arange(starts[-1])
+        indices, weights = scorer.scores["indices"][moved], scorer.scores["data"][moved]
+    arrays = {
+        "words": np.frombuffer(b"".join(word for word, _ in words), dtype=np.uint8),
+        "bounds": np.cumsum([0, *(len(word) for word, _ in words)], dtype=np.int64),
+        "starts": starts,
+        "places": indices.astype(np.int32),
+        "weights": weights.astype(np.float32),
+    }
+    if encode is not None and passages:
+        vectors = unit(encode([passage.text for passage in passages]))
+        arrays |= {"vectors": vectors.astype(np.float32), "probe": _probe(encode)}
+    return arrays
+
+
+def passages_key(passages: Iterable[Passage], model: str = "") -> str:
+    """What an index is made of and how, as a hash: the passages are those of a tree by the sources of its settings."""
+    return search_file.fingerprint(search_file.FORMAT, _versions(), model, *passages).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _versions() -> list[str]:
+    return [version(name) for name in ("bm25s", "PyStemmer")]
+
+
+@lru_cache(maxsize=2)
+def _probe(encode: Encoder) -> np.ndarray:
+    """What an encoder makes of one text: a model that was trained on under the same name makes something else of it."""
+    return unit(encode(["A person opens the door, 42."]))[0].astype(np.float32)
+
+
+def _opened(path: Path, key: str, passages: int, probe: np.ndarray | None) -> dict[str, np.ndarray] | None:
+    arrays = search_file.open_index(path, key, passages)
+    if arrays is None or probe is None or not passages:
+        return arrays
+    kept = arrays.get("probe")
+    # Another machine rounds a little differently.
+    return arrays if kept is not None and kept.shape == probe.shape and np.allclose(kept, probe, atol=1e-3) else None
 
 
 def _order(scores: np.ndarray, inside: np.ndarray) -> list[int]:
@@ -204,20 +311,26 @@ def load_encoder(model: str) -> Encoder:
 class Search:
     """Searches videos; keeps the indices of the last ones. Thread-safe; picklable, indices stay behind.
 
+    A fully captioned tree of a folder has its index in a file beside it, made when the video is first searched; the
+    index of any other is kept in memory alone.
+
     Args:
         settings: What is looked at and what is told.
-        capacity: Indices in memory.
+        capacity: Indices in memory; of those with a file, only what is looked at is in memory.
+        folder: Of the trees' files; None: there are none.
     """
 
     settings: SearchSettings = field(default_factory=SearchSettings)
     capacity: int = 256
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._indices: OrderedDict[str, tuple[CaptionTree, int, SearchIndex]] = OrderedDict()
+        self._told: set[int] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.settings, self.capacity)
+        return type(self), (self.settings, self.capacity, self.folder)
 
     def index(self, tree: CaptionTree) -> SearchIndex:
         """The index of a tree, as far as it is captioned now."""
@@ -225,13 +338,41 @@ class Search:
         with self._lock:
             found = self._indices.get(tree.video_id)
             if found is None or found[0] is not tree or found[1] != known:
-                encode = load_encoder(self.settings.embedder) if self.settings.embedder else None
-                passages = [passage for source in self.settings.sources for passage in SOURCES[source](tree)]
-                found = self._indices[tree.video_id] = (tree, known, SearchIndex(passages, encode))
+                found = self._indices[tree.video_id] = (tree, known, self._made(tree))
                 while len(self._indices) > self.capacity:
                     self._indices.popitem(last=False)
             self._indices.move_to_end(tree.video_id)
             return found[2]
+
+    def _made(self, tree: CaptionTree) -> SearchIndex:
+        model = self.settings.embedder
+        encode = load_encoder(model) if model else None
+        passages = [passage for source in self.settings.sources for passage in SOURCES[source](tree)]
+        path = self.file(tree.video_id)
+        file = child_path(self.folder, tree.video_id, ".json") if self.folder is not None else None
+        whole = len(tree.captions) == tree.grid.segment_count
+        if path is None or file is None or not whole or not file.is_file():
+            self._tell(logging.INFO, "%s: its search index is kept in memory alone", tree.video_id)
+            return SearchIndex(passages, encode)
+        try:
+            return SearchIndex.kept(passages, encode, model, path, file)
+        except OSError as error:
+            hint = "each process makes its own in memory; make the folder writable to keep them"
+            self._tell(logging.WARNING, "%s: no search index can be kept (%s): %s", path, error, hint)
+            return SearchIndex(passages, encode)
+
+    def _tell(self, level: int, text: str, *values: object) -> None:
+        """Once for each level, not for each of thousands of videos."""
+        if level not in self._told:
+            self._told.add(level)
+            logging.getLogger(__name__).log(level, text, *values)
+
+    def file(self, video_id: str) -> Path | None:
+        """Where the index of a video is kept: other sources and embedders have files of their own."""
+        if self.folder is None:
+            return None
+        made_by = search_file.fingerprint(self.settings.sources, self.settings.embedder).hexdigest()[:8]
+        return child_path(self.folder, video_id, f".{made_by}.search")
 
     def captions_read(self, tree: CaptionTree) -> list[SegmentPath]:
         """Segments whose captions the index of a tree is made of."""
@@ -248,19 +389,8 @@ class Search:
         same of a leaf as its caption is a result of its own.
         """
         index = self.index(tree)
-        chosen: list[Passage] = []
-        for place in index.rank(query, within):
-            passage = index.passages[place]
-            around = [number for number, other in enumerate(chosen) if _holds(other, passage)]
-            if around:
-                # Told once: by the finer of the two.
-                if len(passage.path) > len(chosen[around[0]].path):
-                    chosen[around[0]] = passage
-            elif len(chosen) < self.settings.count:
-                chosen.append(passage)
-            else:
-                break
-        return chosen
+        ranked = ((tree.video_id, index.passages[place]) for place in index.rank(query, within))
+        return [passage for _, passage in distinct(ranked, self.settings.count)]
 
     def reply(self, tree: CaptionTree, query: str, within: SegmentPath = ()) -> str:
         """What a policy reads: a line a result, and a last one that says what was not searched, if anything was not."""
@@ -290,6 +420,27 @@ def read_results(reply: str) -> list[SegmentPath]:
     """The segments that a search's reply names, best first, each once."""
     found = (RESULT.fullmatch(line) for line in reply.splitlines())
     return list(dict.fromkeys(tuple(map(int, each["path"][1:-1].split(", "))) for each in found if each))
+
+
+def distinct(ranked: Iterable[tuple[str, Passage]], count: int) -> list[tuple[str, Passage]]:
+    """The first passages of a ranking with their videos, of captions inside one another the finest in the best's place.
+
+    Args:
+        ranked: Videos and passages, best first.
+        count: Most of them.
+    """
+    chosen: list[tuple[str, Passage]] = []
+    for video, passage in ranked:
+        around = [number for number, (other, held) in enumerate(chosen) if other == video and _holds(held, passage)]
+        if around:
+            # Told once: by the finer of the two.
+            if len(passage.path) > len(chosen[around[0]][1].path):
+                chosen[around[0]] = video, passage
+        elif len(chosen) < count:
+            chosen.append((video, passage))
+        else:
+            break
+    return chosen
 
 
 def _holds(one: Passage, other: Passage) -> bool:
