@@ -25,6 +25,7 @@ from clipscout.migrate import import_gguf, migrate
 from clipscout.options import FULL_DISK, tell_limit
 from clipscout.report import report
 from clipscout.score import score
+from clipscout.search import search
 from clipscout.teacher import teacher
 from clipscout.training import PASSED_ON, grpo, sft
 from clipscout.tree import import_released, tree
@@ -306,7 +307,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     "Training": {"tiny-base": tiny_base, "sft": sft, "grpo": grpo, "merge": merge, "push": push, "migrate": migrate},
     "Evaluation": {"eval": evaluate, "compare": compare_results, "score": score, "judge": judge},
-    "Use": {"ask": ask, "serve": serve, "view": view},
+    "Use": {"ask": ask, "search": search, "serve": serve, "view": view},
     "More": {
         "report": report,
         "demo": demo,
