@@ -1,13 +1,14 @@
 """A trajectory as pages show it: turn by turn, and drawn on its caption tree."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evaluation.style import spread
 from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Question, SegmentPath, Trajectory, TreeStore
 from navigation.errors import is_number
 from navigation.grid import clock, format_path
+from navigation.search import RESULT
 from navigation.tools import JUMP, SEARCH, parse_path
 
 WIDE, NARROW = 560.0, 300.0
@@ -77,6 +78,8 @@ class EpisodeFigure:
     clue_top: float
     clue_bottom: float
     ticks: list[tuple[float, str]]
+    found: list[Cell]
+    """What lookups named, once each, in the order in which they were found."""
 
 
 def episode_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Sequence[float]]) -> EpisodeFigure:
@@ -134,7 +137,23 @@ def episode_figure(tree: CaptionTree, trajectory: Trajectory, clues: Sequence[Se
         clue_top=16,
         clue_bottom=rows[-1].y + _BAND + 4,
         ticks=[(time * scale, clock(time)) for time in quarters],
+        found=[_found(tree, path, text, rows, scale) for path, text in _first_found(tree, trajectory).items()],
     )
+
+
+def _first_found(tree: CaptionTree, trajectory: Trajectory) -> dict[SegmentPath, str]:
+    """Segments that a lookup named, with the first one's words."""
+    first: dict[SegmentPath, str] = {}
+    for call in (call for turn in turns_of(trajectory, None) for call in turn.calls):
+        for result in call.results:
+            if tree.grid.contains(result.path):
+                first.setdefault(result.path, call.text)
+    return first
+
+
+def _found(tree: CaptionTree, path: SegmentPath, text: str, rows: Sequence[Row], scale: float) -> Cell:
+    cell = _cell(tree, path, rows[len(path) - 1].y, scale)
+    return replace(cell, title=f"{cell.title} found by {text}")
 
 
 def _cell(
@@ -172,13 +191,32 @@ _LONGEST = 700
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """A line of a lookup's reply; `opened` is the number of the first visit to its segment, None without one."""
+
+    text: str
+    path: SegmentPath
+    time: str
+    kind: str
+    opened: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """One tool call and what came back; `visit` is its number in the drawing, None where it opened no segment."""
+    """One tool call and what came back.
+
+    Attributes:
+        visit: Its number in the drawing; None where it opened no segment.
+        lookup: Which tool looked something up; "" for other calls and refused ones.
+        results: What a lookup found; `reply` is then the rest of what came back.
+    """
 
     text: str
     reply: str
     visit: int | None
     refused: bool
+    lookup: str = ""
+    results: Sequence[Result] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +319,7 @@ def turns_of(
     turns: list[Turn] = []
     replies = [message for message in trajectory.messages if message.get("role") == "tool"]
     visits = list(enumerate(trajectory.visits, 1))
+    opened = {visit.path: number for number, visit in reversed(visits)}
     for message in trajectory.messages:
         if message.get("role") != "assistant":
             continue
@@ -291,13 +330,29 @@ def turns_of(
             number = None
             if visits and visits[0][1].tool == name and visits[0][1].path == parse_path(arguments.get("segment")):
                 number = visits.pop(0)[0]
-            refused = number is None and (name not in (SEARCH, JUMP) or reply.startswith("Error"))
-            calls.append(Call(_written(name, arguments), _clip(reply, longest), number, refused))
+            lookup = name if name in (SEARCH, JUMP) and not reply.startswith("Error") else ""
+            results, rest = _results(reply, opened) if lookup else ([], reply)
+            refused = number is None and not lookup
+            calls.append(Call(_written(name, arguments), _clip(rest, longest), number, refused, lookup, results))
         reasoning = _clip(str(message.get("reasoning_content") or ""), longest)
         content = _clip(str(message.get("content") or ""), longest)
         kept = calls[:most_calls]
         turns.append(Turn(reasoning, content, kept, len(calls) - len(kept)))
     return turns
+
+
+def _results(reply: str, opened: Mapping[SegmentPath, int]) -> tuple[list[Result], str]:
+    """What a lookup's reply names, and its other lines."""
+    results, rest = [], []
+    for line in reply.splitlines():
+        found = RESULT.fullmatch(line)
+        if found is None:
+            rest.append(line)
+            continue
+        path = parse_path(found["path"]) or ()
+        kind = line[found.end("span") :].strip()
+        results.append(Result(_clip(found["caption"]), path, found["span"], kind, opened.get(path)))
+    return results, "\n".join(rest)
 
 
 def _parts(call: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

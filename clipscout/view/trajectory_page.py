@@ -157,6 +157,7 @@ def _score(
             trajectory.status,
             trajectory.prediction,
             trajectory.refused,
+            lookups=trajectory.lookups,
             keep_steps=True,
             verdict=Verdict.from_dict(trajectory.verdict) if trajectory.verdict else None,
         )
