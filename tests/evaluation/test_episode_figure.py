@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.episode_view import NARROW, WIDE, episode_figure, turns_of
-from evaluation.style import spread
+from evaluation.episode_view import NARROW, WIDE, episode_figure, episode_view, turns_of
+from evaluation.style import spread, template
 from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Status, TimeGrid, Trajectory, Visit, assistant_message
 
 
@@ -125,3 +125,45 @@ def test_searches_and_jumps_open_nothing_and_are_not_refused():
         ("search “dog” in [2]", None, False),
         ("jump to 1:30", None, True),
     ]
+
+
+def searched(text="a <b>dog</b> [9, 9] 9:99-9:99"):
+    messages = [
+        assistant_message("", calls=[("search", {"query": "dog"}), ("jump", {"time": "1:30"})]),
+        {"role": "tool", "content": f"{text} [2, 1] 0:30-0:40\nNow it barks [1] 0:05-0:06 speech\nSearched 3 of 12."},
+        {"role": "tool", "content": "1:30 is in [3, 2] 1:20-1:40"},
+        assistant_message("", calls=[(GET_CAPTION, {"segment": [2, 1]})]),
+        {"role": "tool", "content": "0:30-0:40 a dog"},
+    ]
+    return trajectory([Visit(GET_CAPTION, (2, 1))], messages)
+
+
+def test_a_lookup_s_results_are_told_apart_and_say_what_was_opened_later():
+    first, _ = turns_of(searched())
+    search, jump = first.calls
+    assert (search.lookup, jump.lookup) == ("search", "jump")
+    assert [(each.path, each.time, each.kind, each.opened) for each in search.results] == [
+        ((2, 1), "0:30-0:40", "", 1),
+        ((1,), "0:05-0:06", "speech", None),
+    ]
+    assert search.results[0].text == "a <b>dog</b> [9, 9] 9:99-9:99"
+    assert search.reply == "Searched 3 of 12."
+    assert [each.path for each in jump.results] == [(3, 2)]
+
+
+def test_what_lookups_named_is_drawn_once_where_it_lies(make_tree):
+    tree = make_tree("v0")
+    played = searched()
+    played.messages += [assistant_message("", calls=[("search", {"query": "again"})]), played.messages[1]]
+    found = episode_figure(tree, played, []).found
+    assert [cell.path for cell in found] == [path for path in [(2, 1), (1,), (3, 2)] if tree.grid.contains(path)]
+    assert "dog" in found[0].title
+    assert episode_figure(tree, trajectory([]), []).found == []
+
+
+def test_results_are_escaped_in_the_page(make_tree):
+    card = template("episode.html").module.episode_card
+    shown = str(card(episode_view("x", searched('<script>alert(1)</script>"'), make_tree("v0"), [])))
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "opened as 1" in shown
