@@ -239,7 +239,7 @@ def search(
     The folder's index is made at the first search, and brought up to date at each: new, changed and removed trees.
     """
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
     from rich.text import Text
 
     chosen = SearchSettings.from_config({"count": results, "words": words, "sources": sources})
@@ -257,11 +257,10 @@ def search(
     if not found:
         typer.echo(f"nothing found in {changes.videos} videos: use other words", err=True)
         raise typer.Exit(1)
-    table, wanted = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0)), set(terms(query))
-    for name in ("video", "segment", "time", "text"):
-        table.add_column(name, no_wrap=name != "text", overflow="fold", header_style="dim")
+    console, wanted = Console(highlight=False), set(terms(query))
     for video, passage in found:
+        place = f"{format_path(passage.path)} {clock(passage.start)}-{clock(passage.end)} "
         said = snippet(passage.text, wanted, chosen.words)
-        time = f"{clock(passage.start)}-{clock(passage.end)}"
-        table.add_row(*(Text(plain(text)) for text in (video, format_path(passage.path), time, said)))
-    Console().print(table)
+        kind = passage.source if passage.source in KINDS else ""
+        console.print(Text.assemble((plain(video), "bold"), " ", (place, "cyan"), (kind, "dim")), overflow="fold")
+        console.print(Padding(Text(plain(said)), (0, 0, 0, 2)))

@@ -48,9 +48,9 @@ def in_place_of(name, function):
     return functools.wraps(getattr(NavigationEnvironment, name))(lambda *args, **kwargs: function(*args, **kwargs))
 
 
-def scripted(trainer, choice):
-    """`_generate_single_turn` that writes the turns of `TURNS` that `choice` picks from what was said so far."""
-    ids = [trainer.processing_class(text, add_special_tokens=False)["input_ids"] for text in TURNS]
+def scripted(trainer, choice, turns=TURNS):
+    """`_generate_single_turn` that writes those of the turns that `choice` picks from what was said so far."""
+    ids = [trainer.processing_class(text, add_special_tokens=False)["input_ids"] for text in turns]
 
     def turn(prompt_ids, images, fields, num_generations, has_tool_images=False):
         return [list(ids[choice(tuple(said))]) for said in prompt_ids], None
@@ -63,20 +63,27 @@ def trainer(make_trainer):
     return make_trainer()
 
 
-def test_episodes_equal_trl_s(trainer, prompts_of, plain):
+def assert_equal_to_trl_s(trainer, prompts_of, plain, turns, weights):
+    """Episodes whose calls run side by side are those of trl, which runs one call after another."""
     rows = [trainer.train_dataset[number] for number in range(12)]
     for budget in (256, 40):
         trainer.max_completion_length = budget
         for seed in range(4):
             trainer._generate_single_turn = scripted(
                 trainer,
-                lambda said, seed=seed: random.Random(hash((said, seed))).choices(range(11), [4] * 7 + [1] * 4)[0],
+                lambda said, seed=seed: random.Random(hash((said, seed))).choices(range(len(turns)), weights)[0],
+                turns,
             )
             mine = trainer._generate(prompts_of(trainer, rows))
-            visits = [environment.visits for environment in trainer.environments]
+            done = [(each.visits, each.lookups, each.refusals) for each in trainer.environments]
             theirs = plain(trainer, prompts_of(trainer, rows))
             assert mine[:5] == theirs[:5]
-            assert visits == [environment.visits for environment in trainer.environments]
+            assert done == [(each.visits, each.lookups, each.refusals) for each in trainer.environments]
+            yield done
+
+
+def test_episodes_equal_trl_s(trainer, prompts_of, plain):
+    assert len(list(assert_equal_to_trl_s(trainer, prompts_of, plain, TURNS, [4] * 7 + [1] * 4))) == 8
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

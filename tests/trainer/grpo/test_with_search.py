@@ -39,6 +39,7 @@ from tests.trainer.grpo.test_shared_prompts import (  # noqa: F401
     test_a_step_learns_what_trl_s_learns,
     test_log_probabilities_entropies_and_gradients_are_trl_s,
 )
+from tests.trainer.grpo.test_tool_loop import TURNS, assert_equal_to_trl_s, call
 from trainer.tiny_base import corpus_texts, train_tokenizer
 
 pytestmark = pytest.mark.slow
@@ -107,3 +108,23 @@ def test_its_prompts_are_those_of_every_other_stage(make_trainer, prompts_of):
         row["prompt"], tools=schemas, add_generation_prompt=True, return_dict=False
     )
     assert list(ids) == rendered
+
+
+def test_lookups_side_by_side_equal_lookups_one_after_another(make_trainer, prompts_of, plain):
+    both = call("search", '{"query": "person"}').replace("<|im_end|>", "\n") + call("jump", '{"time": "0:20"}')
+    turns = [
+        *TURNS[:3],
+        call("search", '{"query": "shows a person"}'),
+        call("search", '{"query": "shows", "within": [2]}'),
+        call("search", '{"query": "person", "within": [99]}'),
+        call("search", '{"query": ""}'),
+        call("search", '{"words": "shows"}'),
+        call("jump", '{"time": "0:30"}'),
+        call("jump", '{"time": "soon"}'),
+        both,
+        TURNS[8],
+    ]
+    played = list(assert_equal_to_trl_s(make_trainer(), prompts_of, plain, turns, [4] * 11 + [1]))
+    lookups = [each for done in played for _, lookups, _ in done for each in lookups]
+    assert {each.tool for each in lookups} == {SEARCH, "jump"}
+    assert len(lookups) > 30
