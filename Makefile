@@ -29,7 +29,7 @@ $(if $(CHECKPOINT),$(error CHECKPOINT is called MODEL now))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup doctor demo demo-lm questions lines captions traces dataset sft rl merge push eval report test test-all test-faults lint audit \
-  bench-captions bench-traces bench-navigation bench-rewards bench-sft bench-grpo bench-lm bench-gpu bench-eval bench-scale clean
+  bench-captions bench-traces bench-navigation bench-rewards bench-sft bench-grpo bench-lm bench-gpu bench-eval bench-search bench-scale clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -143,6 +143,9 @@ bench-gpu: setup ## on one GPU: SFT and GRPO steps of Qwen3-8B with random weigh
 
 bench-eval: setup ## every rule policy on NExT-GQA and Goal-Step, tables and figures for docs/ (ARGS="--data folder")
 	$(BIN)/python -m benchmarks.evaluation $(ARGS)
+
+bench-search: setup ## recall of a search, its speed and memory, accuracy against cost with search and without (ARGS="--data folder --embedder model")
+	$(BIN)/python -m benchmarks.search $(ARGS)
 
 bench-scale: setup ## cost of each strategy on generated videos from 10 minutes to 24 hours
 	$(BIN)/python -m benchmarks.strategies $(ARGS)

@@ -16,21 +16,23 @@ CSS_NAMES = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)"}
 CSS_NAMES |= {colour: f"var(--c{number})" for number, colour in enumerate(SERIES, 1)}
 
 _KNOWN = """
-    grpo            1 o
-    sft             0 o
-    base            3 o
-    endpoint        1 o
-    expert          2 *
-    exhaustive      6 s
-    best_first      0 D
-    coarse_to_fine  1 ^
-    spotlight       3 v
-    consensus       4 P
-    retrieval       4 s
-    uniform         5 s
-    random          7 s
-    overview        5 X
-    closed_book     7 X
+    grpo             1 o
+    sft              0 o
+    base             3 o
+    endpoint         1 o
+    expert           2 *
+    exhaustive       6 s
+    best_first       0 D
+    coarse_to_fine   1 ^
+    spotlight        3 v
+    consensus        4 P
+    retrieval        4 s
+    search_read      2 p
+    hierarchy_search 3 h
+    uniform          5 s
+    random           7 s
+    overview         5 X
+    closed_book      7 X
 """
 """Policies in the order in which they are listed: place of the colour in `SERIES`, and marker."""
 _LOOKS = {name: (int(colour), marker) for name, colour, marker in map(str.split, _KNOWN.strip().splitlines())}

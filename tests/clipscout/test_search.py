@@ -11,8 +11,22 @@ from typer.testing import CliRunner
 
 from clipscout.main import app
 from clipscout.search import FILE, LibraryIndex
-from navigation import CaptionTree, InputError, Line, TimeGrid, TreeStore
+from clipscout.view.trajectory_page import trajectory_page
+from clipscout.view.trajectory_set import TrajectorySet
+from navigation import (
+    CaptionTree,
+    InputError,
+    Line,
+    Lookup,
+    Status,
+    TimeGrid,
+    Trajectory,
+    TreeStore,
+    Visit,
+    write_jsonl,
+)
 from navigation.search import terms
+from tests.clipscout.world import house_questions, house_tree
 
 THINGS = ["amber boat", "crimson door", "denim hat", "ebony bowl", "fawn glove", "green kite"]
 SOURCES = ("captions", "lines")
@@ -185,3 +199,17 @@ def test_the_command_lists_video_segment_time_and_text(folder):
     nothing = runner.invoke(app, ["search", "unheard", "--data", str(folder)])
     assert nothing.exit_code == 1
     assert isinstance(runner.invoke(app, ["search", "x", "--data", str(folder / "trees")]).exception, InputError)
+
+
+def test_the_viewer_prices_lookups_as_the_run_did(tmp_path):
+    tree, question = house_tree(), house_questions()[0]
+    TreeStore(tmp_path / "trees").save(tree)
+    write_jsonl(tmp_path / "questions.jsonl", [question.to_dict()])
+    visits, lookups = [Visit("get_caption", (1, 1))], [Lookup("search", "onions"), Lookup("jump", "0:05")] * 3
+    played = Trajectory("house/0#0", question.id, "house", [], [], "A", True, Status.ANSWERED, visits, lookups=lookups)
+    write_jsonl(tmp_path / "trajectories.jsonl", [played.to_dict()])
+    trajectories = TrajectorySet("run", [tmp_path / "trajectories.jsonl"], tmp_path)
+    trajectories.offsets.refresh()
+    page = trajectory_page(trajectories, 0)
+    assert page.breakdown.parts["visit_cost"] > 0
+    assert [account.visit for account in page.accounts] == [*visits, *lookups]
