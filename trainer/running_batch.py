@@ -247,6 +247,9 @@ class RunningBatch:
         """The row with the most keys of these tokens' beginning, and how many; the last token is always fed."""
         best, most = None, 0
         for row in self.rows:
+            # Only a row with the next token too has more; comparing every row in full takes longer than feeding it.
+            if min(row.known, len(ids) - 1) <= most or row.ids[most] != ids[most]:
+                continue
             kept = min(_shared(row.ids, ids), row.known, len(ids) - 1)
             if kept > most:
                 best, most = row, kept
