@@ -98,11 +98,11 @@ class Way:
 
     Args:
         environment: Variables of every process.
-        batches: In how many parts a training step is computed.
+        batches: In how many parts a training step is computed; 0: in those of its config.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
-    batches: int = 1
+    batches: int = 0
 
 
 LEVELS = ("default", "avx2", "avx512")
@@ -110,7 +110,7 @@ LEVELS = ("default", "avx2", "avx512")
 WAYS = {
     **{level: Way({"ATEN_CPU_CAPABILITY": level}) for level in LEVELS},
     "two threads": Way({"OMP_NUM_THREADS": "2"}),
-    "four batches": Way(batches=4),
+    "two batches": Way(batches=2),
 }
 TINY: dict[str, Any] = {
     "traces": {"limit": 64},
@@ -155,8 +155,10 @@ def rounding_run(seed: int, name: str, out: Path, tiny: bool = False) -> dict[st
     start = base
     for stage in ("sft", "grpo"):
         config = Path(f"configs/{stage}/tiny_cpu.yaml")
-        step = yaml.safe_load(config.read_text(encoding="utf-8"))["per_device_train_batch_size"]
-        split = {"per_device_train_batch_size": step // way.batches, "gradient_accumulation_steps": way.batches}
+        given = yaml.safe_load(config.read_text(encoding="utf-8"))
+        step = given["per_device_train_batch_size"] * given.get("gradient_accumulation_steps", 1)
+        parts = way.batches or given.get("gradient_accumulation_steps", 1)
+        split = {"per_device_train_batch_size": step // parts, "gradient_accumulation_steps": parts}
         options = {"data": traces, "model_name_or_path": start, "seed": seed, **split, **more[stage]}
         start = train(config, folder / stage, stage, environment, **options)
         tokens = {key.replace("-", "_"): value for key, value in PLAYERS[stage].items() if key.endswith("tokens")}

@@ -46,17 +46,17 @@ def test_every_stage_runs_once_in_its_way(tmp_path, monkeypatch):
 
     monkeypatch.setattr(training_runs.subprocess, "run", run)
     monkeypatch.chdir(ROOT)
-    found = demo_seeds.rounding([0], ["default", "four batches"], tmp_path, None)
+    found = demo_seeds.rounding([0], ["default", "two batches"], tmp_path, None)
     assert found.count("| 5 of 30 |") == 2
     assert (tmp_path / "table.md").read_text() == found
     # One world; two trainings and two evaluations a way.
     assert len(called) == 2 + 2 * 4
     trained = [(command, env) for command, env in called if "--output_dir" in command]
     assert [env.get("ATEN_CPU_CAPABILITY") for _, env in trained] == ["default", "default", None, None]
-    assert [flag(command, "gradient_accumulation_steps") for command, _ in trained] == ["1", "1", "4", "4"]
-    assert [flag(command, "per_device_train_batch_size") for command, _ in trained] == ["16", "64", "4", "16"]
+    assert [flag(command, "gradient_accumulation_steps") for command, _ in trained] == ["1", "1", "2", "2"]
+    assert [flag(command, "per_device_train_batch_size") for command, _ in trained] == ["16", "64", "8", "32"]
     assert flag(trained[1][0], "model_name_or_path") == flag(trained[0][0], "output_dir")
-    demo_seeds.rounding([0], ["default", "four batches"], tmp_path, None)
+    demo_seeds.rounding([0], ["default", "two batches"], tmp_path, None)
     assert len(called) == 10
 
 
@@ -69,9 +69,9 @@ def test_a_way_that_this_machine_lacks_is_refused(tmp_path):
 @pytest.mark.slow
 def test_two_ways_of_one_seed_run_whole(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    found = demo_seeds.rounding([0], ["default", "four batches"], tmp_path, None, tiny=True)
+    found = demo_seeds.rounding([0], ["default", "two batches"], tmp_path, None, tiny=True)
     assert len(found.splitlines()) == 4
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.done.json")}
     assert len(before) == 2 + 2 * 4
-    assert demo_seeds.rounding([0], ["default", "four batches"], tmp_path, None, tiny=True) == found
+    assert demo_seeds.rounding([0], ["default", "two batches"], tmp_path, None, tiny=True) == found
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.done.json")} == before
