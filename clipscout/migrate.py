@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from navigation import TOOLS, InputError, TreeStore, initial_messages, read_questions, write_json, write_jsonl
+from navigation import InputError, TreeStore, initial_messages, read_questions, write_json, write_jsonl
 from navigation.prompt import FORMER_TEMPLATES, chat_template, template_hash
+from navigation.tools import tool_schemas
 
 RECORD = "clipscout.json"
 CARRIED = ("*.safetensors", "*.json", "*.txt", "*.yaml", "*.model")
@@ -87,9 +88,10 @@ def migrate_trajectories(folder: Path, out: Path) -> str:
                     raise InputError(
                         place, "question_id", row["question_id"], "give the questions.jsonl it was made from"
                     )
-                row["messages"] = [*initial_messages(question, trees[question.video_id]), *row["messages"][2:]]
+                tools = tuple(tool["function"]["name"] for tool in row["tools"])
+                prompt = initial_messages(question, trees[question.video_id], tools)
                 count += 1
-                yield {**row, "tools": TOOLS}
+                yield {**row, "messages": [*prompt, *row["messages"][2:]], "tools": tool_schemas(tools)}
 
     write_jsonl(out / "trajectories.jsonl", rows())
     for name in ("questions.jsonl", "stats.json", "skipped.jsonl"):

@@ -156,7 +156,7 @@ class Thoughts:
     def conclusion(self) -> str:
         """What was read that settles the question, the answer's text, its letter; or that nothing settles it."""
         question = self._read.question
-        answer = f"{question.accepted[0]}\n{question.answer}." if question.options else f"{question.accepted[0]}."
+        answer = f"{question.accepted[0]} ({question.answer})." if question.options else f"{question.accepted[0]}."
         support = self._read.support()
         if support is None:
             unknown = "which option is right" if question.options else "what the answer is"

@@ -8,6 +8,7 @@ Such a model reads plain chat messages: its tools are words of the system prompt
 messages of the environment become those, and what it writes becomes a message of the environment.
 """
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -16,6 +17,7 @@ from longvideo_r1.turns import LONGEST_TURN, read_call, split_turn
 from navigation.grid import TimeGrid, clock, format_path
 from navigation.policy import assistant_message
 from navigation.prompt import split_prompt
+from navigation.question import LETTERS
 from navigation.tools import VIDEO_QA, parse_path
 
 _FOLDER = resources.files("longvideo_r1")
@@ -57,12 +59,27 @@ def to_tagged(messages: Sequence[dict[str, Any]], grid: TimeGrid, system: str | 
     return plain
 
 
+_LETTER = re.compile(r" \(([A-Z])\)(?:\n|\Z)")
+
+
+def _letters_first(question: str) -> str:
+    """A question whose options stand as `text (B)`, with them as the released code has them: `B. text`."""
+    found = list(_LETTER.finditer(question))
+    first = max((number for number, each in enumerate(found) if each[1] == "A"), default=len(found))
+    options = found[first:]
+    if "".join(each[1] for each in options) != LETTERS[: len(options)] or not options:
+        return question
+    begins = [question.rfind("\n", 0, options[0].start()) + 1, *(each.end() for each in options)]
+    lettered = (f"{each[1]}. {question[begin : each.start()]}" for begin, each in zip(begins, options, strict=False))
+    return question[: begins[0]] + "\n".join(lettered)
+
+
 def _opening(content: str, grid: TimeGrid) -> str:
     """Question, duration and the top-level captions, as the released code words them."""
     shown, question = split_prompt(content)
     if not question:
         return content
-    lines = [question + "\n", f"The total duration of the video is {grid.duration:.1f} seconds."]
+    lines = [_letters_first(question) + "\n", f"The total duration of the video is {grid.duration:.1f} seconds."]
     places = [(path, shown.find(f"\n{_heading(path, grid)}")) for path in grid.paths(1)]
     ends = [place for _, place in places[1:]] + [len(shown)]
     for (path, begin), end in zip(places, ends, strict=True):

@@ -25,7 +25,10 @@ def response_template() -> dict[str, Any]:
     return json.loads((_FOLDER / "qwen3_response.json").read_text(encoding="utf-8"))
 
 
-FORMER_TEMPLATES = {"548b0a2777b4": "tools were shown with what they return, the question before the video"}
+FORMER_TEMPLATES = {
+    "548b0a2777b4": "tools were shown with what they return, the question before the video",  # pragma: allowlist secret
+    "b86a9ccc4d93": "an option's letter stood before its text",  # pragma: allowlist secret
+}
 """Hashes of templates that checkpoints may still carry, and what prompts were like then: `clipscout migrate`."""
 
 
@@ -110,8 +113,12 @@ def initial_messages(
 
 
 def question_text(question: Question | PublicQuestion) -> str:
-    """A question and its lettered options, if it has any, as the prompt words them."""
-    options = (f"{letter}. {option}" for letter, option in zip(LETTERS, question.options, strict=False))
+    """A question and its options, if it has any, each with its letter behind it: `peels the potatoes (B)`.
+
+    Who has found an option's text goes on to its letter: a small model copies what stands behind what it has just
+    copied, and with `B. peels the potatoes` that is the next option's letter.
+    """
+    options = (f"{option} ({letter})" for letter, option in zip(LETTERS, question.options, strict=False))
     return without_markup("\n".join((question.question, *options)))
 
 
@@ -121,11 +128,15 @@ def split_prompt(content: str) -> tuple[str, str]:
     return (shown, asked) if found else (content, "")
 
 
-def is_former(content: str) -> bool:
-    """Whether a prompt's user message is of the former order, the question before the video."""
-    return (
-        not split_prompt(content)[1] and re.search(r"\n\nThe video lasts [\d:]+\. Its tree has ", content) is not None
-    )
+def former_prompt(content: str) -> str:
+    """What a prompt's user message of a former version has otherwise than this one; "" for one of today."""
+    asked = split_prompt(content)[1]
+    if not asked and re.search(r"\n\nThe video lasts [\d:]+\. Its tree has ", content):
+        return "the question before the video"
+    last = re.fullmatch(r"([B-Z])\. .*", asked.rpartition("\n")[2])
+    if last and "\nA. " in asked and not last[0].endswith(f" ({last[1]})"):
+        return "an option's letter before its text"
+    return ""
 
 
 def describe(tree: CaptionTree) -> str:

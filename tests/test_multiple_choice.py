@@ -17,17 +17,17 @@ from rewards.mix import RewardMix
 from rewards.trl_functions import trl_functions
 
 DIGESTS = {
-    "traces/questions.jsonl": "46887448601f",
-    "traces/trajectories.jsonl": "809f23a675fc",  # pragma: allowlist secret
-    "sets/rl/train.jsonl": "a9a07bd68e0a",  # pragma: allowlist secret
-    "sets/sft/train.jsonl": "0184af01f278",
-    "expert/trajectories.jsonl": "68e520f16741",  # pragma: allowlist secret
-    "expert/rows": "d522264fa5fa",
-    "expert/summary": "84263905e499",  # pragma: allowlist secret
-    "retrieval/trajectories.jsonl": "4a26a0607443",
-    "retrieval/rows": "d0bdab3c816e",  # pragma: allowlist secret
-    "retrieval/summary": "4b8d6bf30d32",  # pragma: allowlist secret
-    "prompts": "ea89d58592f8",
+    "traces/questions.jsonl": "46887448601f",  # pragma: allowlist secret
+    "traces/trajectories.jsonl": "efddad383ed1",  # pragma: allowlist secret
+    "sets/rl/train.jsonl": "7aba35fb287d",  # pragma: allowlist secret
+    "sets/sft/train.jsonl": "09afe64691a9",  # pragma: allowlist secret
+    "expert/trajectories.jsonl": "7cd133dd64f9",  # pragma: allowlist secret
+    "expert/rows": "9d72af069b43",  # pragma: allowlist secret
+    "expert/summary": "93204d48f8a0",  # pragma: allowlist secret
+    "retrieval/trajectories.jsonl": "330c1364c9c8",  # pragma: allowlist secret
+    "retrieval/rows": "124c22842b52",  # pragma: allowlist secret
+    "retrieval/summary": "872ed6152776",  # pragma: allowlist secret
+    "prompts": "865878313882",  # pragma: allowlist secret
     "rewards": "c32eb950d3b7",  # pragma: allowlist secret
 }
 

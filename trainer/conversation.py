@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from navigation import InputError
-from navigation.prompt import is_former
+from navigation.prompt import former_prompt
 
 ROLES = ("system", "user", "assistant", "tool")
 FIELDS = {
@@ -35,7 +35,7 @@ def conversation(row: Mapping[str, Any], source: str) -> dict[str, Any]:
         source: Names the row in an error.
 
     Raises:
-        InputError: something that the template would not write, or not as it is; or a prompt of the former order. The
+        InputError: something that the template would not write, or not as it is; or a prompt of a former version. The
             field says where it is.
     """
     messages = row.get("messages")
@@ -47,9 +47,9 @@ def conversation(row: Mapping[str, Any], source: str) -> dict[str, Any]:
         for place, message in enumerate(messages)
     ]
     for place, message in enumerate(made[:2]):
-        if message["role"] == "user" and is_former(message["content"]):
+        if message["role"] == "user" and (former := former_prompt(message["content"])):
             hint = "bring the trajectories over with `clipscout migrate FOLDER OUT`, then make the data set again"
-            raise InputError(source, f"messages[{place}].content", "the question before the video", hint)
+            raise InputError(source, f"messages[{place}].content", former, hint)
     return {"messages": made, "tools": tools}
 
 

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from clipscout.main import app
 from clipscout.migrate import migrate_checkpoint, migrate_trajectories
 from navigation import (
+    DEFAULT_TOOLS,
     TOOLS,
     CaptionTree,
     InputError,
@@ -19,11 +20,13 @@ from navigation import (
     write_jsonl,
 )
 from navigation.prompt import FORMER_TEMPLATES, chat_template, describe, question_text, template_hash
+from navigation.tools import tool_schemas
 from trainer.checkpoint import check_template
 from trainer.conversation import conversation
 
 QUESTION = Question("q", "v", "What is poured?", ("milk", "tea"), "B", (), 270.0)
-(FORMER,) = FORMER_TEMPLATES
+FORMER = next(iter(FORMER_TEMPLATES))
+LOOKING_UP = ("get_caption", "search")
 
 
 @pytest.fixture
@@ -39,21 +42,26 @@ def former(tmp_path):
     tools = [{**tool, "function": {**tool["function"], "return": {"type": "string"}}} for tool in TOOLS]
     messages = [system, user, answer_message("Tea.", "B")]
     row = {"id": "q#0", "question_id": "q", "video_id": "v", "messages": messages, "tools": tools}
-    write_jsonl(folder / "trajectories.jsonl", [row])
+    # Later the video came first, and letters stood before their options.
+    _, user = initial_messages(QUESTION, tree)
+    user["content"] = user["content"].replace("milk (A)", "A. milk").replace("tea (B)", "B. tea")
+    messages = [*initial_messages(QUESTION, tree, LOOKING_UP)[:1], user, answer_message("Tea.", "B")]
+    write_jsonl(folder / "trajectories.jsonl", [row, {**row, "messages": messages, "tools": tool_schemas(LOOKING_UP)}])
     return folder, tree
 
 
 def test_trajectories_get_the_prompt_of_today(former, tmp_path):
     folder, tree = former
-    (before,) = map(json.loads, (folder / "trajectories.jsonl").read_text().splitlines())
-    with pytest.raises(InputError) as error:
-        conversation(before, "row 1")
-    assert error.value.field == "messages[1].content"
+    for before in map(json.loads, (folder / "trajectories.jsonl").read_text().splitlines()):
+        with pytest.raises(InputError) as error:
+            conversation(before, "row 1")
+        assert error.value.field == "messages[1].content"
     migrate_trajectories(folder, tmp_path / "out")
-    (row,) = map(json.loads, (tmp_path / "out" / "trajectories.jsonl").read_text().splitlines())
-    assert row["messages"] == [*initial_messages(QUESTION, tree), answer_message("Tea.", "B")]
-    assert row["tools"] == TOOLS
-    assert conversation(row, "row 1")["messages"][2]["content"] == "<answer>B</answer>"
+    rows = map(json.loads, (tmp_path / "out" / "trajectories.jsonl").read_text().splitlines())
+    for row, tools in zip(rows, (DEFAULT_TOOLS, LOOKING_UP), strict=True):
+        assert row["messages"] == [*initial_messages(QUESTION, tree, tools), answer_message("Tea.", "B")]
+        assert row["tools"] == tool_schemas(tools)
+        assert conversation(row, "row 1")["messages"][2]["content"] == "<answer>B</answer>"
     assert "v" in TreeStore(tmp_path / "out" / "trees")
 
 

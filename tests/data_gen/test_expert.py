@@ -174,7 +174,7 @@ def test_the_answer_follows_its_quote_and_the_letter_its_text():
         messages = in_kitchen(question)
         said = messages[-1]["reasoning_content"]
         right = question.options["ABCD".index(question.answer)]
-        assert said.endswith(f" {right}\n{question.answer}.")
+        assert said.endswith(f" {right} ({question.answer}).")
         supported = Transcript(question, messages).support() is not None
         guesses += not supported
         assert supported == said.startswith("“") == ("guess" not in said)
@@ -189,7 +189,7 @@ def test_what_nothing_read_supports_is_said_to_be_a_guess():
     expert = Expert(list(asked.values()))
     messages = asyncio.run(run(expert, NavigationEnvironment(KITCHEN_TREE), question)).messages
     assert Transcript(question, messages).support() is None
-    assert messages[-1]["reasoning_content"].endswith("A guess: Sing\nC.")
+    assert messages[-1]["reasoning_content"].endswith("A guess: Sing (C).")
 
 
 def test_sentences_vary_by_seed():

@@ -8,6 +8,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from longvideo_r1.tagged import read_message, tagged_template, to_tagged, write_message
 from longvideo_r1.turns import read_call
 from navigation import (
+    LETTERS,
     CaptionTree,
     NavigationEnvironment,
     Question,
@@ -16,6 +17,7 @@ from navigation import (
     answer_message,
     assistant_message,
     initial_messages,
+    without_markup,
 )
 
 GRID = TimeGrid(810.0, 3, 3)
@@ -134,6 +136,18 @@ def test_a_transcript_reads_as_the_released_code_words_it(trajectory):
         {"role": "user", "content": "<information>nobody</information>"},
         {"role": "assistant", "content": "<think>So.</think><answer>B</answer>"},
     ]  # fmt: skip
+
+
+@given(
+    st.text(max_size=30).filter(lambda text: "(A)" not in text),
+    st.lists(st.text(st.characters(exclude_characters="\n"), max_size=20), min_size=2, max_size=26),
+)
+def test_options_have_their_letters_first_whatever_is_asked(asked, options):
+    question = Question("q", "v", asked, tuple(options), "A")
+    tree = CaptionTree("v", GRID, dict.fromkeys(GRID.paths(), "caption"))
+    _, said = to_tagged(initial_messages(question, tree), GRID)
+    lettered = "\n".join([asked, *(f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))])
+    assert said["content"].startswith(without_markup(lettered) + "\n\nThe total duration")
 
 
 def test_the_template_keeps_every_turn_and_its_prefix(trajectory):

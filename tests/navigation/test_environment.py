@@ -41,8 +41,8 @@ def test_the_prompt_tells_the_shape_and_the_top_level_before_the_question(store)
         "0:00-0:25 [1] caption of (1,)\n0:25-0:50 [2] caption of (2,)\n"
         "0:50-1:15 [3] caption of (3,)\n1:15-1:40 [4] caption of (4,)"
     )
-    assert user == {"role": "user", "content": f"{shown}\n\nQuestion: Who?\nA. he\nB. she"}
-    assert split_prompt(user["content"]) == (shown, "Who?\nA. he\nB. she")
+    assert user == {"role": "user", "content": f"{shown}\n\nQuestion: Who?\nhe (A)\nshe (B)"}
+    assert split_prompt(user["content"]) == (shown, "Who?\nhe (A)\nshe (B)")
     assert NavigationEnvironment(store).reset(video_id="w", question="?", prompt=[]) is None
 
 
