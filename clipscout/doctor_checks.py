@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import yaml
 
 from navigation import InputError, write_json
-from runtime.fetch import Unreachable, fetch
 from trainer.preflight import meant_as_folder
 
 
@@ -49,6 +48,8 @@ def shown_address(url: str) -> str:
 
 def endpoint(url: str, models: Sequence[str]) -> Iterator[Finding]:
     """Whether an OpenAI-compatible endpoint answers, what it serves, and whether its clock is ours."""
+    from runtime.fetch import Unreachable, fetch  # commands that ask no server load no HTTP client
+
     shown = shown_address(url)
     what = f"endpoint {shown}"
     if not url.startswith(("http://", "https://")):

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from typing import TYPE_CHECKING
 
 from navigation import InputError, write_atomic
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 INK, MUTED, LINE = "#1c2430", "#5d6875", "#dfe3e8"
 
@@ -100,8 +102,10 @@ def interval(bounds: Sequence[float | None] | None, as_percent: bool = False) ->
     return f"{number(bounds[0])}–{number(bounds[1])}"
 
 
-def template(name: str) -> Template:
+def template(name: str) -> "Template":
     """A page of `templates/`, every value escaped, with figures in words as filters."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # every command's help loads this module
+
     loader = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

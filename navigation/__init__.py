@@ -4,7 +4,7 @@ from navigation.answer import read_answer
 from navigation.caption_tree import ANNOTATION, SCREEN, SPEECH, CaptionTree, Line, TreeStore
 from navigation.environment import EnvironmentFactory, NavigationEnvironment, SearchEnvironment
 from navigation.episode import Limits, run
-from navigation.errors import InputError
+from navigation.errors import InputError, did_you_mean
 from navigation.files import read_jsonl, write_atomic, write_json, write_jsonl
 from navigation.grid import SegmentPath, TimeGrid, default_width
 from navigation.policy import (
@@ -76,6 +76,7 @@ __all__ = [
     "answer_message",
     "assistant_message",
     "default_width",
+    "did_you_mean",
     "initial_messages",
     "question_text",
     "read_answer",

@@ -1,6 +1,8 @@
 """One error for bad input: it says which file, which field, what was found and what would be right."""
 
+import difflib
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeGuard
 
@@ -27,6 +29,12 @@ class InputError(ValueError):
 
     def __reduce__(self):
         return type(self), (self.source, self.field, self.value, self.hint)
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of a hint that names the nearest of what is known; empty if nothing is near."""
+    close = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from navigation import GET_CAPTION, JUMP, SEARCH, VIDEO_QA, InputError
+from navigation import GET_CAPTION, JUMP, SEARCH, VIDEO_QA, InputError, did_you_mean
 from rewards.grounding import MEASURES
-from runtime.config_file import did_you_mean
 
 SOURCE = "reward config"
 

@@ -1,13 +1,12 @@
 """A run's options in a file: read strictly, and written as they took effect without what could be a secret."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from navigation import InputError, write_atomic
+from navigation import InputError, did_you_mean, write_atomic
 
 RESOLVED = "resolved_config.yaml"
 SECRET_WORDS = ("token", "key", "secret", "password")
@@ -37,12 +36,6 @@ def read_config(path: str | Path, known: Iterable[str]) -> dict[str, Any]:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for an unknown option."""
     return f"no such option{did_you_mean(name.replace('-', '_'), known) or '; --help lists them'}"
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """The end of a hint that names the nearest of what is known; empty if nothing is near."""
-    close = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.4)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def without_secrets(value: Any) -> Any:

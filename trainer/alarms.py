@@ -8,8 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
-from navigation import InputError, write_json
-from runtime.config_file import did_you_mean
+from navigation import InputError, did_you_mean, write_json
 from trainer.stopping import TrainingFailed
 
 SOURCE = "grpo config"

@@ -197,7 +197,7 @@ def test_memory_and_time_of_the_presets_are_told():
 @pytest.mark.parametrize("date", ["yesterday", "", "Thu, 99 Nov 2026 99:99:99 GMT", "0"])
 def test_a_date_that_is_none_is_noted(monkeypatch, date):
     answer = Fetched("http://127.0.0.1:9/v1/models", 200, {"Date": date}, b'{"data": [{"id": "m"}]}')
-    monkeypatch.setattr(doctor_checks, "fetch", lambda *arguments, **options: answer)
+    monkeypatch.setattr("runtime.fetch.fetch", lambda *arguments, **options: answer)
     found = list(doctor_checks.endpoint("http://127.0.0.1:9/v1", ["m"]))
     assert found[0].level == "ok"
     assert all(each.level == "note" for each in found[1:])
