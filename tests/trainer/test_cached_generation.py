@@ -4,38 +4,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import Qwen3Config, Qwen3ForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from tests.trainer.plain_decoding import EOS, from_nothing, random_model
 from trainer.cached_generation import GROUPED, CachedGenerator, grouped_attention
 
-EOS = (1, 2, 3)
 TOKENS = st.lists(st.integers(4, 39), min_size=1, max_size=12)
 
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=40, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=8, initializer_range=0.3, tie_word_embeddings=True,
-    )  # fmt: skip
-    return Qwen3ForCausalLM(config).eval()
+    return random_model()
 
 
 def greedy(logits, rows, count):
     return logits.argmax(-1)
-
-
-@torch.no_grad()
-def from_nothing(model, ids, most):
-    """The plain way: the whole history through the model for every token."""
-    new: list[int] = []
-    while len(new) < most:
-        new.append(int(model(input_ids=torch.tensor([[*ids, *new]])).logits[0, -1].argmax()))
-        if new[-1] in EOS:
-            break
-    return new
 
 
 @settings(max_examples=25, deadline=None)
