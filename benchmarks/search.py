@@ -39,7 +39,7 @@ from navigation import (
     read_trajectories,
     write_json,
 )
-from navigation.question import first_by_hash
+from navigation.question import held_out
 from navigation.search import SearchIndex, distinct, load_encoder, terms
 from rewards.settings import PRICES
 
@@ -49,7 +49,7 @@ POLICIES = ("uniform", "best_first", "retrieval", "search_read", "hierarchy_sear
 VISITS = (1, 2, 4, 8, 16)
 """Ceilings on visits: a curve has a point for each."""
 QUESTIONS, HELD_OUT = 200, 0.2
-"""Of the curves: so many questions of the videos that this share holds out."""
+"""Asked are questions of the videos that this share holds out: all for recall, so many for the curves."""
 _QUOTED = re.compile(r"(?<=“).*?(?=”)")
 _WORD = re.compile(r"[^\W\d_]+")
 _SYNONYMS = """
@@ -95,12 +95,12 @@ class ByMeaning(SearchIndex):
         return super()._scores("")
 
 
-def rankings(embedder: str) -> dict[str, Callable[[CaptionTree], SearchIndex]]:
-    """Ways of ranking, by name."""
-    words = Search(SearchSettings())
+def rankings(embedder: str, trees: Path) -> dict[str, Callable[[CaptionTree], SearchIndex]]:
+    """Ways of ranking, by name; indices are kept beside the trees."""
+    words = Search(folder=trees)
     found: dict[str, Callable[[CaptionTree], SearchIndex]] = {"BM25": words.index}
     if embedder:
-        encode, both = load_encoder(embedder), Search(SearchSettings(embedder=embedder))
+        encode, both = load_encoder(embedder), Search(SearchSettings(embedder=embedder), folder=trees)
         found["embeddings"] = lambda tree: ByMeaning(both.index(tree).passages, encode, both.index(tree).arrays)
         found["both, fused"] = both.index
     return found
@@ -370,7 +370,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the corpora")
     parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=["goalstep", "nextgqa"], help="of the curves")
-    parser.add_argument("--limit", type=int, help="questions for recall, chosen at random; default: all")
+    parser.add_argument("--limit", type=int, help="questions for recall; default: all of the held-out videos")
     parser.add_argument("--embedder", default="", help="a sentence-transformers model, for recall")
     parser.add_argument("--captions", nargs="+", type=int, default=[1_000, 100_000], help="sizes, for speed")
     parser.add_argument("--videos", type=int, default=1_000, help="of a library, for speed")
@@ -404,12 +404,15 @@ def main() -> None:
 
 def measure_recall(folder: Path, embedder: str, limit: int | None) -> dict[str, dict[str, Any]]:
     """By questions, as they stand and in other words, and ranking; last among the texts of all videos."""
-    asked = [question for question in read_questions(folder / "questions.jsonl") if question.clue_intervals]
-    if limit is not None:
-        asked = [asked[place] for place in first_by_hash([question.id for question in asked], limit)]
+    asked = [
+        question
+        for question in read_questions(folder / "questions.jsonl")
+        if question.clue_intervals and held_out(question.video_id, HELD_OUT)
+    ][:limit]
     trees, report = TreeStore(folder / "trees"), {}
+    ways = rankings(embedder, trees.folder)
     for name, questions in (("as they stand", asked), ("paraphrased", [paraphrased(each) for each in asked])):
-        report[name] = {ranking: recall(questions, trees, index) for ranking, index in rankings(embedder).items()}
+        report[name] = {ranking: recall(questions, trees, index) for ranking, index in ways.items()}
         report[name]["all videos, FTS5"] = library_recall(questions, folder)
     return report
 
