@@ -241,7 +241,7 @@ def index_arrays(passages: Sequence[Passage], encode: Encoder | None = None) -> 
         starts = np.concatenate([[0], np.cumsum(counts)])
         moved = np.repeat(begins[columns] - starts[:-1], counts) + np.arange(starts[-1])
         indices, weights = scorer.scores["indices"][moved], scorer.scores["data"][moved]
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "words": np.frombuffer(b"".join(word for word, _ in words), dtype=np.uint8),
         "bounds": np.cumsum([0, *(len(word) for word, _ in words)], dtype=np.int64),
         "starts": starts,
