@@ -344,7 +344,7 @@ def speed_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 LIBRARY = """{videos:,} generated videos of 110 captions: {read_cpu_s:.1f} CPU-seconds to read them all once,
-{again_cpu_s:.2f} to see that none has changed, {query_cpu_ms:.1f} ms a search; {file_mib:.0f} MiB."""
+{again_cpu_s:.3f} to see that none has changed, {query_cpu_ms:.1f} ms a search; {file_mib:.0f} MiB."""
 
 
 def curve_table(rows: Sequence[Mapping[str, Any]], ceilings: Sequence[int] = (4, 8)) -> str:
