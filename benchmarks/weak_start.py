@@ -8,7 +8,8 @@ and on questions in words, which a scripted judge decides where rules cannot, ea
 
     make traces ARGS=--open OUT=runs/open/traces
     clipscout tiny-base --data runs/open/traces --out runs/open/base
-    make sft SFT_CONFIG=configs/sft/tiny_weak_cpu.yaml DATA=runs/open/traces MODEL=runs/open/base OUT=runs/open/sft
+    make sft SFT_CONFIG=configs/sft/tiny_weak_cpu.yaml DATA=runs/open/traces MODEL=runs/open/base OUT=runs/open/sft \
+        ARGS="--max_steps 120 --eval_strategy no"
     python -m benchmarks.weak_start --traces runs/open/traces --start runs/open/sft --out runs/open/weak_start \
         --judge-latency 0.05
 
