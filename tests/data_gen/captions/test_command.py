@@ -78,7 +78,7 @@ async def test_what_a_server_says_cannot_steer_the_terminal(clips, tmp_path):
     async with ScriptedServer(steer) as server:
         result = await command(clips, tmp_path / "out", "--url", server.url, *SMALL)
     assert result.exit_code == 1
-    assert "one [1] failed: HTTP 400: bad �[2J� request" in result.output
+    assert "failed: HTTP 400: bad �[2J� request" in result.output
     assert result.output.replace("\n", "").isprintable()
 
 

@@ -62,6 +62,10 @@ def test_log_probabilities_entropies_and_gradients_are_trl_s(make_trainer, adapt
         torch.testing.assert_close(mine[2][name], gradient, rtol=1e-3, atol=1e-5 * gradient.abs().max().item())
 
 
+def lengths(completion_ids, **_):
+    return [float(len(ids)) for ids in completion_ids]
+
+
 def test_a_step_learns_what_trl_s_learns(make_trainer, tmp_path):
     weights = []
     for share in (True, False):
@@ -69,6 +73,8 @@ def test_a_step_learns_what_trl_s_learns(make_trainer, tmp_path):
             output_dir=tmp_path / str(share), num_generations=4, per_device_train_batch_size=8,
             trainer={"share_prompts": share},
         )  # fmt: skip
+        # An untaught policy earns the same in all episodes, and would learn nothing.
+        trainer.reward_funcs = [lengths] * len(trainer.reward_funcs)
         trainer.train()
         weights.append({name: each.detach() for name, each in trainer.model.named_parameters()})
         assert trainer._may_share is share
