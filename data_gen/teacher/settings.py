@@ -6,7 +6,7 @@ from typing import Any
 
 from data_gen.teacher import prompt
 from navigation import DEFAULT_TOOLS, SEARCH, InputError, SearchSettings
-from navigation.prompt import system_prompt
+from navigation.prompt import chat_template, system_prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,13 @@ class TeacherSettings:
                 raise InputError("teacher", name, value, "give a number above 0, or none for no limit")
 
     def to_dict(self) -> dict[str, Any]:
-        """What is compared when a run goes on; the wording of all prompts is in it as a hash."""
+        """What is compared when a run goes on; the wording of all prompts is in it as a hash.
+
+        The chat template stands for how a question and its video are worded: it changes whenever that does.
+        """
         told = [text for name, text in sorted(vars(prompt).items()) if name.isupper() and name[0] != "_"]
         more = [] if self.tools == DEFAULT_TOOLS else [prompt.protocol(self.tools)]
-        wording = "\0".join((system_prompt(self.tools), *told, *more))
+        wording = "\0".join((chat_template(), system_prompt(self.tools), *told, *more))
         record = asdict(self) | {"prompt_sha256": hashlib.sha256(wording.encode()).hexdigest()}
         # A run with the default tools is compared as it was before there were others.
         for name in ("tools", "search"):

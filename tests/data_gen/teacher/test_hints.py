@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_gen.teacher import HintSettings, TeacherSettings, prompt
+from data_gen.teacher import HintSettings, TeacherSettings, prompt, settings
 from data_gen.teacher.episode import clue_segments, hint_message, hints
 from navigation import Question, TimeGrid
 
@@ -47,6 +47,12 @@ def test_a_long_clue_is_named_by_its_first_segments():
 def test_a_run_is_another_when_what_a_teacher_is_told_is_worded_otherwise(monkeypatch, name):
     before = TeacherSettings("m").to_dict()["prompt_sha256"]
     monkeypatch.setattr(prompt, name, getattr(prompt, name).replace("e", "3"))
+    assert TeacherSettings("m").to_dict()["prompt_sha256"] != before
+
+
+def test_a_run_is_another_under_another_chat_template(monkeypatch):
+    before = TeacherSettings("m").to_dict()["prompt_sha256"]
+    monkeypatch.setattr(settings, "chat_template", lambda: "another")
     assert TeacherSettings("m").to_dict()["prompt_sha256"] != before
 
 
