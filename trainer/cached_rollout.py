@@ -6,6 +6,7 @@ from typing import Any, cast
 import torch
 import trl
 from accelerate.utils import DistributedType
+from transformers import PreTrainedModel, Trainer
 from transformers.cache_utils import DynamicCache, DynamicLayer
 from trl import GRPOConfig, GRPOTrainer
 from trl.models import unwrap_model_for_generation
@@ -21,6 +22,27 @@ def is_tested_trl(what: str) -> bool:
         return True
     warnings.warn(f"{what}: trl {trl.__version__} is not {TESTED_TRL}, the version this was tested with", stacklevel=3)
     return False
+
+
+def keeps_plain_keys(trainer: Trainer) -> bool:
+    """Whether rows of a training step may attend to keys and values that were computed apart from them.
+
+    Not with several devices, gradient checkpointing (which keeps no keys), dropout (which rows would share), or
+    attention that is not the math which a 4-D mask describes.
+    """
+    model = cast(PreTrainedModel, trainer.accelerator.unwrap_model(trainer.model))
+    text = model.config.get_text_config()
+    dropouts = (each.p for each in model.modules() if isinstance(each, torch.nn.Dropout))
+    return (
+        trainer.accelerator.distributed_type == DistributedType.NO
+        and trainer.accelerator.num_processes == 1
+        and trainer.args.n_gpu <= 1
+        and not (trainer.args.gradient_checkpointing or model.is_gradient_checkpointing)
+        and text._attn_implementation in ("sdpa", "eager")
+        and not any(dropouts)
+        and not getattr(text, "attention_dropout", 0.0)
+        and all(type(layer) is DynamicLayer for layer in DynamicCache(config=text).layers)
+    )
 
 
 class CachedRollouts(GRPOTrainer):
@@ -168,19 +190,8 @@ class SharedPrompts(GRPOTrainer):
         return outputs.log_probs, outputs.entropy if compute_entropy else None, None
 
     def _prompts_may_be_shared(self) -> bool:
-        model = self.accelerator.unwrap_model(self.model)
-        text = model.config.get_text_config()
-        dropouts = (each.p for each in model.modules() if isinstance(each, torch.nn.Dropout))
         return (
-            self.share_prompts
-            and self.accelerator.distributed_type == DistributedType.NO
-            and self.accelerator.num_processes == 1
-            and not (self.args.gradient_checkpointing or model.is_gradient_checkpointing)
-            and text._attn_implementation in ("sdpa", "eager")
-            and not any(dropouts)
-            and not getattr(text, "attention_dropout", 0.0)
-            and all(type(layer) is DynamicLayer for layer in DynamicCache(config=text).layers)
-            and is_tested_trl("a prompt is run once for each of its rows")
+            self.share_prompts and keeps_plain_keys(self) and is_tested_trl("a prompt is run once for each of its rows")
         )
 
 

@@ -10,7 +10,6 @@ from datasets import Dataset
 from torch.utils.data import DataLoader, Sampler
 from transformers import PreTrainedTokenizerBase, Trainer
 from transformers.trainer_utils import EvalLoopOutput
-from trl import SFTTrainer
 from trl.models import unwrap_model_for_generation
 
 from navigation import EnvironmentFactory, InputError, Limits, Question, Status, Trajectory, run
@@ -20,6 +19,7 @@ from trainer.cpu import ReturnsFreedMemory, score_supervised_alone
 from trainer.durable_checkpoints import DurableCheckpoints
 from trainer.local_policy import LocalPolicy
 from trainer.sample_order import Orders, RowOrder
+from trainer.shared_prefix import SharedPrefix
 from trainer.stopping import TrainingFailed
 
 AT_ONCE = 64
@@ -128,11 +128,11 @@ class NavigationEvaluation:
         }
 
 
-class NavigationSFTTrainer(DurableCheckpoints, SFTTrainer):
+class NavigationSFTTrainer(DurableCheckpoints, SharedPrefix):
     """trl's `SFTTrainer` over rows of `input_ids` and `labels` made of trajectories, for the navigation task.
 
-    Checkpoints are whole, held-out questions are played beside the loss, the order of rows survives a resume, and what
-    ends a run (no memory, a loss that is NaN) says what to do.
+    Checkpoints are whole, held-out questions are played beside the loss, what a step's rows begin with is run once, the
+    order of rows survives a resume, and what ends a run (no memory, a loss that is NaN) says what to do.
 
     Args:
         navigation: Plays held-out questions at each evaluation; its figures are logged with the loss, and one of them
