@@ -162,13 +162,15 @@ class Thoughts:
             unknown = "which option is right" if question.options else "what the answer is"
             return f"Nothing read says {unknown}. A guess: {answer}"
         clause = support.clause
-        where = format_path(clause.path)
+        quote = f"“{clause.text}” is in {format_path(clause.path)}"
         if not support.named:
-            where += f", {clause.written}"
+            quote += f", {clause.written}"
         elif self._read.order and not self._numbered(self._read.above(clause.path)):
             beside = self._told_beside(clause)
-            where += f", {self._read.order} “{beside.text}” in {format_path(beside.path)}" if beside else ""
-        return f"“{clause.text}” is in {where}. It is {answer}"
+            if beside:
+                # The answer's own quote comes last: what is copied next is what was quoted last.
+                quote = f"{self._read.order.capitalize()} “{beside.text}” in {format_path(beside.path)}, {quote}"
+        return f"{quote}. It is {answer}"
 
     def _told_beside(self, clause: Clause) -> Clause | None:
         """The clause opened latest that names the subject, on the side of `clause` that the question asks for."""

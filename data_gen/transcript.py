@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_gen.corpora.actions import stems
+from data_gen.corpora.compose import CONTINUED
 from navigation import LETTERS, Question, SegmentPath
 from navigation.prompt import split_prompt
 from navigation.search import RESULT
@@ -33,7 +34,7 @@ class Clause:
     """A piece of a caption between stops, as it was read.
 
     Args:
-        text: Without the stop at its end.
+        text: Without the stop at its end, and without the mark of a step that goes on.
         path: The segment whose caption holds it.
         span: The segment's time, as written and in seconds.
         place: Where in the caption it stands, 0 to 1.
@@ -182,7 +183,8 @@ def _placed(match: re.Match[str] | None) -> tuple[str, SegmentPath, str, Span] |
 
 
 def _clauses(caption: str) -> list[str]:
-    return [piece for each in _CLAUSE.split(caption) if (piece := each.rstrip(" .;:,"))]
+    # A model that is taught to quote the mark writes it where an option's letter belongs.
+    return [piece for each in _CLAUSE.split(caption) if (piece := each.rstrip(" .;:,").removesuffix(CONTINUED))]
 
 
 def _shared(one: Span, other: Span) -> float:

@@ -6,6 +6,8 @@ from data_gen.corpora.actions import Action, AnnotatedVideo, sentence, word_coun
 from navigation import CaptionTree, SegmentPath, TimeGrid
 
 NOTHING = "No annotated action."
+CONTINUED = " (continued)"
+"""Ends the text of an action that the segment before shows too."""
 
 HIGH, MEDIUM, LEAF = 120, 90, 60
 """Most words in a caption, by how far its level is from the leaves (two or more, one, none)."""
@@ -103,7 +105,7 @@ def _phrase(step: Action, span: tuple[float, float], detail: str) -> str:
     text = step.text.rstrip(" .")
     # Continued only where the segment before shows it too.
     if span[0] > step.start and span[0] - step.start >= _least(step, span[1] - span[0]):
-        text += " (continued)"
+        text += CONTINUED
     return sentence(f"{text}: {detail}" if detail else text)
 
 

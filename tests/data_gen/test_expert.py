@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_gen.corpora.actions import Action, AnnotatedVideo
-from data_gen.corpora.compose import compose
+from data_gen.corpora.actions import Action, AnnotatedVideo, stems
+from data_gen.corpora.compose import CONTINUED, compose
 from data_gen.corpora.derive import derive
 from data_gen.corpora.small_world import GRID, load
 from data_gen.expert import Expert, targets
@@ -177,9 +177,9 @@ def test_the_answer_follows_its_quote_and_the_letter_its_text():
         assert said.endswith(f" {right} ({question.answer}).")
         supported = Transcript(question, messages).support() is not None
         guesses += not supported
-        assert supported == said.startswith("“") == ("guess" not in said)
+        assert supported == said.startswith(("“", "After “", "Before “")) == ("guess" not in said)
         if supported and question.kind != "when":
-            assert _SPEECH.match(said).group(1).startswith(right)
+            assert _SPEECH.findall(said)[-1].startswith(right)
     assert guesses <= 0.1 * len(ASKED)
 
 
@@ -217,6 +217,21 @@ def test_an_option_is_supported_by_its_text_or_its_time(options, answer, support
     assert (support is not None) == supported
     if support is not None:
         assert (support.clause.text, support.clause.path) == ("Chop onions finely", (1, 4))
+
+
+def test_a_conclusion_quotes_last_what_answers_and_never_the_mark_of_a_step_that_goes_on():
+    assert any(CONTINUED in caption for caption in KITCHEN_TREE["kitchen"].captions.values())
+    lengths = set()
+    for question in ASKED:
+        messages = in_kitchen(question, 1, 0.3)
+        said = [message["reasoning_content"] for message in messages if message["role"] == "assistant"]
+        assert not any(CONTINUED.strip() in each for each in said)
+        read, quotes = Transcript(question, messages), _SPEECH.findall(said[-1])
+        lengths.add(len(quotes))
+        support = read.support()
+        assert quotes[-1:] == ([support.clause.text] if support else [])
+        assert all(stems(quote) & read.subject for quote in quotes[:-1])
+    assert lengths == {0, 1, 2}
 
 
 def searching(expert, trees, question):
