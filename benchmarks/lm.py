@@ -22,7 +22,7 @@ from trl import GRPOConfig, GRPOTrainer, ModelConfig, SFTConfig, SFTTrainer
 
 from benchmarks.grpo import PLAYED, SILENT, Clock, force, script
 from benchmarks.measure import in_process
-from navigation import DEFAULT_TOOLS, EnvironmentFactory, Limits, run
+from navigation import DEFAULT_TOOLS, EnvironmentFactory, Limits, read_tools, run
 from rewards import RewardMix
 from rewards.trl_functions import trl_functions
 from trainer.checkpoint import load_model, load_tokenizer
@@ -41,7 +41,7 @@ SAID = 45
 
 def trajectories(options: argparse.Namespace, count: int) -> Dataset:
     """Rows of `input_ids` and `labels`, evenly from the whole set: a corpus lists a video's together."""
-    given = TracesFolder(options.data).sft_dataset(held=False)
+    given = TracesFolder(options.data, tools=read_tools(options.tools)).sft_dataset(held=False)
     chosen = given.select([number * len(given) // count for number in range(count)])
     return supervise(chosen, load_tokenizer(options.model))[0]
 
@@ -79,7 +79,8 @@ def sft_step(options: argparse.Namespace) -> dict[str, float]:
 
 def grpo_step(options: argparse.Namespace) -> dict[str, float]:
     """CPU-seconds of one step of `episodes` episodes with the corpus' prompts, all of which say the same."""
-    traces, tokenizer = TracesFolder(options.data), load_tokenizer(options.model)
+    tools = read_tools(options.tools)
+    traces, tokenizer = TracesFolder(options.data, tools=tools), load_tokenizer(options.model)
     functions, weights = trl_functions(RewardMix.from_config(None), turns=TURNS + 1, tokens=1024)
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock()
@@ -97,7 +98,7 @@ def grpo_step(options: argparse.Namespace) -> dict[str, float]:
             train_dataset=traces.rl_dataset(held=False).select(range(64)),
             reward_funcs=[*functions],
             processing_class=tokenizer,
-            environment_factory=EnvironmentFactory(traces.trees),
+            environment_factory=EnvironmentFactory(traces.trees, tools=tools),
             callbacks=[clock],
         )
         force(trainer, script(tokenizer, TURNS, SAID))
@@ -165,12 +166,14 @@ def play(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+SHARED = ("model", "data", "tools", "rows", "batch", "episodes", "seed")
+"""Options that the process of a variant gets too."""
 PARTS = {"sft": sft_step, "grpo": grpo_step, "memory": memory_over_rows, "play": play}
 
 
 def compare(part: str, options: argparse.Namespace) -> float:
     """Prints and returns ours against plain trl's, each in a process of its own; the median of `repeats`."""
-    given = [f"--{name}={getattr(options, name)}" for name in ("model", "data", "rows", "batch", "episodes", "seed")]
+    given = [f"--{name}={getattr(options, name)}" for name in SHARED]
     steps = []
     for ours in (False, True):
         more = ["--ours"] if ours else []
@@ -187,6 +190,7 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=PARTS, help="default: sft and grpo, ours beside plain trl")
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of `make traces`")
+    parser.add_argument("--tools", default=",".join(DEFAULT_TOOLS), help="what the trajectories were played with")
     parser.add_argument("--rows", type=int, default=8, help="trajectories of an SFT step")
     parser.add_argument("--batch", type=int, default=1, help="of them at a time")
     parser.add_argument("--episodes", type=int, default=32, help="of a GRPO step, or to play")
