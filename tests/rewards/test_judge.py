@@ -111,14 +111,22 @@ def test_an_outage_is_asked_again(tmp_path):
 def test_a_judge_that_cannot_be_read_is_asked_no_more(tmp_path):
     async def go():
         async with ScriptedJudge(BAD["prose"]) as server, opened(server.settings(), tmp_path) as judge:
+            requests = []
             for number in range(30):
+                before = len(server.requests)
                 with pytest.raises(RequestFailed):
                     await judged(QUESTION, f"shade {number}", judge)
-            return len(server.requests), judge.stopped
+                requests.append(len(server.requests) - before)
+            return requests, judge.stopped
 
     requests, stopped = asyncio.run(go())
     assert stopped
-    assert requests == USELESS_AFTER * 4
+    # Two votes at once, each asked twice. The first that fails ends an answer; the other's last request may still be on
+    # its way then, and is counted beside the next answer's.
+    most = 4 * USELESS_AFTER
+    assert most - 1 <= sum(requests) <= most
+    assert all(3 <= each <= 5 for each in requests[:USELESS_AFTER])
+    assert sum(requests[USELESS_AFTER:]) <= 1
 
 
 def test_a_server_that_knows_no_schema_is_asked_without(tmp_path):
