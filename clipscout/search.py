@@ -135,21 +135,30 @@ class LibraryIndex:
                 yield video, passage
 
     def _begin(self) -> None:
-        (application,), (version,), (tables,) = (
+        self._file.execute("BEGIN")  # all of it as of one moment: another process may be making the file
+        made = self._is_made()
+        self._file.execute("COMMIT")
+        if made:
+            return
+        with self._transaction():
+            if self._is_made():  # meanwhile, by another process
+                return
+            for each in _SCHEMA.split(";"):
+                self._file.execute(f"CREATE {each}")
+            self._file.execute(f"PRAGMA application_id = {_APPLICATION}")
+            self._file.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def _is_made(self) -> bool:
+        (tables,), (application,), (version,) = (
             self._file.execute(query).fetchone()
-            for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+            for query in ("SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version")
         )
         if tables and application != _APPLICATION:
             raise InputError(self.path, "index", "another program's database", "give --index another file")
         if tables and version != _VERSION:
             hint = "delete it: it is made anew from the trees"
             raise InputError(self.path, "index", f"of version {version}, this one reads {_VERSION}", hint)
-        if not tables:
-            with self._transaction():
-                for each in _SCHEMA.split(";"):
-                    self._file.execute(f"CREATE {each}")
-                self._file.execute(f"PRAGMA application_id = {_APPLICATION}")
-                self._file.execute(f"PRAGMA user_version = {_VERSION}")
+        return bool(tables)
 
     def _read(self, name: str, path: Path) -> bool:
         """Puts a tree in the place of what its file held before; whether it says anything else."""

@@ -153,6 +153,26 @@ def test_killed_in_between_it_holds_whole_trees_and_goes_on(folder, after, monke
     assert found(folder, "green kite")[1][0] == ("video 5", (2, 1))
 
 
+def _opens(path, gate):
+    gate.wait()
+    with LibraryIndex(path):
+        pass
+
+
+def test_processes_that_make_a_file_at_the_same_moment_all_have_it(tmp_path):
+    context = multiprocessing.get_context("fork")
+    codes = []
+    for number in range(10):
+        gate = context.Barrier(6)
+        made = [context.Process(target=_opens, args=(tmp_path / f"{number}.sqlite", gate)) for _ in range(6)]
+        for child in made:
+            child.start()
+        for child in made:
+            child.join(60)
+        codes += [child.exitcode for child in made]
+    assert codes == [0] * 60
+
+
 def _updates(folder, gate):
     gate.wait()
     found(folder, "denim")
