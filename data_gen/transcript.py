@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from data_gen.corpora.actions import stems
@@ -97,7 +98,7 @@ class Transcript:
 
     def _read(self, text: str, opened: bool) -> None:
         for line in text.splitlines():
-            if read := _placed(_SHOWN.fullmatch(line)):
+            if read := _shown(line):
                 caption, path, written, span = read
                 self.captions[path] = caption
                 pieces = _clauses(caption)
@@ -175,6 +176,12 @@ class Transcript:
         return [clause for clause in clauses if (clause.path, clause.place) < max(places)]
 
 
+@lru_cache(maxsize=4096)
+def _shown(line: str) -> tuple[str, SegmentPath, str, Span] | None:
+    # Every turn of an episode reads the prompt's lines again, and so does the next question on the video.
+    return _placed(_SHOWN.fullmatch(line))
+
+
 def _placed(match: re.Match[str] | None) -> tuple[str, SegmentPath, str, Span] | None:
     """Caption, segment and time, as written and in seconds, of a line as captions or searches show it."""
     path = parse_path(match["path"]) if match else None
@@ -182,9 +189,10 @@ def _placed(match: re.Match[str] | None) -> tuple[str, SegmentPath, str, Span] |
     return (match["caption"], path, match["span"], spans[0]) if match and path is not None and spans else None
 
 
-def _clauses(caption: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _clauses(caption: str) -> tuple[str, ...]:
     # A model that is taught to quote the mark writes it where an option's letter belongs.
-    return [piece for each in _CLAUSE.split(caption) if (piece := each.rstrip(" .;:,").removesuffix(CONTINUED))]
+    return tuple(piece for each in _CLAUSE.split(caption) if (piece := each.rstrip(" .;:,").removesuffix(CONTINUED)))
 
 
 def _shared(one: Span, other: Span) -> float:
