@@ -200,10 +200,13 @@ class ModelJudge:
             # As many as most of all at once, then one by one.
             count = most if not cast else 1
             asked = [self._ask(question, answer, cast + number) for number in range(count)]
-            try:
-                said += await asyncio.gather(*asked)
-            except Filtered as error:
-                return Verdict("cannot_tell", None, "judge", reason=error.reason)
+            # One that fails waits for the others: their replies are paid for, and kept for the next try.
+            for vote in await asyncio.gather(*asked, return_exceptions=True):
+                if isinstance(vote, Filtered):
+                    return Verdict("cannot_tell", None, "judge", reason=vote.reason)
+                if isinstance(vote, BaseException):
+                    raise vote
+                said.append(vote)
             cast += count
             label, agreed = Counter(label for label, _ in said).most_common(1)[0]
             if agreed >= most:
