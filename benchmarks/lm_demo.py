@@ -2,6 +2,7 @@
 
     make demo-lm MODEL=runs/smollm2 DATA=../shared/data/ego4d_goalstep
     python -m benchmarks.lm_demo --model … --data … --sft-steps 40 --questions 40     # a smaller one
+    python -m benchmarks.lm_demo --model … --data … --tools get_caption,video_qa,search    # of agents that search
 
 Each stage is a command of `clipscout`. One that finished is not run again; a training that was stopped goes on from its
 last checkpoint, an evaluation from its last episode. How long it will take is said first, from one measured step.
@@ -18,7 +19,7 @@ import yaml
 
 from clipscout.demo_stages import CONSOLE, Stages
 from clipscout.training import training_command
-from navigation import read_questions, write_json, write_jsonl
+from navigation import read_questions, read_tools, write_json, write_jsonl
 from navigation.question import first_by_hash, held_out
 from trainer.checkpoint import load_tokenizer
 from trainer.cpu import computes_bf16
@@ -26,6 +27,7 @@ from trainer.data import TracesFolder
 from trainer.supervision import encode
 
 RULES = ("random", "uniform", "retrieval", "best_first", "expert")
+SEARCHING = ("search_read", "hierarchy_search")
 MODELS = ("base", "sft", "grpo")
 CLIPSCOUT = (sys.executable, "-m", "clipscout.main")
 OF_A_STEP = 0.75
@@ -39,7 +41,8 @@ def hours(options: argparse.Namespace, traces: Path, grpo: dict[str, Any]) -> st
 
     from trainer.cpu import score_supervised_alone
 
-    row = next(iter(TracesFolder(traces).sft_dataset(held=False)))
+    folder = TracesFolder(traces, options.held_out_share, tools=read_tools(options.tools, "command line"))
+    row = next(iter(folder.sft_dataset(held=False)))
     encoded = encode(row, load_tokenizer(options.model))
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32).train()
     add_fused_lm_head(model)
@@ -63,17 +66,19 @@ def hours(options: argparse.Namespace, traces: Path, grpo: dict[str, Any]) -> st
 def evaluation(options: argparse.Namespace, asked: Path, trees: Path, name: str) -> tuple[str, list[str]]:
     """The stage that plays one policy on the held-out questions."""
     out = options.out / "eval" / name
-    more = ["--policy", name, "--visits", "4"] if name in RULES[:4] else ["--policy", name]
+    more = ["--policy", name, "--tools", options.tools]
+    if name in (*RULES[:4], *SEARCHING):
+        more += ["--visits", "4"]
     if name in MODELS:
         model = options.model if name == "base" else str(options.out / name)
-        more = ["--policy", "local", "--model", model, "--name", name, "--temperature", "0"]
+        more = ["--policy", "local", "--tools", options.tools, "--model", model, "--name", name, "--temperature", "0"]
         more += ["--episode-tokens", "2048", "--turn-tokens", "128", "--turns", "10"]
     given = ["--data", str(asked), "--trees", str(trees), "--seed", str(options.seed), "--out", str(out)]
     return f"evaluate {name}", [*CLIPSCOUT, "eval", *given, *more]
 
 
 def training(options: argparse.Namespace, stage: str, traces: Path, start: str, steps: int) -> list[str]:
-    more = ["--max_steps", str(steps), "--held_out_share", str(options.held_out_share)]
+    more = ["--max_steps", str(steps), "--held_out_share", str(options.held_out_share), "--tools", options.tools]
     out = options.out / stage
     return training_command(
         stage, options.configs / stage / options.preset, more=more, data=traces, model=start, out=out, seed=options.seed
@@ -93,8 +98,11 @@ def run_demo(options: argparse.Namespace) -> None:
         str(traces),
         "--seed",
         str(options.seed),
+        "--tools",
+        options.tools,
     ]
-    with Stages(options.out, 4 + len(RULES) + len(MODELS)) as stages:
+    rules = (*RULES, *(SEARCHING if "search" in options.tools.split(",") else ()))
+    with Stages(options.out, 4 + len(rules) + len(MODELS)) as stages:
         stages.run("trajectories", [*CLIPSCOUT, "traces", *corpus])
         held = [
             question
@@ -107,14 +115,14 @@ def run_demo(options: argparse.Namespace) -> None:
         chosen = {others[place].id for place in first_by_hash([each.id for each in others], options.questions)}
         write_jsonl(asked / "questions.jsonl", (each.to_dict() for each in others if each.id in chosen))
         CONSOLE.print(hours(options, traces, grpo), highlight=False)
-        for name in (*RULES, "base"):
+        for name in (*rules, "base"):
             stages.beside(*evaluation(options, asked, traces / "trees", name))
         stages.run("sft", training(options, "sft", traces, options.model, options.sft_steps))
         stages.beside(*evaluation(options, asked, traces / "trees", "sft"))
         stages.run("grpo", training(options, "grpo", traces, str(options.out / "sft"), options.grpo_steps))
         stages.run(*evaluation(options, asked, traces / "trees", "grpo"))
         stages.join()
-        results = [str(options.out / "eval" / name) for name in ("sft", "grpo", "base", *RULES)]
+        results = [str(options.out / "eval" / name) for name in ("sft", "grpo", "base", *rules)]
         title = f"{Path(options.model).name} on {options.corpus}"
         compare = [*CLIPSCOUT, "compare", *results, "--out", str(options.out / "compare"), "--title", title]
         stages.run("compare", compare)
@@ -127,6 +135,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="folder or Hub name of a pretrained model")
     parser.add_argument("--data", type=Path, required=True, help="folder of the corpus as downloaded")
     parser.add_argument("--corpus", default="goalstep")
+    parser.add_argument("--tools", default="get_caption,video_qa", help="that an episode has, search and jump beside")
     parser.add_argument("--preset", default="smollm2_135m_cpu.yaml", help="of configs/sft and configs/grpo")
     parser.add_argument("--configs", type=Path, default=Path("configs"))
     parser.add_argument("--out", type=Path, default=Path("runs/demo_lm"))

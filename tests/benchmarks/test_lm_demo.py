@@ -41,7 +41,8 @@ def annotations(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_every_stage_runs_and_none_runs_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("tools", ["get_caption,video_qa", "get_caption,video_qa,search"])
+def test_every_stage_runs_and_none_runs_again(tools, tmp_path, monkeypatch):
     data = annotations(tmp_path / "data")
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     for stage, changes in SHORT.items():
@@ -49,18 +50,29 @@ def test_every_stage_runs_and_none_runs_again(tmp_path, monkeypatch):
         path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
     words, base, out = tmp_path / "words", tmp_path / "base", tmp_path / "out"
     for command in (
-        ["traces", "--corpus", "goalstep", "--data", str(data), "--out", str(words)],
-        ["tiny-base", "--config", str(ROOT / "configs/model/tiny.yaml"), "--data", str(words), "--out", str(base)],
+        ["traces", "--corpus", "goalstep", "--data", str(data), "--out", str(words), "--tools", tools],
+        [
+            "tiny-base",
+            "--config",
+            str(ROOT / "configs/model/tiny.yaml"),
+            "--data",
+            str(words),
+            "--out",
+            str(base),
+            "--tools",
+            tools,
+        ],
     ):
         app(command, standalone_mode=False)
     given = [
         "--model", str(base), "--data", str(data), "--configs", str(tmp_path / "configs"), "--out", str(out),
-        "--sft-steps", "1", "--grpo-steps", "1", "--questions", "3",
+        "--sft-steps", "1", "--grpo-steps", "1", "--questions", "3", "--tools", tools,
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["lm_demo", *given])
     monkeypatch.chdir(ROOT)
     lm_demo.main()
-    for name in (*lm_demo.RULES, *lm_demo.MODELS):
+    searching = lm_demo.SEARCHING if "search" in tools else ()
+    for name in (*lm_demo.RULES, *searching, *lm_demo.MODELS):
         summary = json.loads((out / "eval" / name / "summary.json").read_text())
         (figures,) = summary["policies"].values()
         assert figures["questions"] == 3, name
