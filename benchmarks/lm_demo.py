@@ -66,14 +66,13 @@ def hours(options: argparse.Namespace, traces: Path, grpo: dict[str, Any]) -> st
 def evaluation(options: argparse.Namespace, asked: Path, trees: Path, name: str) -> tuple[str, list[str]]:
     """The stage that plays one policy on the held-out questions."""
     out = options.out / "eval" / name
-    more = ["--policy", name, "--tools", options.tools]
-    if name in (*RULES[:4], *SEARCHING):
-        more += ["--visits", "4"]
+    more = ["--policy", name, "--visits", "4"] if name in (*RULES[:4], *SEARCHING) else ["--policy", name]
     if name in MODELS:
         model = options.model if name == "base" else str(options.out / name)
-        more = ["--policy", "local", "--tools", options.tools, "--model", model, "--name", name, "--temperature", "0"]
+        more = ["--policy", "local", "--model", model, "--name", name, "--temperature", "0"]
         more += ["--episode-tokens", "2048", "--turn-tokens", "128", "--turns", "10"]
     given = ["--data", str(asked), "--trees", str(trees), "--seed", str(options.seed), "--out", str(out)]
+    given += ["--tools", options.tools]
     return f"evaluate {name}", [*CLIPSCOUT, "eval", *given, *more]
 
 

@@ -51,18 +51,9 @@ def test_every_stage_runs_and_none_runs_again(tools, tmp_path, monkeypatch):
     words, base, out = tmp_path / "words", tmp_path / "base", tmp_path / "out"
     for command in (
         ["traces", "--corpus", "goalstep", "--data", str(data), "--out", str(words), "--tools", tools],
-        [
-            "tiny-base",
-            "--config",
-            str(ROOT / "configs/model/tiny.yaml"),
-            "--data",
-            str(words),
-            "--out",
-            str(base),
-            "--tools",
-            tools,
-        ],
-    ):
+        ["tiny-base", "--config", str(ROOT / "configs/model/tiny.yaml"), "--data", str(words), "--out", str(base),
+         "--tools", tools],
+    ):  # fmt: skip
         app(command, standalone_mode=False)
     given = [
         "--model", str(base), "--data", str(data), "--configs", str(tmp_path / "configs"), "--out", str(out),
