@@ -17,6 +17,8 @@ METRICS = {
     "entropy": "entropy",
     "reward": "reward",
     "accuracy": "accuracy",
+    "refused": "refused",
+    "unparsable": "status/unparsable",
     "failed": "status/failed",
     "masked": "masked",
     "kl": "kl",

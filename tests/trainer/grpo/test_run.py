@@ -181,6 +181,16 @@ class State:
         self.stateful_callbacks = callbacks or {}
 
 
+@pytest.mark.parametrize(("watch", "metric"), [("refused", "refused"), ("unparsable", "status/unparsable")])
+def test_alarms_ring_once_calls_are_refused_or_answers_cannot_be_read(tmp_path, watch, metric):
+    alarms = Alarms({"window": 3, watch: {"most": 0.3}}, tmp_path)
+    for step, value in enumerate((0.0, 0.0625, 0.0625, 0.375), 1):
+        alarms.on_log(None, State(), None, {metric: value, "step": step})
+    with pytest.raises(TrainingFailed):
+        alarms.on_log(None, State(), None, {metric: 0.9375})
+    assert json.loads((tmp_path / "alarm.json").read_text())["watch"] == watch
+
+
 def test_alarms_watch_means_and_remember_across_a_resume(tmp_path):
     alarms = Alarms({"window": 2, "reward": {"drop": 0.5}, "entropy": {"most": 2.0}}, tmp_path)
     for reward in (1.0, 1.2, 0.9, 0.8):
