@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
@@ -21,8 +22,8 @@ class DurableCheckpoints(Trainer):
 
     A mark stands in a checkpoint's folder until all of it, of every process, is on the disk; `latest_checkpoint` passes
     a marked folder over. Older checkpoints are deleted after that, never before. Under FSDP, transformers leaves shards
-    that only such a run can read; here every saved model is one that loads anywhere. Overrides three methods of
-    transformers 5.17; tests hold it to what they do.
+    that only such a run can read; here every saved model is one that loads anywhere. A resumed run learns by its own
+    config's schedule. Overrides four methods of transformers 5.17; tests hold it to what they do.
     """
 
     record: dict[str, Any] | None = None
@@ -32,6 +33,23 @@ class DurableCheckpoints(Trainer):
         # transformers looks at max_steps after a step: resumed from the last one, it would make another.
         if self.state.global_step < self.state.max_steps:
             return super()._run_epoch(*args, **kwargs)
+        return None
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        schedule = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)  # accelerate's wrapper holds torch's
+        if checkpoint is None or self.is_deepspeed_enabled or not isinstance(schedule, LambdaLR):
+            return super()._load_optimizer_and_scheduler(checkpoint)
+        assert self.optimizer is not None, "transformers makes it before it loads one"
+        heights = list(schedule.base_lrs)
+        super()._load_optimizer_and_scheduler(checkpoint)
+        # The files hold the rate and the height of the run that wrote them: one that goes on from the end of a shorter
+        # schedule would make its first step at rate 0, and a learning rate that was changed would never be used.
+        schedule.base_lrs = heights
+        schedule._last_lr = [
+            height * shape(schedule.last_epoch) for height, shape in zip(heights, schedule.lr_lambdas, strict=True)
+        ]
+        for group, height, rate in zip(self.optimizer.param_groups, heights, schedule._last_lr, strict=True):
+            group["initial_lr"], group["lr"] = height, rate
         return None
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 import torch
-from short_runs import losses, record, same, sft, weights
+from short_runs import SHORT, losses, record, same, sft, weights
 from transformers import TrainerCallback
 
 from navigation import InputError, write_json
@@ -15,6 +15,7 @@ from runtime.lock import RunLock
 from trainer import durable_checkpoints
 from trainer.checkpoint import INCOMPLETE, latest_checkpoint
 from trainer.durable_checkpoints import newest_checkpoint, refuse_another_run
+from trainer.recorder import read_metrics
 from trainer.run import ended
 from trainer.sft_trainer import NavigationSFTTrainer
 from trainer.stopping import PREEMPTED, Preempted, TrainingFailed
@@ -55,6 +56,23 @@ def test_sigterm_saves_and_the_next_run_ends_as_if_nothing_had_been(traces, base
     sft(traces, base, tmp_path)
     assert same(weights(tmp_path), weights(whole))
     assert losses(tmp_path) == losses(whole)
+
+
+@pytest.mark.parametrize("changed", [{"max_steps": 4}, {"max_steps": 4, "learning_rate": 2e-3}])
+def test_a_run_that_goes_on_learns_by_its_own_schedule(traces, base, tmp_path, changed):
+    sft(traces, base, tmp_path, max_steps=2)
+    sft(traces, base, tmp_path, **changed)
+    rates = {row["step"]: row["learning_rate"] for row in read_metrics(tmp_path / "metrics.jsonl") if "loss" in row}
+    height = changed.get("learning_rate", SHORT["learning_rate"])
+    assert rates[3] == pytest.approx(height * 2 / 4)  # linear: half is left of it before the third of four steps
+    assert rates[4] == pytest.approx(height * 1 / 4)
+
+
+def test_the_third_step_of_a_run_that_goes_on_moves_the_weights(traces, base, tmp_path):
+    sft(traces, base, tmp_path, max_steps=2)
+    before = weights(tmp_path)
+    sft(traces, base, tmp_path, max_steps=3)
+    assert not same(before, weights(tmp_path))
 
 
 def test_a_signal_after_the_last_step_changes_nothing(traces, base, tmp_path, monkeypatch):
