@@ -12,6 +12,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
 from trainer.cached_generation import CachedGenerator
+from trainer.cpu import return_freed_memory
 
 TESTED_TRL = "1.16.0"
 
@@ -96,6 +97,7 @@ class CachedRollouts(GRPOTrainer):
                 return super()._generate(prompts)
             finally:
                 self._generator = None
+                return_freed_memory(self.accelerator.device)
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images=False):
         if self._generator is None or images is not None:
@@ -113,7 +115,9 @@ class CachedRollouts(GRPOTrainer):
             max(1, min(longest, self.max_completion_length - len(ids) + prompt))
             for ids, prompt in zip(prompt_ids, self._prompt_lengths, strict=True)
         ]
-        return self._generator.generate(prompt_ids, budgets, self._sample), None
+        turns = self._generator.generate(prompt_ids, budgets, self._sample)
+        return_freed_memory(self.accelerator.device)
+        return turns, None
 
     def _may_keep_cache(self) -> bool:
         if not self.keep_cache or self.use_vllm or self.use_transformers_continuous_batching:

@@ -94,3 +94,14 @@ def test_nothing_of_the_cache_outlives_a_rollout(make_trainer, prompts_of):
     trainer = make_trainer()
     trainer._generate(prompts_of(trainer, rows_of(trainer, 1, 2)))
     assert trainer._generator is None
+
+
+def test_what_a_turn_freed_is_given_back(make_trainer, prompts_of, monkeypatch):
+    trainer = make_trainer()
+    turns, given = [], []
+    real = trainer._generate_single_turn
+    monkeypatch.setattr(trainer, "_generate_single_turn", lambda *a, **b: turns.append(0) or real(*a, **b))
+    monkeypatch.setattr(cached_rollout, "return_freed_memory", given.append)
+    trainer._generate(prompts_of(trainer, rows_of(trainer, 1, 2)))
+    assert len(turns) > 1
+    assert given == [torch.device("cpu")] * (len(turns) + 1)  # and once when the rollout has ended
