@@ -9,6 +9,7 @@ last checkpoint, an evaluation from its last episode. How long it will take is s
 """
 
 import argparse
+import math
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -55,10 +56,12 @@ def hours(options: argparse.Namespace, traces: Path, grpo: dict[str, Any]) -> st
         loss = model(input_ids=ids, labels=labels, fused_lm_head=True).loss
     loss.backward()
     one = time.process_time() - begun
-    episodes = grpo["per_device_train_batch_size"] * grpo["gradient_accumulation_steps"]
+    episodes = options.grpo_steps * grpo["per_device_train_batch_size"] * grpo["gradient_accumulation_steps"]
+    # Held-out questions are played before the first step, every so many, and after the last.
+    held_out_plays = grpo["held_out_questions"] * (1 + math.ceil(options.grpo_steps / grpo["eval_steps"]))
     parts = {
         "SFT": 8 * options.sft_steps * one,
-        "GRPO": episodes * options.grpo_steps * one * (1 + OF_A_STEP),
+        "GRPO": (episodes * (1 + OF_A_STEP) + held_out_plays * OF_A_STEP) * one,
         "playing": len(MODELS) * options.questions * one * OF_A_STEP,
     }
     listed = ", ".join(f"{name} {seconds / 3600:.1f}" for name, seconds in parts.items())
