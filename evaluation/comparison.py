@@ -86,7 +86,7 @@ def compare(results: Sequence[Result], seed: int = 0, other_judges: bool = False
 
 def _compared(benchmark: str, results: list[Result], seed: int, other_judges: bool) -> Comparison:
     first = results[0]
-    notes = []
+    others: dict[tuple[str, ...], list[str]] = {}  # by what differs: names
     for result in results[1:]:
         if {row.question_id for row in result.rows} != {row.question_id for row in first.rows}:
             found = f"{len(result.rows)} rows, {first.source} has {len(first.rows)}"
@@ -97,7 +97,12 @@ def _compared(benchmark: str, results: list[Result], seed: int, other_judges: bo
             hint = "evaluate again under one judge, or use --other-judges to put them side by side all the same"
             raise InputError(result.source, "judge", found, hint)
         if unequal := unequal_terms(first.card, result.card):
-            notes.append(f"{result.name} was not played on the terms of {first.name}: {', '.join(unequal)} differ")
+            others.setdefault(tuple(unequal), []).append(result.name)
+    notes = tuple(
+        f"{', '.join(names)} {'was' if len(names) == 1 else 'were'} not played on the terms of {first.name}: "
+        f"{', '.join(unequal)} differ"
+        for unequal, names in others.items()
+    )
     named = _named(results)
     closed = named.get(CLOSED_BOOK)
     head = next(iter(named))
@@ -106,7 +111,7 @@ def _compared(benchmark: str, results: list[Result], seed: int, other_judges: bo
     chance = fsum(1 / row.options for row in first.rows if row.options) / len(first.rows)
     videos = len({row.video_id for row in first.rows})
     questions = len({row.question_id for row in first.rows})
-    return Comparison(benchmark, questions, videos, chance, entries, tuple(notes))
+    return Comparison(benchmark, questions, videos, chance, entries, notes)
 
 
 def _judge_of(result: Result) -> str:

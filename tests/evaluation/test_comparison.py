@@ -69,6 +69,8 @@ def test_other_questions_are_refused_and_other_terms_are_said(results):
     (comparison,) = compare([first, results("random", limits=Limits(turns=9))])
     assert comparison.notes == ("random was not played on the terms of uniform: limits differ",)
     assert "limits differ" in markdown(comparison)
+    (comparison,) = compare([first, *(results(name, limits=Limits(turns=9)) for name in ("random", "best_first"))])
+    assert comparison.notes == ("random, best_first were not played on the terms of uniform: limits differ",)
 
 
 def test_results_of_one_name_are_told_apart_by_folder(results):
