@@ -118,7 +118,7 @@ def run_demo(options: argparse.Namespace) -> None:
         others = [question for place, question in enumerate(held) if place not in choosing]
         chosen = {others[place].id for place in first_by_hash([each.id for each in others], options.questions)}
         write_jsonl(asked / "questions.jsonl", (each.to_dict() for each in others if each.id in chosen))
-        # What a step allocates goes back with its process alone: 2.5 GB would lack beside every stage that follows.
+        # What a step allocates goes back with its process alone: SmolLM2's 2.5 GB would be missing from here on.
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
             CONSOLE.print(alone.submit(hours, options, traces, grpo).result(), highlight=False)
         for name in (*rules, "base"):
