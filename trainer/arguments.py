@@ -173,6 +173,10 @@ class CommandLine:
         if self.value("bf16", None) == BY_PROCESSOR:
             values["bf16"] = computes_bf16()
             flags = _without(flags, "--bf16")
+        for name in _mappings(kinds):
+            if any(flag.partition("=")[0] == f"--{name}" for flag in flags):
+                values[name] = _mapping(name, self.value(name, None))
+                flags = _without(flags, f"--{name}")
         parser.set_defaults_with_config(**values)
         try:
             return parser.parse_args_and_config(flags)
@@ -191,6 +195,23 @@ class CommandLine:
     def _dry_run(self) -> bool:
         given = self.value("dry_run", False)
         return given is None or str(given).startswith("--") or str(given).lower() in ("true", "1", "yes")
+
+
+def _mappings(kinds: Sequence[Any]) -> list[str]:
+    """The options that are mappings; argparse would call `dict` on a flag's text."""
+    given = (field for kind in kinds for field in dataclasses.fields(kind) if field.init)
+    return [field.name for field in given if field.type in (dict, dict | None)]
+
+
+def _mapping(name: str, text: object) -> dict[str, Any] | None:
+    """What a flag that is a mapping says, in JSON or YAML on one line."""
+    try:
+        value = yaml.safe_load(str(text))
+    except yaml.YAMLError:
+        value = text
+    if value is not None and not isinstance(value, dict):
+        raise InputError("command line", f"--{name}", text, f"give a mapping, as in --{name} '{{key: value}}'")
+    return value
 
 
 def _without(flags: Sequence[str], name: str) -> list[str]:
