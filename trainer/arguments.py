@@ -143,7 +143,7 @@ class CommandLine:
 
     def value(self, name: str, default: object) -> object:
         """One option that decides which others there are, as the flags or the config have it."""
-        for place, flag in enumerate(self.flags):
+        for place, flag in reversed(list(enumerate(self.flags))):  # of a flag given twice argparse takes the last
             if flag.partition("=")[0] == f"--{name}":
                 return flag.partition("=")[2] or next(iter(self.flags[place + 1 : place + 2]), None)
         return self.config.get(name, default)
@@ -174,9 +174,8 @@ class CommandLine:
             values["bf16"] = computes_bf16()
             flags = _without(flags, "--bf16")
         for name in _mappings(kinds):
-            if any(flag.partition("=")[0] == f"--{name}" for flag in flags):
-                values[name] = _mapping(name, self.value(name, None))
-                flags = _without(flags, f"--{name}")
+            if (left := _without(flags, f"--{name}")) != flags:
+                values[name], flags = _mapping(name, self.value(name, None)), left
         parser.set_defaults_with_config(**values)
         try:
             return parser.parse_args_and_config(flags)
@@ -185,7 +184,7 @@ class CommandLine:
                 raise _told(str(error), self.source) from None
         # What a GPU will compute in can be planned without one.
         print("bf16: no GPU here computes in it; checked as for one that does. A run here would be refused", flush=True)
-        parsed = parser.parse_args_and_config([*self.flags, "--bf16", "False", "--use_cpu", "True"])
+        parsed = parser.parse_args_and_config([*flags, "--bf16", "False", "--use_cpu", "True"])
         for each in parsed:
             if hasattr(each, "bf16"):
                 each.bf16 = True
@@ -204,12 +203,14 @@ def _mappings(kinds: Sequence[Any]) -> list[str]:
 
 
 def _mapping(name: str, text: object) -> dict[str, Any] | None:
-    """What a flag that is a mapping says, in JSON or YAML on one line."""
+    """What a flag that is a mapping says, in JSON or YAML on one line; None for `none`, as trl reads its own."""
+    if isinstance(text, str) and text.lower() in ("none", "null"):
+        return None
     try:
-        value = yaml.safe_load(str(text))
+        value = yaml.safe_load(text) if isinstance(text, str) else None
     except yaml.YAMLError:
-        value = text
-    if value is not None and not isinstance(value, dict):
+        value = None
+    if not isinstance(value, dict):
         raise InputError("command line", f"--{name}", text, f"give a mapping, as in --{name} '{{key: value}}'")
     return value
 

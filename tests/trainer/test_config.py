@@ -79,7 +79,9 @@ def test_bad_options_name_the_fix(tmp_path, text, arguments, field, value, hint)
     assert hint in error.value.hint
 
 
-@pytest.mark.parametrize("given", [["--reward", "{TEXT}"], ["--reward={TEXT}"]])
+@pytest.mark.parametrize(
+    "given", [["--reward", "{TEXT}"], ["--reward={TEXT}"], ["--reward", "none", "--reward", "{TEXT}"]]
+)
 @pytest.mark.parametrize("text", ['{"visit_cost": {"weight": 0.2}}', "{visit_cost: {weight: 0.2}}"])
 def test_a_flag_that_is_a_mapping_takes_the_place_of_the_files(tmp_path, given, text):
     path = CONFIGS / "grpo" / "tiny_cpu.yaml"
@@ -89,11 +91,16 @@ def test_a_flag_that_is_a_mapping_takes_the_place_of_the_files(tmp_path, given, 
     assert values[0].alarms == yaml.safe_load(path.read_text()).get("alarms")
 
 
-@pytest.mark.parametrize("text", ["0.2", "[1]", "{visit_cost: ", "words"])
+def test_a_flag_that_is_a_mapping_can_be_none(tmp_path):
+    path = CONFIGS / "grpo" / "tiny_cpu.yaml"
+    assert parse_grpo(["--config", str(path), "--output_dir", str(tmp_path), "--reward", "None"])[0].reward is None
+
+
+@pytest.mark.parametrize("text", [["0.2"], ["[1]"], ["{visit_cost: "], ["words"], ["--max_steps", "3"], []])
 def test_a_flag_that_is_no_mapping_is_named(tmp_path, text):
     path = CONFIGS / "grpo" / "tiny_cpu.yaml"
     with pytest.raises(InputError) as caught:
-        parse_grpo(["--config", str(path), "--output_dir", str(tmp_path), "--reward", text])
+        parse_grpo(["--config", str(path), "--output_dir", str(tmp_path), "--reward", *text])
     assert (caught.value.source, caught.value.field) == ("command line", "--reward")
 
 

@@ -296,8 +296,9 @@ def test_bf16_without_a_gpu_stops_a_run_and_not_a_dry_run(tmp_path, capsys):
     with pytest.raises(InputError) as error:
         parse((SFTArguments, SFTConfig), ["--config", str(path)])
     assert error.value.field == "bf16"
-    data, training = parse((SFTArguments, SFTConfig), ["--config", str(path), "--dry_run"])
+    data, training = parse((SFTArguments, SFTConfig), ["--config", str(path), "--search", "{count: 3}", "--dry_run"])
     assert data.dry_run
+    assert data.search == {"count": 3}
     assert training.bf16
     assert "would be refused" in capsys.readouterr().out
 
