@@ -127,8 +127,9 @@ async def browser():
     """Debian's Chromium, driven by Playwright."""
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine: tests/install_system_packages.sh installs it")
-    from playwright.async_api import async_playwright
+    from playwright.async_api import async_playwright, expect
 
+    expect.set_options(timeout=60_000)
     async with async_playwright() as playwright:
         made = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield made

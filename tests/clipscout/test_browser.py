@@ -5,6 +5,7 @@ import json
 from urllib.parse import quote
 
 import pytest
+from playwright.async_api import expect
 
 from clipscout.ask.policies import DescentPolicy
 from clipscout.ask.settings import AskSettings, Server
@@ -51,7 +52,7 @@ async def test_ask_stream_and_click(page, house_page):
     box = await row.bounding_box()
     await row.click(position={"x": box["width"] - 2, "y": box["height"] / 2})
     await page.locator("#segment-caption", has_text=last[(3, 3)]).wait_for()
-    assert await page.locator("#earlier-list li").count() == 1
+    await expect(page.locator("#earlier-list li")).to_have_count(1)
 
 
 async def test_videos_questions_and_answers_have_addresses(page, asking, tmp_path):
@@ -63,13 +64,13 @@ async def test_videos_questions_and_answers_have_addresses(page, asking, tmp_pat
     item = page.locator("#videos li", has_text="house")
     await item.wait_for()
     assert "tree · 4:30" in await item.text_content()
-    assert await page.locator("#videos li", has_text="barn").locator(".example").count() == 0
+    await expect(page.locator("#videos li", has_text="barn").locator(".example")).to_have_count(0)
     assert "No model answers here." in await page.locator("#rule").text_content()
     await item.locator(".example").click()
     await page.get_by_text("Ask a question, or click a segment").wait_for()
     first = house_questions()[0]
     assert await page.input_value("#question") == first.question
-    assert await page.locator("#examples button").count() == 5
+    await expect(page.locator("#examples button")).to_have_count(5)
     await page.get_by_role("button", name=QUESTION.question).click()
     assert await page.input_value("#options") == "\n".join(QUESTION.options)
     await page.click("#ask")
@@ -89,8 +90,8 @@ async def test_videos_questions_and_answers_have_addresses(page, asking, tmp_pat
     await page.goto("about:blank")
     await page.goto(address)
     await page.locator("#answer-text", has_text="A. number6").wait_for()
-    assert await page.locator("#earlier-list li").count() == 1
-    assert await page.locator("#timeline .cell.asked-about").count() == 1
+    await expect(page.locator("#earlier-list li")).to_have_count(1)
+    await expect(page.locator("#timeline .cell.asked-about")).to_have_count(1)
     # A server that was started again holds the question, not the answer.
     again = asking([tmp_path / "given"], AskSettings())
     await page.goto(address.replace(server.url, again.url))
@@ -104,7 +105,7 @@ async def test_it_is_said_when_the_model_does_not_answer(page, asking, tmp_path)
     nobody = Server("http://127.0.0.1:9/v1", "absent", timeout=2.0)
     await page.goto(asking([tmp_path / "trees"], AskSettings(policy="endpoint", policy_server=nobody)).url)
     await page.get_by_text("Ask a question, or click a segment").wait_for()
-    assert await page.locator("#rule").count() == 0
+    await expect(page.locator("#rule")).to_have_count(0)
     await fill(page, QUESTION)
     await page.click("#ask")
     await page.get_by_text("No model answers: the one that chooses what to open cannot be reached").wait_for()
@@ -140,7 +141,7 @@ async def test_events_are_shown_while_the_episode_goes_on(page, asking, tmp_path
     await fill(page, QUESTION)
     await page.click("#ask")
     await page.get_by_text("Turn 2: thinking").wait_for()
-    assert await page.locator("#timeline .cell.opened").count() == 3
+    await expect(page.locator("#timeline .cell.opened")).to_have_count(3)
     assert await page.locator("#answer").is_hidden()
     await page.click("#stop")
     await page.get_by_text("Stopped.").wait_for()
@@ -187,42 +188,40 @@ async def test_every_control_has_a_name(page, house_page, viewing, runs):
             if await control.is_visible() and await control.get_attribute("type") != "hidden":
                 snapshot = await control.aria_snapshot()
                 assert '"' in snapshot.splitlines()[0], snapshot
-        assert await page.locator("h1").count() == 1
-        assert await page.locator("main").count() == 1
+        await expect(page.locator("h1")).to_have_count(1)
+        await expect(page.locator("main")).to_have_count(1)
 
 
 async def test_filter_read_and_compare_trajectories(page, viewing, runs):
     url = viewing(runs).url
     await page.goto(url)
     assert await page.locator("h1").text_content() == "All runs"
-    assert await page.locator(".runs tbody tr").count() == 3
+    await expect(page.locator(".runs tbody tr")).to_have_count(3)
     assert await page.locator(".charts figure").count() >= 3
     await page.get_by_role("link", name="expert", exact=True).first.click()
     await page.locator("h1", has_text="house/eval/expert").wait_for()
-    assert await page.locator(".trajectory-list tbody tr").count() == 6
+    await expect(page.locator(".trajectory-list tbody tr")).to_have_count(6)
     await page.locator("select[name=run]").select_option("house/eval/random")
     await page.locator("select[name=correct]").select_option("none")
     await page.get_by_role("button", name="Show").click()
     await page.locator("h1", has_text="random").wait_for()
-    assert await page.locator(".trajectory-list tbody tr").count() == 1
+    await expect(page.locator(".trajectory-list tbody tr")).to_have_count(1)
     await page.locator(".trajectory-list tbody a").click()
     await page.locator(".episode").wait_for()
-    assert await page.locator("svg.tree .clue").count() == 1
-    assert await page.locator("svg.tree .wide .badge").count() == 2
-    assert await page.locator(".accounts tbody tr").count() == 2
+    await expect(page.locator("svg.tree .clue")).to_have_count(1)
+    await expect(page.locator("svg.tree .wide .badge")).to_have_count(2)
+    await expect(page.locator(".accounts tbody tr")).to_have_count(2)
     await page.get_by_role("link", name="beside house/eval/expert").click()
     await page.locator(".episodes .side").first.wait_for()
-    assert [text.split()[0] for text in await page.locator(".episode-head b").all_text_contents()] == [
-        "house/eval/random", "house/eval/expert",
-    ]  # fmt: skip
+    await expect(page.locator(".episode-head b")).to_contain_text(["house/eval/random", "house/eval/expert"])
     await page.get_by_role("link", name="Compare two").click()
     await page.get_by_label("Right answers").select_option("left")
     await page.get_by_role("button", name="Show").click()
     pairs = zip(rows_of(runs, "expert"), rows_of(runs, "random"), strict=True)
     only_left = sum(one.correct and not other.correct for one, other in pairs)
-    assert await page.locator(".trajectory-list tbody tr").count() == only_left
+    await expect(page.locator(".trajectory-list tbody tr")).to_have_count(only_left)
     await page.goto(f"{url}/list?run=house/grpo/rollouts&step=2")
-    assert await page.locator(".trajectory-list tbody tr").count() == 4
+    await expect(page.locator(".trajectory-list tbody tr")).to_have_count(4)
 
 
 async def test_sorting_keys_and_segments(page, viewing, runs):
@@ -232,13 +231,16 @@ async def test_sorting_keys_and_segments(page, viewing, runs):
     await page.locator("th[aria-sort=descending]").wait_for()
     await page.get_by_role("link", name="Outcome").click()
     await page.locator("th[aria-sort=ascending]").wait_for()
+    await page.wait_for_load_state("domcontentloaded")  # a key is heard once the page's module has run
     order = sorted(rows_of(runs, "random"), key=lambda row: (row.correct, row.prediction is not None))
     await page.keyboard.press("j")
     await page.keyboard.press("Enter")
     await page.locator(f"text={order[0].question_id} ").first.wait_for()
+    await page.wait_for_load_state("domcontentloaded")
     for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
         await page.keyboard.press(key)
         await page.get_by_text(f"{place + 1} of 6").wait_for()
+        await page.wait_for_load_state("domcontentloaded")
         assert order[place].question_id in await page.locator("main > .note").first.text_content()
     # Segments that were not opened are links as well, and what they show is linked on.
     await page.locator("svg.tree a.slot[href*='segment=3#']").click()
@@ -248,9 +250,10 @@ async def test_sorting_keys_and_segments(page, viewing, runs):
     await page.locator("#segment h2", has_text="[3, 3]").wait_for()
     await page.locator("#segment").get_by_role("link", name="Before").click()
     await page.locator("#segment h2", has_text="[3, 2]").wait_for()
+    await page.wait_for_load_state("domcontentloaded")
     await page.keyboard.press("u")
     await page.locator("h1", has_text="house/eval/random").wait_for()
-    assert await page.locator("th[aria-sort=ascending]").count() == 1
+    await expect(page.locator("th[aria-sort=ascending]")).to_have_count(1)
 
 
 @pytest.mark.parametrize("width", [400, 1280])
@@ -362,6 +365,6 @@ async def test_an_exported_file_opens_without_a_server(page, runs, tmp_path):
     assert export(sets, Filter(), tmp_path / "trajectories.html") == 6
     content = (tmp_path / "trajectories.html").read_text(encoding="utf-8")
     await page.set_content(content)
-    assert await page.locator(".episode").count() == 12
+    await expect(page.locator(".episode")).to_have_count(12)
     assert await page.evaluate("getComputedStyle(document.querySelector('.card')).borderRadius") == "12px"
     assert "<script" not in content
