@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from navigation import CaptionTree, InputError
+from navigation import DEFAULT_TOOLS, CaptionTree, InputError
 from trainer.checkpoint import NAME, read_record
 from trainer.recorder import read_metrics
 
@@ -64,9 +64,11 @@ def _base(name: str, deepest: int = 8) -> str:
 def _intro(repo: str, record: Mapping[str, Any], base: str) -> Iterator[str]:
     yield f"# {repo.partition('/')[2]}"
     yield ""
+    *others, last = (f"`{name}`" for name in record.get("tools") or DEFAULT_TOOLS)
+    tools = f"the tools {', '.join(others)} and {last}" if others else f"the tool {last}"
     yield (
-        "Answers multiple-choice questions about long videos by navigating a tree of captions with two tools, "
-        "`get_caption` and `video_qa`, and opening as little of it as it can."
+        f"Answers multiple-choice questions about long videos by navigating a tree of captions with {tools}, "
+        "and opening as little of it as it can."
     )
     yield ""
     yield f"- Base: {base or 'a local model, not published'}"

@@ -44,7 +44,9 @@ class EvalOptions(JudgeOptions, ToolOptions, RequestOptions, StageOptions):
     )
     protocol: str | None = option("Of the local model: native, or tagged as LongVideo-R1.", None, MODEL)
     system_prompt: str | None = option("File with a tagged model's system prompt.", None, MODEL)
-    temperature: float | None = option("Of the local model or the endpoint.", None, MODEL)
+    temperature: float | None = option(
+        "Of the local model (default: 1) or the endpoint (default: 0, greedy).", None, MODEL
+    )
     embedder: str | None = option("For retrieval: a sentence-transformers model.", None, MODEL)
     samples: int = option("Attempts at each question, for pass@k.", 1, EPISODES)
     turns: int = option("Most assistant messages an episode.", 15, EPISODES)

@@ -29,7 +29,7 @@ from clipscout.search import search
 from clipscout.teacher import teacher
 from clipscout.training import PASSED_ON, grpo, sft
 from clipscout.tree import import_released, tree
-from navigation import InputError, read_tools
+from navigation import InputError, SearchSettings, read_tools
 
 if TYPE_CHECKING:
     from clipscout.ask.settings import AskSettings
@@ -117,6 +117,10 @@ def traces(
     limit: Limit = None,
     wander: Annotated[float, typer.Option(help="Chance of each further detour of the expert.")] = 0.4,
     tools: Tools = "get_caption,video_qa",
+    search_results: Annotated[int, typer.Option(help="Most lines of a search's reply.")] = 5,
+    search_words: Annotated[int, typer.Option(help="Most words of such a line.")] = 20,
+    search_sources: Annotated[str, typer.Option(help="What is searched.")] = "captions,speech,screen",
+    search_embedder: Annotated[str, typer.Option(help="A sentence-transformers model to search by meaning too.")] = "",
     open_form: Open = False,
 ) -> None:
     """A corpus, or a folder of your own, with the scripted expert's trajectories: ready for `make sft`."""
@@ -132,7 +136,9 @@ def traces(
         raise InputError("command line", "folder", None, hint)
     tell_limit(limit, seed)
     chosen, target = read_tools(tools, "command line"), out or data or Path()
-    _show(write_traces(corpus, data, target, seed, limit, wander, tools=chosen, open_form=open_form))
+    told = {"count": search_results, "words": search_words, "sources": search_sources, "embedder": search_embedder}
+    search = SearchSettings.from_config(told)
+    _show(write_traces(corpus, data, target, seed, limit, wander, tools=chosen, search=search, open_form=open_form))
 
 
 def tiny_base(

@@ -25,6 +25,7 @@ from navigation.search import (
     Passage,
     SearchSettings,
     distinct,
+    made_by,
     passages_key,
     snippet,
     terms,
@@ -91,17 +92,18 @@ class LibraryIndex:
             InputError: a tree that cannot be read.
         """
         files = {_text(path.name): path for path in sorted(trees.glob("*.json"))}
+        found = {name: stamp for name, path in files.items() if (stamp := _stamp(path))}
         with self._told():
             stamps = dict(self._file.execute("SELECT file, stamp FROM videos"))
-        if gone := [name for name in stamps if name not in files]:
+        if gone := [name for name in stamps if name not in found]:
             with self._transaction():
                 for name in gone:
                     self._forget(name)
-        changed = [name for name, path in files.items() if stamps.get(name) != _stamp(path)]
+        changed = [name for name, stamp in found.items() if stamps.get(name) != stamp]
         read = 0
         for begin in range(0, len(changed), _AT_ONCE):
             with self._transaction():
-                read += sum(self._read(name, files[name]) for name in changed[begin : begin + _AT_ONCE])
+                read += sum(self._read(name, files[name], found[name]) for name in changed[begin : begin + _AT_ONCE])
         with self._told():
             count = self._file.execute("SELECT count(*), total(missing > 0) FROM videos")
             videos, partly = count.fetchone()
@@ -160,9 +162,14 @@ class LibraryIndex:
             raise InputError(self.path, "index", f"of version {version}, this one reads {_VERSION}", hint)
         return bool(tables)
 
-    def _read(self, name: str, path: Path) -> bool:
+    def _read(self, name: str, path: Path, stamp: str) -> bool:
         """Puts a tree in the place of what its file held before; whether it says anything else."""
-        stamp, tree = _stamp(path), CaptionTree.load(path)
+        try:
+            tree = CaptionTree.load(path)
+        except FileNotFoundError:  # since the folder was listed; the next update forgets it
+            return False
+        except OSError as error:
+            raise InputError(path, "tree", error.strerror, "let it be read, or take it out of the folder") from None
         passages = [*chain.from_iterable(SOURCES[source](tree) for source in ("captions", "lines"))]
         key, missing = passages_key(passages), tree.grid.segment_count - len(tree.captions)
         found = self._file.execute("SELECT key, video FROM videos WHERE file = ?", (name,)).fetchone()
@@ -220,9 +227,14 @@ class LibraryIndex:
 
 
 def _stamp(path: Path) -> str:
-    """What changes with a file that is written whole: it is a new one."""
-    found = path.stat()
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+    """What changes with a file that is written whole, it is a new one, and with how words are found; "": no file."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            return ""  # removed since the folder was listed
+        raise InputError(path, "tree", error.strerror, "let it be read, or take it out of the folder") from None
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ino} {made_by()}"
 
 
 def _written(term: str) -> str:

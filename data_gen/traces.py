@@ -30,6 +30,7 @@ from navigation import (
     write_jsonl,
 )
 from navigation.prompt import told_tools
+from navigation.search import told_search
 from runtime import Progress
 
 
@@ -114,6 +115,7 @@ def write_traces(
         "wander": wander,
         "seed": seed,
         **told_tools(tools),
+        **told_search(tools, search or SearchSettings()),
         "without_clues": sum(not question.clue_intervals for question in corpus.questions),
         "without_tree": sum(question.video_id not in trees for question in corpus.questions),
         **trajectory_stats(trajectories),

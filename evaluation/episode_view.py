@@ -18,6 +18,8 @@ _BADGE = 17.0
 _THINNEST = 0.6
 _MOST_CELLS = 128
 """Rows of more cells show the grid of the finest level that has no more."""
+_LOOKED_UP = {SEARCH: "query", JUMP: "time"}
+"""The argument that a lookup's record holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +311,7 @@ def group_episodes(
 def turns_of(
     trajectory: Trajectory, most_calls: int | None = _MOST_CALLS, longest: int | None = _LONGEST
 ) -> list[Turn]:
-    """The turns of a transcript. A call is a visit if the environment recorded it, in order.
+    """The turns of a transcript. A call is a visit or a lookup if the environment recorded it, in order.
 
     Args:
         trajectory: Whose messages are read.
@@ -318,7 +320,7 @@ def turns_of(
     """
     turns: list[Turn] = []
     replies = [message for message in trajectory.messages if message.get("role") == "tool"]
-    visits = list(enumerate(trajectory.visits, 1))
+    visits, lookups = list(enumerate(trajectory.visits, 1)), list(trajectory.lookups)
     opened = {visit.path: number for number, visit in reversed(visits)}
     for message in trajectory.messages:
         if message.get("role") != "assistant":
@@ -330,7 +332,9 @@ def turns_of(
             number = None
             if visits and visits[0][1].tool == name and visits[0][1].path == parse_path(arguments.get("segment")):
                 number = visits.pop(0)[0]
-            lookup = name if name in (SEARCH, JUMP) and not reply.startswith("Error") else ""
+            lookup = ""
+            if lookups and (lookups[0].tool, lookups[0].query) == (name, str(arguments.get(_LOOKED_UP.get(name, "")))):
+                lookup = lookups.pop(0).tool
             results, rest = _results(reply, opened) if lookup else ([], reply)
             refused = number is None and not lookup
             calls.append(Call(_written(name, arguments), _clip(rest, longest), number, refused, lookup, results))

@@ -19,7 +19,6 @@ from evaluation.meter import Measures, Span
 from navigation import (
     DEFAULT_TOOLS,
     GET_CAPTION,
-    SEARCH,
     InputError,
     Limits,
     Question,
@@ -35,6 +34,7 @@ from navigation import (
 )
 from navigation.answer_text import read_text
 from navigation.prompt import chat_template, prompt_hash, template_hash, told_tools
+from navigation.search import told_search
 from rewards.grounding import coverage
 from rewards.visits import clue_time
 
@@ -88,7 +88,7 @@ def make_card(
         "seed": seed,
         "costs": costs.to_dict(),
         **({"tools": told["tools"]} if (told := told_tools(tools)) else {}),
-        **({"search": asdict(search)} if search is not None and SEARCH in tools else {}),
+        **told_search(tools, search),
         **({"judge": dict(judge)} if judge else {}),
     }
 

@@ -25,6 +25,7 @@ from evaluation.result import card_hash, make_card, row_of, write_result
 from evaluation.scorers import Scores, score
 from navigation import (
     DEFAULT_TOOLS,
+    SEARCH,
     EnvironmentFactory,
     InputError,
     Limits,
@@ -285,6 +286,10 @@ def evaluate_corpus(
             if player.trained_tools not in (None, factory.tools):
                 named = ",".join(player.trained_tools or ())
                 raise InputError(f"policy {policy}", "tools", named, f"it was trained with these: pass --tools {named}")
+            trained = player.trained_search
+            if SEARCH in factory.tools and trained is not None and trained.differs(factory.search.settings):
+                hint = f"it was trained with {trained}: pass {trained.flags()}"
+                raise InputError(f"policy {policy}", "search", factory.search.settings, hint)
             source = benchmark or asked[0].source or "questions"
             described = {**policy_options, **player.settings}
             card.update(

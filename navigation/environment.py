@@ -263,11 +263,13 @@ class EnvironmentFactory:
         """A factory of what a config holds.
 
         Raises:
-            InputError: tools that `read_tools` refuses.
+            InputError: tools that `read_tools` refuses, or an embedder that cannot be had.
         """
-        folder = trees.folder if isinstance(trees, TreeStore) else None
+        folder, chosen = trees.folder if isinstance(trees, TreeStore) else None, read_tools(tools)
         search_here = Search(search or SearchSettings(), folder=folder)
-        return cls(trees, answerer or LineAnswerer(), read_tools(tools), search_here)
+        if SEARCH in chosen:
+            search_here.prepare()
+        return cls(trees, answerer or LineAnswerer(), chosen, search_here)
 
     def __call__(self) -> NavigationEnvironment:
         if self.tools == DEFAULT_TOOLS:

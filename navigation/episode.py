@@ -113,29 +113,44 @@ def _checked(reply: object) -> Reply:
 
 
 def _execute(environment: NavigationEnvironment, calls: Sequence[object]) -> list[dict[str, Any]]:
-    functions = [_function(call) for call in calls]
-    return [
-        {"role": "tool", "name": str(function.get("name")), "content": _call(environment, function)}
-        for function in functions
-    ]
+    return [{"role": "tool", "name": name_of(call), "content": call_tool(environment, call)} for call in calls]
 
 
-def _function(call: object) -> Mapping[str, Any]:
-    function = call.get("function") if isinstance(call, Mapping) else None
-    return function if isinstance(function, Mapping) else {}
+def name_of(call: object) -> str:
+    """The tool that a message's call names, whatever stands there."""
+    return str(_function(call).get("name"))
 
 
-def _call(environment: NavigationEnvironment, function: Mapping[str, Any]) -> str:
-    arguments = function.get("arguments")
+def call_tool(environment: NavigationEnvironment, call: object) -> str:
+    """The reply to a call, the same wherever an episode is played: in an evaluation, a training or a conversation.
+
+    A call that names no tool of the environment, or an argument that its tool does not take, is refused as any other
+    bad call is; an argument that is left out reads as None.
+
+    Args:
+        environment: Where it is made.
+        call: `{"function": {"name": …, "arguments": …}}`, the arguments as an object or as its JSON.
+
+    Raises:
+        Exception: what the answerer of `video_qa` raises.
+    """
+    name, arguments = name_of(call), _function(call).get("arguments")
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
         except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or nested too deep
             arguments = None
-    name = str(function.get("name"))
     if name not in environment.tools:
         there = ", ".join(environment.tools[:-1]) + " and " * (len(environment.tools) > 1) + environment.tools[-1]
         return environment._refuse(f"Error: no tool {name[:40]!r}; there are {there}.")
     if not isinstance(arguments, dict):
         return environment._refuse(f"Error: {name} takes its arguments as a JSON object.")
+    for given in arguments:
+        if given not in ARGUMENTS[name]:
+            return environment._refuse(f"Error: {name} takes {' and '.join(ARGUMENTS[name])}, not {str(given)[:40]!r}.")
     return getattr(environment, name)(*(arguments.get(argument) for argument in ARGUMENTS[name]))
+
+
+def _function(call: object) -> Mapping[str, Any]:
+    function = call.get("function") if isinstance(call, Mapping) else None
+    return function if isinstance(function, Mapping) else {}

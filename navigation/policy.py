@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from navigation.grid import TimeGrid
 from navigation.prompt import without_markup
 from navigation.question import PublicQuestion
+from navigation.search import SearchSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,11 @@ class Policy(ABC):
     @property
     def trained_tools(self) -> tuple[str, ...] | None:
         """The tools that it was trained with, which its prompt must have; None for one that reads what it is shown."""
+        return None
+
+    @property
+    def trained_search(self) -> SearchSettings | None:
+        """The search that it was trained with; None: without one, or it is not known."""
         return None
 
     @property

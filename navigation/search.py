@@ -6,7 +6,7 @@ import threading
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,12 +20,13 @@ from navigation.errors import InputError
 from navigation.files import child_path
 from navigation.grid import SegmentPath, clock, format_path
 from navigation.prompt import without_markup
+from navigation.tools import SEARCH
+from navigation.words import LONGEST_WORD, word_spans, words_in
 
 Encoder = Callable[[list[str]], np.ndarray]
 """Texts to `(texts, dimensions)`."""
 
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
-_LONGEST_WORD = 40
+_SENTENCE_ENDS = (".", ";", ":", "!", "?", "。", "；", "：", "！", "？")
 _FUSED = 50
 """Passages of each ranking that are fused."""
 LONGEST_QUERY = 1_000
@@ -52,8 +53,8 @@ def _stem(word: str) -> str:
 
 
 def terms(text: str) -> list[str]:
-    """What a text is found by: its words' stems in order. A Chinese, Japanese or Korean character is a word."""
-    return [stem for word in _WORD.findall(text.lower()) if (stem := _stem(word[:_LONGEST_WORD]))]
+    """What a text is found by: the stems of its words (`words_in`) in order."""
+    return [stem for word in words_in(text) if (stem := _stem(word[:LONGEST_WORD]))]
 
 
 class Passage(NamedTuple):
@@ -78,7 +79,7 @@ def _lines(tree: CaptionTree, source: str) -> Iterator[Passage]:
     for line in tree.lines:
         if source in ("lines", line.kind) and line.start <= tree.grid.duration:
             leaf = tree.grid.path_at(max(0.0, min((line.start + line.end) / 2, tree.grid.duration)))
-            yield Passage(leaf, line.start, line.end, line.text, line.kind)
+            yield Passage(leaf, max(0.0, line.start), max(0.0, line.end), line.text, line.kind)
 
 
 SOURCES: dict[str, Callable[[CaptionTree], Iterable[Passage]]] = {
@@ -113,6 +114,9 @@ class SearchSettings:
                 raise InputError("search", name, getattr(self, name), "give a whole number of at least 1")
         if not self.sources or not set(self.sources) <= SOURCES.keys():
             raise InputError("search", "sources", self.sources, f"give some of {', '.join(SOURCES)}")
+        doubled = {SPEECH, SCREEN, ANNOTATION} & set(self.sources) if "lines" in self.sources else ()
+        if doubled or len(set(self.sources)) < len(self.sources):
+            raise InputError("search", "sources", self.sources, "give each once: lines are those of every kind")
         if not isinstance(self.embedder, str):
             raise InputError("search", "embedder", self.embedder, "give the name of a sentence-transformers model")
 
@@ -133,6 +137,21 @@ class SearchSettings:
             names = sources.split(",") if isinstance(sources, str) else sources
             values["sources"] = tuple(str(name).strip() for name in names)
         return cls(**values)
+
+    def differs(self, other: "SearchSettings") -> bool:
+        """Whether replies look otherwise. Two embedders are not told apart: one has a name on each machine."""
+        return replace(self, embedder="") != replace(other, embedder="") or bool(self.embedder) != bool(other.embedder)
+
+    def flags(self) -> str:
+        """What commands are told to search so."""
+        values = {"results": self.count, "words": self.words, "sources": ",".join(self.sources)}
+        embedder = f" --search-embedder {self.embedder}" if self.embedder else ""
+        return " ".join(f"--search-{name} {value}" for name, value in values.items()) + embedder
+
+
+def told_search(tools: Iterable[str], settings: SearchSettings | None) -> dict[str, Any]:
+    """What a record says of an episode's search; nothing where its tools hold none, or where it is not known."""
+    return {"search": asdict(settings)} if settings is not None and SEARCH in tools else {}
 
 
 class SearchIndex:
@@ -256,12 +275,13 @@ def index_arrays(passages: Sequence[Passage], encode: Encoder | None = None) -> 
 
 def passages_key(passages: Iterable[Passage], model: str = "") -> str:
     """What an index is made of and how, as a hash: the passages are those of a tree by the sources of its settings."""
-    return search_file.fingerprint(search_file.FORMAT, _versions(), model, *passages).hexdigest()
+    return search_file.fingerprint(made_by(), model, *passages).hexdigest()
 
 
 @lru_cache(maxsize=1)
-def _versions() -> list[str]:
-    return [version(name) for name in ("bm25s", "PyStemmer")]
+def made_by() -> str:
+    """What decides how words are found and kept: another text, another index."""
+    return ", ".join([search_file.FORMAT, *(f"{name} {version(name)}" for name in ("bm25s", "PyStemmer"))])
 
 
 @lru_cache(maxsize=2)
@@ -296,14 +316,18 @@ def load_encoder(model: str) -> Encoder:
     """A sentence-transformers model, by folder or Hub name, on the CPU or the first GPU.
 
     Raises:
-        InputError: sentence-transformers is not installed.
+        InputError: sentence-transformers is not installed, or there is no such model.
     """
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:
         hint = "pip install sentence-transformers, or leave the embedder out to rank by BM25"
         raise InputError("search", "embedder", model, hint) from None
-    loaded = SentenceTransformer(model)
+    try:
+        loaded = SentenceTransformer(model)
+    except (OSError, ValueError) as error:
+        hint = f"give the folder or Hub name of a sentence-transformers model: {error}"
+        raise InputError("search", "embedder", model, hint) from None
     return lambda texts: np.asarray(loaded.encode(texts, show_progress_bar=False))
 
 
@@ -331,6 +355,15 @@ class Search:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.settings, self.capacity, self.folder)
+
+    def prepare(self) -> None:
+        """Loads the embedder, so that one that cannot be had is said before the first episode.
+
+        Raises:
+            InputError: see `load_encoder`.
+        """
+        if self.settings.embedder:
+            load_encoder(self.settings.embedder)
 
     def index(self, tree: CaptionTree) -> SearchIndex:
         """The index of a tree, as far as it is captioned now."""
@@ -411,7 +444,7 @@ class Search:
 
 
 RESULT = re.compile(
-    r"(?P<caption>.*) (?P<path>\[\d{1,4}(?:, \d{1,4}){0,31}\]) (?P<span>[\d:]{4,8}-[\d:]{4,8})(?: [a-z]+)?"
+    r"(?P<caption>.*) (?P<path>\[\d{1,4}(?:, \d{1,4}){0,31}\]) (?P<span>[\d:]{4,12}-[\d:]{4,12})(?: [a-z]+)?"
 )
 """A line of a reply: what matches, its segment, its time, and the kind of a timed line."""
 
@@ -452,11 +485,14 @@ def _holds(one: Passage, other: Passage) -> bool:
 def snippet(text: str, wanted: set[str], most: int) -> str:
     """At most `most` words of a text, in one line: the stretch with most of the wanted terms, the first of equals.
 
-    It begins with a sentence where one begins within its first half before the first wanted word.
+    It begins with a sentence where one begins within its first half before the first wanted word. A character of a
+    script without spaces is a word; so is every part of 40 characters of what has none for longer.
     """
-    words = text.split()
-    if len(words) <= most:
-        return " ".join(words)
+    line = " ".join(text.split())
+    spans = word_spans(line)
+    if len(spans) <= most:
+        return line
+    words = [line[begin:end] for begin, end in spans]
     found = [{term for term in terms(word) if term in wanted} for word in words]
     starts = range(len(words) - most + 1)
     counts = [len(set().union(*found[start : start + most])) for start in starts]
@@ -465,8 +501,8 @@ def snippet(text: str, wanted: set[str], most: int) -> str:
     # Earlier begins keep the first wanted word in sight: a sentence is quoted from its begin where that fits.
     for begin in range(first, max(-1, first - most // 2), -1):
         fits = begin in starts and counts[begin] == counts[start]
-        if fits and (begin == 0 or words[begin - 1].endswith((".", ";", ":", "!", "?"))):
+        if fits and (begin == 0 or words[begin - 1].endswith(_SENTENCE_ENDS)):
             start = begin
             break
-    cut = " ".join(words[start : start + most])
+    cut = line[spans[start][0] : spans[start + most - 1][1]]
     return f"{'… ' if start else ''}{cut}{' …' if start + most < len(words) else ''}"

@@ -18,7 +18,7 @@ import numpy as np
 
 from navigation.files import whole_bytes
 
-FORMAT = "clipscout search 1"
+FORMAT = "clipscout search 2"
 ARRAYS = {"words": "|u1", "bounds": "<i8", "starts": "<i8", "places": "<i4", "weights": "<f4"}
 """`words`: the terms in UTF-8, sorted, one after the other; term i is bytes `bounds[i]` to `bounds[i + 1]`, and
 `starts[i]` to `starts[i + 1]` are its `places` (numbers of passages) and their `weights`."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from navigation.caption_tree import CaptionTree
 from navigation.errors import InputError
 from navigation.grid import SegmentPath
+from navigation.words import tokens_of
 
 GET_CAPTION = "get_caption"
 VIDEO_QA = "video_qa"
@@ -82,13 +83,6 @@ _SCHEMAS = {
 }
 
 
-def accepts(name: object, arguments: object) -> bool:
-    """Whether a call names a tool and its arguments; their values are for the environment to judge."""
-    if not isinstance(name, str) or name not in _SCHEMAS or not isinstance(arguments, dict):
-        return False
-    return set(_SCHEMAS[name]["function"]["parameters"]["required"]) <= arguments.keys() <= set(ARGUMENTS[name])
-
-
 ARGUMENTS = {name: tuple(schema["function"]["parameters"]["properties"]) for name, schema in _SCHEMAS.items()}
 """Names of each tool's arguments, in the order of its method's."""
 
@@ -159,8 +153,8 @@ def rank(query: str, texts: list[str]) -> list[int]:
         return list(range(len(texts)))
     import bm25s
 
-    corpus = bm25s.tokenize(texts, stopwords=None, show_progress=False, return_ids=False)
-    words = bm25s.tokenize(query, stopwords=None, show_progress=False, return_ids=False)[0]
+    corpus = [tokens_of(text) for text in texts]
+    words = tokens_of(query)
     known = {word for text in corpus for word in text}
     words = [word for word in words if word in known]
     if not words:

@@ -1,10 +1,9 @@
 """The mix as trl reward functions: picklable objects that share one pass over each batch, and the steered weight."""
 
-import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from navigation import (
     TreeStore,
     read_outcome,
 )
-from navigation.tools import accepts
+from navigation.episode import call_tool
 from rewards.answer import WRONG, Verdict, by_rules, needs_verdict
 from rewards.judge import JudgeThread
 from rewards.mix import Breakdown, RewardMix
@@ -301,21 +300,18 @@ def _replayed(messages: Messages, video_id: str, trees: TreeStore) -> Navigation
             replies += 1
         said = messages[position + 1 : position + 1 + replies]
         for call, reply in zip(message.get("tool_calls") or (), said, strict=False):
-            function = call.get("function") or {}
-            arguments: Any = function.get("arguments")
-            if isinstance(arguments, str):
-                try:
-                    arguments = json.loads(arguments)
-                except (ValueError, RecursionError):  # no JSON, or a number of more digits than Python converts
-                    continue
-            if accepts(function.get("name"), arguments) and not _is_engine_error(reply):
-                run: Callable[..., str] = getattr(environment, function["name"])
-                run(**arguments)
+            if str(reply.get("content")).startswith("Error: no tool "):
+                environment._refuse(str(reply["content"]))  # the episode had fewer tools than this environment
+            elif not _is_engine_error(reply):
+                call_tool(environment, call)
     return environment
 
 
 def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: RewardMix) -> None:
-    """Batch means through trl's `log_metric`, and one row an episode through `log_extra`, where trl gives them.
+    """Figures through trl's `log_metric`, and one row an episode through `log_extra`, where trl gives them.
+
+    trl adds up what all processes log and divides by how often: what not every episode has is logged once for each that
+    has it, so that a process with one right answer weighs as one.
 
     `repeats` counts wasted visits; `equal_groups` is the share of questions whose rollouts all totalled the same.
     """
@@ -323,8 +319,14 @@ def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: RewardMi
     breakdowns = [episode.breakdown for episode in episodes]
     if log_metric is not None and episodes:
         tallies = [breakdown.tally for breakdown in breakdowns]
-        if judged := [episode.right for episode in episodes if not episode.unjudged]:
-            log_metric("accuracy", fmean(judged))
+        for episode in episodes:
+            if not episode.unjudged:
+                log_metric("accuracy", float(episode.right))
+            if episode.right:
+                log_metric(COST_METRIC, episode.breakdown.tally.cost)
+            if episode.verdict is not None:
+                log_metric("judge/asked", float(episode.verdict.by == "judge"))
+                log_metric("judge/unjudged", float(episode.verdict.share is None))
         log_metric("visits", fmean(tally.visits for tally in tallies))
         log_metric("useful_visits", fmean(tally.useful for tally in tallies))
         log_metric("repeats", fmean(tally.wasted for tally in tallies))
@@ -334,14 +336,8 @@ def _log(episodes: Sequence[_Episode], columns: Mapping[str, Any], mix: RewardMi
             if status is Status.FAILED:  # trl raises instead
                 continue
             log_metric(f"status/{status}", fmean(breakdown.status is status for breakdown in breakdowns))
-        right_costs = [episode.breakdown.tally.cost for episode in episodes if episode.right]
-        if right_costs:
-            log_metric(COST_METRIC, fmean(right_costs))
         if mix.cost_weight.steered:
             log_metric("visit_cost_weight", mix.cost_weight.value)
-        if verdicts := [episode.verdict for episode in episodes if episode.verdict is not None]:
-            log_metric("judge/asked", fmean(verdict.by == "judge" for verdict in verdicts))
-            log_metric("judge/unjudged", fmean(verdict.share is None for verdict in verdicts))
         groups: dict[str, list[float]] = {}
         for question_id, breakdown in zip(columns["id"], breakdowns, strict=True):
             if breakdown.total is not None:

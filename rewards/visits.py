@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from navigation import GET_CAPTION, SEARCH, InputError, Lookup, SegmentPath, TimeGrid, Visit
+from navigation import GET_CAPTION, JUMP, InputError, Lookup, SegmentPath, TimeGrid, Visit
 from navigation.search import terms
+from navigation.times import read_time
 
 
 def merge(intervals: Sequence[Sequence[float]], duration: float) -> tuple[tuple[float, float], ...]:
@@ -236,6 +237,9 @@ def _price(tool: str, prices: Mapping[str, float]) -> float:
 
 
 def _same_lookup(lookup: Lookup) -> tuple[object, ...]:
-    """Equal for two lookups of which the second tells nothing new: the same words, in any order and form."""
-    words = frozenset(terms(lookup.query)) if lookup.tool == SEARCH else " ".join(lookup.query.split())
-    return lookup.tool, lookup.within, words
+    """Equal for two lookups of which the second tells nothing new: the same words, in any order and form, or second."""
+    said: object = frozenset(terms(lookup.query))
+    if lookup.tool == JUMP:
+        seconds = read_time(lookup.query)
+        said = lookup.query if seconds is None else int(seconds)
+    return lookup.tool, lookup.within, said

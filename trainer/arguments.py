@@ -22,6 +22,8 @@ from navigation import (
     TreeStore,
     read_tools,
 )
+from navigation.prompt import told_tools
+from navigation.search import told_search
 from runtime.config_file import nearest, without_secrets
 from trainer.cpu import computes_bf16
 from trainer.data import SetsFolder, TracesFolder, open_data
@@ -56,9 +58,18 @@ class DataArguments:
     def tool_names(self) -> tuple[str, ...]:
         return read_tools(self.tools)
 
+    @property
+    def search_settings(self) -> SearchSettings:
+        return SearchSettings.from_config(self.search)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What records say of the run's tools; nothing where they are the default ones."""
+        return {**told_tools(self.tool_names), **told_search(self.tool_names, self.search_settings)}
+
     def environments(self, trees: TreeStore, answerer: ClipAnswerer | None = None) -> EnvironmentFactory:
         """What makes the run's environments."""
-        return EnvironmentFactory.of(trees, answerer, self.tools, SearchSettings.from_config(self.search))
+        return EnvironmentFactory.of(trees, answerer, self.tools, self.search_settings)
 
     @property
     def opened(self) -> TracesFolder | SetsFolder:
@@ -127,6 +138,7 @@ class CommandLine:
             InputError: no such file, or it is no YAML mapping.
         """
         flags = list(sys.argv[1:] if arguments is None else arguments)
+        flags = [part for flag in flags for part in (flag.split("=", 1) if flag.startswith("--config=") else [flag])]
         if "--config" not in flags:
             return cls(flags, {}, "command line")
         place = flags.index("--config")

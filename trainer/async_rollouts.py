@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MethodType
 from typing import Any, cast
 
 import numpy as np
@@ -32,7 +31,7 @@ from trainer.recorder import RolloutRecorder, record
 from trainer.rollout_metrics import EpisodeMasks, equal_groups
 from trainer.server_watch import ServerWatch
 from trainer.stopping import TrainingFailed
-from trainer.tool_loop import in_prompt_order, run_calls
+from trainer.tool_loop import environment_of, in_prompt_order, run_calls
 
 RETRIES = 4
 """Tries of a request: what a busy server drops is asked again for some seconds; a dead one ends the run."""
@@ -119,6 +118,7 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
         messages: list[dict[str, Any]] = []
         calls = failures = turns = 0
         world_error: str | None = None
+        playing = environment_of(tool_dict)
         while (left := room - (len(ids) - len(prompt_ids))) > 0:
             most = min(left, self.max_turn_tokens or left)
             turn, turn_logprobs = await self._generate_one_turn(ids, most)
@@ -131,7 +131,7 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
             if not wanted or cut or turns > self.most_calling_turns:
                 break
             waiting = time.monotonic()
-            replies = await asyncio.get_running_loop().run_in_executor(self._tool_pool, run_calls, tool_dict, wanted)
+            replies = await asyncio.get_running_loop().run_in_executor(self._tool_pool, run_calls, playing, wanted)
             self._rates["tools/latency_s"][0] += time.monotonic() - waiting
             self._rates["tools/latency_s"][1] += 1
             calls, failures = calls + len(wanted), failures + replies.failures
@@ -143,8 +143,7 @@ class NavigationRolloutLoop(_AsyncRolloutLoop):
             messages.extend(replies.messages)
             ids, mask, logprobs = ids + suffix, mask + [0] * len(suffix), logprobs + [0.0] * len(suffix)
         completion = ids[len(prompt_ids) :]
-        tool = cast(MethodType, next(iter(tool_dict.values())))  # every tool is a method of the episode's environment
-        environment = copy.copy(cast(NavigationEnvironment, tool.__self__))
+        environment = copy.copy(playing)
         self._push_rollout_metrics(
             turns=turns,
             sequences=1,

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import cached_file
 from trl import ModelConfig, get_quantization_config
 
-from navigation import DEFAULT_TOOLS, InputError, write_json
+from navigation import DEFAULT_TOOLS, SEARCH, InputError, SearchSettings, write_json
 from navigation.prompt import FORMER_TEMPLATES, chat_template, response_template, template_hash
+from runtime import file_identity, settings_hash
 
 NAME = "clipscout.json"
 """A checkpoint's record: what made it, and the hash of the chat template it was trained under."""
@@ -93,13 +95,26 @@ def check_template(name: str | Path, found: str | None, ours: str, revision: str
         raise InputError(name, "chat template", template_hash(found), hint)
 
 
+def weights_of(folder: str | Path) -> str:
+    """A hash that tells the weights in a folder from others; "" for a Hub name."""
+    files = sorted(Path(folder).glob("*.safetensors"))
+    return settings_hash({file.name: file_identity(file) for file in files})[:16] if files else ""
+
+
 def tools_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Tools that a checkpoint was trained with; a record that names none is of the default ones."""
     return tuple(record.get("tools") or DEFAULT_TOOLS)
 
 
-def check_trained_tools(name: str | Path, tools: Sequence[str], revision: str | None = None) -> None:
-    """Refuses a checkpoint of ours that was trained with other tools: its prompt is another one.
+def search_of(record: Mapping[str, Any]) -> SearchSettings | None:
+    """The search that a checkpoint was trained with; None: without one, or its record does not say."""
+    return SearchSettings.from_config(record["search"]) if record.get("search") else None
+
+
+def check_trained_tools(
+    name: str | Path, tools: Sequence[str], search: SearchSettings | None = None, revision: str | None = None
+) -> None:
+    """Refuses a checkpoint of ours that was trained with other tools, whose prompt is another, or another search.
 
     Raises:
         InputError: see above.
@@ -108,6 +123,10 @@ def check_trained_tools(name: str | Path, tools: Sequence[str], revision: str | 
     if record.get("stage") in ("sft", "grpo") and tools_of(record) != tuple(tools):
         hint = f"set tools to these (--tools {','.join(tools_of(record))}), or train it with {','.join(tools)}"
         raise InputError(name, "tools", ",".join(tools_of(record)), hint)
+    trained = search_of(record)
+    if SEARCH in tools and trained is not None and trained.differs(search or SearchSettings()):
+        hint = f"set search to {json.dumps(asdict(trained))}: its replies were written so"
+        raise InputError(name, "search", asdict(search or SearchSettings()), hint)
 
 
 def load_tokenizer(name: str, template: str | None = None, revision: str | None = None) -> PreTrainedTokenizerBase:

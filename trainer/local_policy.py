@@ -19,8 +19,8 @@ from trl import ModelConfig
 from trl.chat_template_utils import parse_response
 
 from longvideo_r1.tagged import read_message, tagged_template, to_tagged
-from navigation import InputError, Policy, Reply, Task
-from trainer.checkpoint import load_model, load_tokenizer, read_record, tools_of
+from navigation import InputError, Policy, Reply, SearchSettings, Task
+from trainer.checkpoint import load_model, load_tokenizer, read_record, search_of, tools_of, weights_of
 from trainer.cpu import computes_bf16
 from trainer.running_batch import MOST_BYTES, Row, RunningBatch
 
@@ -62,6 +62,8 @@ class LocalPolicy(Policy):
     system: str | None
     """The system prompt of a tagged checkpoint; None: the released one."""
     _tools: tuple[str, ...] | None = None
+    _search: SearchSettings | None = None
+    _weights: str = ""
 
     def __init__(
         self,
@@ -89,15 +91,25 @@ class LocalPolicy(Policy):
             model.to(torch.bfloat16 if fast else torch.float32)
         self._begin(model, tokenizer, temperature, seed, max_completion_tokens, name, max_turn_tokens, most_bytes)
         self.protocol = protocol
+        self._weights = weights_of(checkpoint) or getattr(model.config, "_commit_hash", None) or ""
         record = read_record(checkpoint)
         if protocol == "native" and record.get("stage") in ("sft", "grpo"):
-            self._tools = tools_of(record)
+            self._tools, self._search = tools_of(record), search_of(record)
         if system_prompt is not None:
             self.system = Path(system_prompt).read_text(encoding="utf-8")
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Its weights too: a folder that is trained on holds another policy under the same name."""
+        return {"weights": self._weights, "temperature": self.temperature, "protocol": self.protocol}
+
+    @property
     def trained_tools(self) -> tuple[str, ...] | None:
         return self._tools
+
+    @property
+    def trained_search(self) -> SearchSettings | None:
+        return self._search
 
     @classmethod
     def of(

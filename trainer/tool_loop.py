@@ -1,16 +1,18 @@
 """The tool loop of a rollout: calls of different episodes run at the same time."""
 
-import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any, cast
 
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
 from trl.chat_template_utils import parse_response
 
+from navigation import NavigationEnvironment
+from navigation.episode import call_tool, name_of
 from navigation.tools import TOOL_NAMES
 from trainer.cached_rollout import is_tested_trl
 
@@ -21,9 +23,9 @@ class ToolReplies:
 
     messages: list[dict[str, Any]]
     failures: int
-    """Calls that raised, or that named no tool."""
+    """Calls that were refused, or whose tool raised."""
     world_error: str | None
-    """What a tool raised although it was called rightly: the episode says nothing about the policy."""
+    """What a tool raised: the episode says nothing about the policy."""
 
 
 def in_prompt_order(tools: Iterable[Callable[..., Any]]) -> list[Callable[..., Any]]:
@@ -32,45 +34,36 @@ def in_prompt_order(tools: Iterable[Callable[..., Any]]) -> list[Callable[..., A
     return sorted(tools, key=lambda tool: order.get(tool.__name__, len(order)))
 
 
-def run_calls(tools: Mapping[str, Callable[..., Any]], calls: Sequence[Mapping[str, Any]]) -> ToolReplies:
-    """Runs one episode's calls in order. Never raises: an error is a reply, worded as trl words it."""
+def run_calls(environment: NavigationEnvironment, calls: Sequence[object]) -> ToolReplies:
+    """Runs one episode's calls in order. Never raises: what a tool raises is a reply, worded as trl words it."""
     messages: list[dict[str, Any]] = []
     failures, world_error = 0, None
     for call in calls:
-        if call["type"] != "function":
+        before = len(environment.refusals)
+        try:
+            content = call_tool(environment, call)
+            failures += len(environment.refusals) > before
+        except Exception as error:  # the world's: what the policy does wrong is refused
             failures += 1
-            name = call.get("name", "unknown")
-            result: Any = {"error": f"Unsupported tool call type: {call['type']}"}
-        else:
-            name, arguments = call["function"]["name"], call["function"]["arguments"]
-            try:
-                if name not in tools:
-                    raise ValueError(f"Tool {name} not found.")
-                result = tools[name](**arguments)
-            except Exception as error:  # the policy chose the arguments; whatever they provoke is a reply
-                failures += 1
-                result = {"error": str(error)}
-                if name in tools and _fits(tools[name], arguments):
-                    world_error = f"{name}: {type(error).__name__}: {error}"
-        messages.append({"role": "tool", "name": name, "content": str(result)})
+            content = str({"error": str(error)})
+            world_error = f"{name_of(call)}: {type(error).__name__}: {error}"
+        messages.append({"role": "tool", "name": name_of(call), "content": content})
     return ToolReplies(messages, failures, world_error)
 
 
-def _fits(tool: Callable[..., Any], arguments: object) -> bool:
-    try:
-        inspect.signature(tool).bind(**arguments)  # type: ignore[arg-type]
-    except TypeError:
-        return False
-    return True
+def environment_of(tools: Mapping[str, Callable[..., Any]]) -> NavigationEnvironment:
+    """Whose methods an episode's tools are."""
+    return cast(NavigationEnvironment, cast(MethodType, next(iter(tools.values()))).__self__)
 
 
 class ConcurrentTools(GRPOTrainer):
     """trl 1.16.0's tool loop with the calls of different episodes side by side.
 
     trl calls the tools of one episode after another's, so that a batch of 192 episodes waits 192 times for a vision
-    model. Here every episode's calls run in their order in a thread of their own. Everything else is trl's loop, token
-    for token: ids are kept and appended to, never rendered again, and a reply that finds no room is taken back. See
-    tests/trainer/grpo/test_tool_loop.py.
+    model. Here every episode's calls run in their order in a thread of their own, and one that fits no tool gets the
+    reply that it gets in an evaluation (`call_tool`), where trl says what Python says. Everything else is trl's loop,
+    token for token: ids are kept and appended to, never rendered again, and a reply that finds no room is taken back.
+    See tests/trainer/grpo/test_tool_loop.py.
 
     Attributes:
         tool_threads: Most episodes whose calls run at the same time.
@@ -118,7 +111,9 @@ class ConcurrentTools(GRPOTrainer):
                     break
                 wanted = [completions[index][-1]["tool_calls"] for index in going]
                 begun = time.perf_counter()
-                replies = list(pool.map(run_calls, [self._sync_tool_dicts[index] for index in going], wanted))
+                replies = list(
+                    pool.map(run_calls, [environment_of(self._sync_tool_dicts[index]) for index in going], wanted)
+                )
                 self.tool_seconds += time.perf_counter() - begun
                 for index, each, reply in zip(going, wanted, replies, strict=True):
                     calls += len(each)

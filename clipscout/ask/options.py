@@ -2,8 +2,8 @@
 
 import functools
 import inspect
-import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,6 +46,10 @@ Sides = Annotated[str, typer.Option(help="Their longest side in px by level, lea
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds until a request is given up.")]
 Turns = Annotated[int, typer.Option(min=1, help="Most turns of an episode.")]
 Tools = Annotated[str, typer.Option(help="Of get_caption,video_qa,search,jump; default: what the model knows.")]
+SearchResults = Annotated[int | None, typer.Option(help="Most lines of a search's reply; default: the model's, or 5.")]
+SearchWords = Annotated[int | None, typer.Option(help="Most words of such a line; default: the model's, or 20.")]
+SearchSources = Annotated[str, typer.Option(help="What is searched; default: the model's, or captions,speech,screen.")]
+SearchEmbedder = Annotated[str, typer.Option(help="A sentence-transformers model to search by meaning too.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder of captions; default: .clipscout beside the video.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Prices = Annotated[Path | None, typer.Option(help="Price table (YAML).")]
@@ -80,6 +84,10 @@ def read_settings(
     timeout: Timeout = 120.0,
     turns: Turns = 15,
     tools: Tools = "",
+    search_results: SearchResults = None,
+    search_words: SearchWords = None,
+    search_sources: SearchSources = "",
+    search_embedder: SearchEmbedder = "",
     cache: Cache = None,
     seed: Seed = 0,
     prices: Prices = None,
@@ -101,6 +109,7 @@ def read_settings(
     # Here, so that the command line's help need not wait for the endpoint client's import.
     from clipscout.ask.settings import AskSettings, Server
     from data_gen.lines.settings import line_settings
+    from navigation import SearchSettings, read_tools
     from runtime import Budget
     from runtime.budget import PRICES
 
@@ -108,6 +117,8 @@ def read_settings(
         raise InputError("command line", "--max-usd", max_usd, "give a number above 0, or leave it out")
     if not policy:
         policy = "endpoint" if url else "local" if model else "descent"
+    trained_tools, trained_search = _trained("" if url else model)
+    told = {"count": search_results, "words": search_words, "sources": search_sources, "embedder": search_embedder}
     settings = AskSettings(
         policy=policy,
         checkpoint="" if url else model,
@@ -118,7 +129,10 @@ def read_settings(
         frames=_numbers("--frames", frames_per),
         sides=_numbers("--sides", sides),
         turns=turns,
-        tools=_tools(tools, "" if url else model),
+        tools=read_tools(tools, "command line") if tools else trained_tools,
+        search=SearchSettings.from_config(
+            trained_search | {name: value for name, value in told.items() if value not in (None, "")}
+        ),
         cache=cache,
         seed=seed,
         prices=prices or PRICES,
@@ -148,16 +162,18 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def _tools(given: str, checkpoint: str) -> tuple[str, ...]:
-    """The tools that are asked for, or those that a checkpoint in a folder here was trained with."""
-    from navigation import DEFAULT_TOOLS, read_tools
+def _trained(checkpoint: str) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The tools and the search that a checkpoint was trained with, where its record says so."""
+    from navigation import DEFAULT_TOOLS
 
-    if given:
-        return read_tools(given, "command line")
-    record = Path(checkpoint) / "clipscout.json" if checkpoint else None
-    if record is not None and record.is_file():
-        return read_tools(json.loads(record.read_text(encoding="utf-8")).get("tools") or DEFAULT_TOOLS, str(record))
-    return DEFAULT_TOOLS
+    if not checkpoint:
+        return DEFAULT_TOOLS, {}
+    # Not before it is needed: it loads torch, as the checkpoint will.
+    from trainer.checkpoint import read_record, search_of, tools_of
+
+    record = read_record(checkpoint)
+    search = search_of(record)
+    return tools_of(record), asdict(search) if search is not None else {}
 
 
 def _numbers(name: str, text: str) -> tuple[int, ...]:

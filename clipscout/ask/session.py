@@ -160,6 +160,12 @@ async def ask(
     if missing := set(getattr(policy, "needed_tools", ())) - set(tools):
         # A rule says so; anything else that replies has the tools that it is shown.
         raise InputError("ask", "--tools", ",".join(tools), f"add {', '.join(sorted(missing))}: this rule needs it")
+    if (trained := getattr(policy, "trained_tools", None)) not in (None, tools):
+        named = ",".join(trained)
+        raise InputError("ask", "--tools", ",".join(tools), f"leave it out: this model was trained with {named}")
+    searched = getattr(policy, "trained_search", None)
+    if SEARCH in tools and searched is not None and searched.differs(source.search.settings):
+        raise InputError("ask", "search", source.search.settings, f"this model was trained with {searched}")
     grid = source.tree.grid
     before, made = source.usage, _made(source)
     watched = WatchedPolicy(policy, tell)

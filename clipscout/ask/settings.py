@@ -6,7 +6,7 @@ from pathlib import Path
 from data_gen.captions import CaptionSettings
 from data_gen.frames import FrameRecipe
 from data_gen.lines.settings import LineSettings
-from navigation import DEFAULT_TOOLS, InputError
+from navigation import DEFAULT_TOOLS, InputError, SearchSettings
 from runtime import BodyOptions, Budget, Endpoint, EndpointSettings
 from runtime.budget import PRICES, PriceTable
 
@@ -74,6 +74,7 @@ class AskSettings:
         frames, sides: Of a segment to caption, leaves first.
         turns: Most assistant messages of an episode.
         tools: What an episode has.
+        search: What a search looks at and tells.
         cache: Folder of on-demand captions; None: beside the video.
         seed: Of the policy.
         prices: Price table (YAML).
@@ -91,6 +92,7 @@ class AskSettings:
     sides: tuple[int, ...] = FrameRecipe().sides
     turns: int = 15
     tools: tuple[str, ...] = DEFAULT_TOOLS
+    search: SearchSettings = field(default_factory=SearchSettings)
     cache: Path | None = None
     seed: int = 0
     prices: Path = PRICES

@@ -18,7 +18,7 @@ from data_gen.frames import VIDEO_SUFFIXES, FrameRecipe, SegmentFrames, VideoInd
 from data_gen.lines import SUBTITLES, SUFFIXES, Subtitles, TimedLines
 from data_gen.lines.make import finished, lines_of, sources_of
 from longvideo_r1.caption_files import import_released
-from navigation import CaptionTree, ClipAnswerer, InputError, LineAnswerer, Search, SegmentPath
+from navigation import SEARCH, CaptionTree, ClipAnswerer, InputError, LineAnswerer, Search, SegmentPath
 from runtime import BudgetExceeded, EndpointDown, EndpointFailed, Progress, Usage, file_identity, settings_hash
 
 THUMBNAIL = FrameRecipe((4,), (256,), 70)
@@ -132,6 +132,9 @@ async def open_source(file: Path, settings: AskSettings, video: Path | None = No
     file = Path(file)
     if not file.is_file():
         raise InputError("ask", "video", str(file), "give a video, an SRT or VTT file, or a caption tree that exists")
+    search = Search(settings.search)
+    if SEARCH in settings.tools:
+        await asyncio.to_thread(search.prepare)
     suffix = file.suffix.lower()
     if suffix == ".json":
         source = await _of_tree(file, video)
@@ -144,6 +147,7 @@ async def open_source(file: Path, settings: AskSettings, video: Path | None = No
     else:
         hint = "give a video, an .srt or .vtt file, or a .json caption tree"
         raise InputError("ask", "video", str(file), hint)
+    source.search = search
     _look_at_clips(source, settings)
     return source
 

@@ -9,6 +9,7 @@ from data_gen.captions.settings import CaptionSettings, Prompts
 from data_gen.frames import SegmentFrames
 from navigation import SCREEN, Line, SegmentPath, TimeGrid
 from navigation.grid import clock, format_path
+from navigation.words import count_words, first_words
 from runtime import Completion, Endpoint, Unacceptable, Usage
 
 
@@ -52,7 +53,7 @@ class Captioner(Protocol):
 
 
 _THINKING = re.compile(r".*</think>", re.DOTALL)
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)")
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)|[。！？]['\"”’」』）)]*")
 
 
 def clean_caption(reply: str, word_limit: int) -> str:
@@ -64,10 +65,9 @@ def clean_caption(reply: str, word_limit: int) -> str:
     text = _THINKING.sub("", reply)
     if "<think>" in text:
         return ""
-    words = text.split()
-    if len(words) <= word_limit:
-        return " ".join(words)
-    cut = " ".join(words[:word_limit])
+    if count_words(text) <= word_limit:
+        return " ".join(text.split())
+    cut = first_words(text, word_limit)
     ends = [match.end() for match in _SENTENCE_END.finditer(cut)]
     return cut[: ends[-1]] if ends and ends[-1] >= len(cut) // 2 else cut + " …"
 
@@ -87,13 +87,13 @@ def without_repeats(texts: Sequence[str]) -> list[str]:
 
 def thinned(texts: Sequence[str], word_limit: int) -> list[str]:
     """As many of the texts, evenly spread, as stay within the limit together; a single one is cut to it."""
-    counts = [len(text.split()) for text in texts]
+    counts = [count_words(text) for text in texts]
     # Each has a word at least: more of them than words are allowed need not be tried.
     for keep in range(min(len(texts), word_limit + counts.count(0)), 1, -1):
         chosen = [round(place * (len(texts) - 1) / (keep - 1)) for place in range(keep)]
         if sum(counts[place] for place in chosen) <= word_limit:
             return [texts[place] for place in chosen]
-    return [" ".join(text.split()[:word_limit]) for text in texts[:1]]
+    return [first_words(text, word_limit) for text in texts[:1]]
 
 
 MORE_ROOM = 4

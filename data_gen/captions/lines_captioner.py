@@ -1,13 +1,13 @@
 """Captions that are lines: what is said, read or annotated, with no model or with one that sums up."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 
 from data_gen.captions.captioner import Caption, EndpointCaptioner, Segment, thinned, without_repeats
 from data_gen.captions.settings import LINES, CaptionSettings
 from navigation import SCREEN, Line
+from navigation.words import count_words, first_words, tokens_of
 from runtime import Endpoint
 
 NOTHING = {
@@ -15,7 +15,6 @@ NOTHING = {
     "annotations": "Nothing is annotated.",
     LINES: "Nothing is said or shown as text.",
 }
-_WORD = re.compile(r"[^\W_]{3,}")
 _LENGTH = 6
 """Words added to a line's length, so that fragments do not win by being short."""
 
@@ -70,9 +69,9 @@ def shortened(lines: Sequence[Line], limit: int) -> str:
     """Lines in at most `limit` words, what is said before what is read on screen; neither takes the other's half."""
     said = without_repeats([line.text for line in lines if line.kind != SCREEN])
     read = list(dict.fromkeys(line.text for line in lines if line.kind == SCREEN))
-    counts = [sum(len(text.split()) for text in texts) for texts in (said, read)]
+    counts = [sum(map(count_words, texts)) for texts in (said, read)]
     if limit < 4 or not read:
-        return " ".join(" ".join(chosen([*said, *read], limit)).split()[:limit])
+        return first_words(" ".join(chosen([*said, *read], limit)), limit)
     # "On screen:" is two words of its own.
     room = limit - 2
     of_read = min(counts[1], max(room // 2, room - counts[0]))
@@ -86,10 +85,10 @@ def chosen(texts: Sequence[str], limit: int) -> list[str]:
     Greedy coverage of words, each once, weighed by how often it is said and how rare it is among these texts (Lin and
     Bilmes, "A Class of Submodular Functions for Document Summarization", ACL 2011).
     """
-    counts = [len(text.split()) for text in texts]
+    counts = [count_words(text) for text in texts]
     if sum(counts) <= limit:
         return list(texts)
-    words = [frozenset(_WORD.findall(text.casefold())) for text in texts]
+    words = [frozenset(tokens_of(text.casefold().replace("_", " "), shortest=3)) for text in texts]
     frequency = Counter(word for each in words for word in each)
     weights = {word: 1.0 + math.log(len(texts) / count) for word, count in frequency.items()}
     covered, taken, left = set[str](), list[int](), limit
@@ -106,5 +105,5 @@ def chosen(texts: Sequence[str], limit: int) -> list[str]:
         covered |= words[best]
         left -= counts[best]
     if texts and not taken:
-        return [" ".join(texts[0].split()[:limit])]
+        return [first_words(texts[0], limit)]
     return [texts[place] for place in sorted(taken)]

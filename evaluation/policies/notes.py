@@ -11,6 +11,7 @@ from typing import Any
 from navigation import GET_CAPTION, VIDEO_QA, SegmentPath, Task, split_prompt
 from navigation.prompt import caption_line
 from navigation.tools import parse_path
+from navigation.words import words_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,7 @@ def _note(task: Task, call: dict[str, Any], reply: str) -> Note | None:
     return None
 
 
-SENTENCE_END = re.compile(r"(?<=[.;!?])\s+|\n+")
-_WORD = re.compile(r"[^\W_]+")
+SENTENCE_END = re.compile(r"(?<=[.;!?])\s+|(?<=[。！？；])|\n+")
 _SUFFIX = re.compile(r"(?<=\w{3})(?:ing|ed|es|s)$")
 
 
@@ -79,7 +79,7 @@ class Statement:
 
 def words_of(text: str) -> frozenset[str]:
     """The distinct words of a text, lower case, common English endings cut."""
-    return frozenset(_SUFFIX.sub("", word) for word in _WORD.findall(text.lower()))
+    return frozenset(_SUFFIX.sub("", word) for word in words_in(text.replace("_", " ")))
 
 
 @lru_cache(maxsize=65_536)

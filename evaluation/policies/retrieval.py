@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import bm25s
+from bm25s.stopwords import STOPWORDS_EN
 
 from evaluation.policies.planned import PlannedPolicy
 from navigation import CaptionTree, SegmentPath, Task, TreeStore
 from navigation.search import Encoder, load_encoder, unit
+from navigation.words import tokens_of
 
 
 class LeafIndex:
@@ -57,7 +59,7 @@ class LeafIndex:
 
 
 def _words(text: str) -> list[str]:
-    return bm25s.tokenize([text], stopwords="en", show_progress=False, return_ids=False)[0]
+    return [word for word in tokens_of(text) if word not in STOPWORDS_EN]
 
 
 class EmbeddingIndex:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from clipscout.ask.answer import Answer
-from clipscout.ask.policies import POLICIES, choose_policy
+from clipscout.ask.options import read_settings
+from clipscout.ask.policies import POLICIES, DescentPolicy, choose_policy
 from clipscout.ask.session import ask, make_question
 from clipscout.ask.settings import AskSettings, LimitReached, Server
 from clipscout.ask.video_source import open_source
-from navigation import DEFAULT_TOOLS, InputError, Limits, Policy, Reply, TreeStore, assistant_message
+from navigation import DEFAULT_TOOLS, InputError, Limits, Policy, Reply, SearchSettings, TreeStore, assistant_message
 from navigation.grid import clock
 from runtime import Budget
 from tests.clipscout.world import house_questions, house_tree
@@ -380,6 +381,31 @@ async def test_a_rule_that_searches_is_charged_for_it_and_told(tree_file):
     assert answer.cost.lookups == len(found) > 0
     assert answer.cost.visit_units == answer.cost.visits + len(found)
     assert "[" in found[0]["reply"]
+
+
+async def test_a_model_has_the_tools_and_the_search_that_it_was_trained_with(tree_file, tmp_path):
+    """Of its record, whatever it is called; others are refused before anything is asked."""
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    search = {"count": 2, "words": 7, "sources": ["captions"], "embedder": ""}
+    record = {"stage": "sft", "tools": ["get_caption", "search"], "search": search}
+    (checkpoint / "clipscout.json").write_text(json.dumps(record), encoding="utf-8")
+    parts = read_settings(model=str(checkpoint))
+    assert (parts.tools, parts.search) == (("get_caption", "search"), SearchSettings(2, 7, ("captions",)))
+    assert read_settings(model=str(checkpoint), search_words=9).search == SearchSettings(2, 9, ("captions",))
+    assert read_settings().search == SearchSettings()
+
+    class Trained(DescentPolicy):
+        trained_tools, trained_search = parts.tools, parts.search
+
+    question = house_questions()[2]
+    for tools, settings, field in (
+        (DEFAULT_TOOLS, parts, "--tools"),
+        (parts.tools, AskSettings(tools=parts.tools), "search"),
+    ):
+        with pytest.raises(InputError) as error:
+            await asked(tree_file, question.question, question.options, settings, Trained(), tools=tools)
+        assert error.value.field == field
 
 
 async def test_a_search_on_demand_covers_what_is_written_and_makes_nothing(clip, stub, tmp_path):

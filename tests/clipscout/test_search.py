@@ -86,6 +86,23 @@ def test_a_tree_that_was_only_touched_is_not_read_again(folder):
     assert results[0] == ("video 2", (2, 1))
 
 
+def test_another_stemmer_makes_another_index(folder, monkeypatch):
+    found(folder, "denim")
+    monkeypatch.setattr("clipscout.search.made_by", lambda: "another")
+    monkeypatch.setattr("navigation.search.made_by", lambda: "another")
+    changes, results = found(folder, "denim")
+    assert changes.read == 6
+    assert results[0] == ("video 2", (2, 1))
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("nothing"), lambda path: path.mkdir()])
+def test_what_is_no_file_is_named(folder, make):
+    make(folder / "trees" / "broken.json")
+    with pytest.raises(InputError) as error:
+        found(folder, "denim")
+    assert error.value.source.endswith("broken.json")
+
+
 def test_a_broken_tree_is_named(folder):
     (folder / "trees" / "broken.json").write_text("{")
     with pytest.raises(InputError) as error:

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from evaluation.episode_view import NARROW, WIDE, episode_figure, episode_view, turns_of
 from evaluation.style import spread, template
-from navigation import GET_CAPTION, VIDEO_QA, CaptionTree, Status, TimeGrid, Trajectory, Visit, assistant_message
+from navigation import (
+    GET_CAPTION,
+    VIDEO_QA,
+    CaptionTree,
+    Lookup,
+    Status,
+    TimeGrid,
+    Trajectory,
+    Visit,
+    assistant_message,
+)
 
 
 def trajectory(visits, messages=()):
@@ -120,11 +130,16 @@ def test_searches_and_jumps_open_nothing_and_are_not_refused():
         {"role": "tool", "content": "a dog [2, 1] 0:30"},
         {"role": "tool", "content": "Error: the video lasts 1:00"},
     ]
-    (turn,) = turns_of(trajectory([], messages))
-    assert [(call.text, call.visit, call.refused) for call in turn.calls] == [
-        ("search “dog” in [2]", None, False),
-        ("jump to 1:30", None, True),
-    ]
+    for reply in ("a dog [2, 1] 0:30-0:40", "Error: 404, says the screen [2, 1] 0:30-0:40 screen"):
+        messages[1]["content"] = reply
+        played = trajectory([], messages)
+        played.lookups = [Lookup("search", "dog", (2,))]
+        (turn,) = turns_of(played)
+        assert [(call.text, call.visit, call.refused) for call in turn.calls] == [
+            ("search “dog” in [2]", None, False),
+            ("jump to 1:30", None, True),
+        ]
+        assert [each.path for each in turn.calls[0].results] == [(2, 1)]
 
 
 def searched(text="a <b>dog</b> [9, 9] 9:99-9:99"):
@@ -135,7 +150,9 @@ def searched(text="a <b>dog</b> [9, 9] 9:99-9:99"):
         assistant_message("", calls=[(GET_CAPTION, {"segment": [2, 1]})]),
         {"role": "tool", "content": "0:30-0:40 a dog"},
     ]
-    return trajectory([Visit(GET_CAPTION, (2, 1))], messages)
+    played = trajectory([Visit(GET_CAPTION, (2, 1))], messages)
+    played.lookups = [Lookup("search", "dog"), Lookup("jump", "1:30")]
+    return played
 
 
 def test_a_lookup_s_results_are_told_apart_and_say_what_was_opened_later():
@@ -155,6 +172,7 @@ def test_what_lookups_named_is_drawn_once_where_it_lies(make_tree):
     tree = make_tree("v0")
     played = searched()
     played.messages += [assistant_message("", calls=[("search", {"query": "again"})]), played.messages[1]]
+    played.lookups.append(Lookup("search", "again"))
     found = episode_figure(tree, played, []).found
     assert [cell.path for cell in found] == [path for path in [(2, 1), (1,), (3, 2)] if tree.grid.contains(path)]
     assert "dog" in found[0].title

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.utils import get_json_schema
 
+import navigation.search as search_module
 from data_gen.corpora import load_corpus
 from navigation import (
     GET_CAPTION,
@@ -47,7 +48,7 @@ from navigation import (
 )
 from navigation.environment import environment_class
 from navigation.prompt import SYSTEM, system_prompt
-from navigation.search import SearchIndex, snippet, terms
+from navigation.search import SearchIndex, read_results, snippet, terms
 from navigation.tools import TOOL_NAMES
 from rewards import RewardMix
 
@@ -173,6 +174,28 @@ def test_lines_are_sources_of_their_own(tmp_path):
     assert found == "Now the zebra speaks [2, 1] 1:35-1:39 speech"
     assert Search(SearchSettings(sources=("captions",))).reply(tree, "zebra").startswith("Nothing found")
     assert Search(SearchSettings(sources=("lines",))).captions_read(tree) == []
+    early = Search(SearchSettings(sources=("lines",))).reply(searchable(lines=(Line(-2.0, 3.0, "A yak"),)), "yak")
+    assert early == "A yak [1, 1] 0:00-0:03"
+
+
+def test_results_of_a_video_of_days_are_read_back():
+    tree = searchable()
+    long = CaptionTree("v", TimeGrid(720_000.0, 3, 2), tree.captions)
+    reply = Search().reply(long, "jade comb")
+    assert "199:" in reply or "177:" in reply
+    assert read_results(reply)[0] == (3, 3)
+
+
+def test_an_embedder_that_cannot_be_had_is_said_before_any_episode(trees, monkeypatch):
+    def missing(model):
+        raise InputError("search", "embedder", model, "install it")
+
+    monkeypatch.setattr(search_module, "load_encoder", missing)
+    settings = SearchSettings(embedder="typo/model")
+    with pytest.raises(InputError) as error:
+        EnvironmentFactory.of(trees, tools="get_caption,search", search=settings)
+    assert error.value.field == "embedder"
+    assert EnvironmentFactory.of(trees, search=settings).tools == (GET_CAPTION, VIDEO_QA)
 
 
 def test_what_is_not_captioned_is_told_and_not_made():
@@ -291,7 +314,14 @@ def test_tools_are_read_as_people_write_them():
 
 @pytest.mark.parametrize(
     ("config", "field"),
-    [({"count": 0}, "count"), ({"words": "9"}, "words"), ({"sources": ["smells"]}, "sources"), ({"size": 3}, "search")],
+    [
+        ({"count": 0}, "count"),
+        ({"words": "9"}, "words"),
+        ({"sources": ["smells"]}, "sources"),
+        ({"size": 3}, "search"),
+        ({"sources": ["lines", "speech"]}, "sources"),
+        ({"sources": ["speech", "speech"]}, "sources"),
+    ],
 )
 def test_a_bad_setting_is_named(config, field):
     with pytest.raises(InputError) as error:

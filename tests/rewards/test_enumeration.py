@@ -336,3 +336,4 @@ def test_the_same_words_in_another_order_or_form_are_a_repeat() -> None:
     assert wasted(Lookup(SEARCH, "red cup"), Lookup(SEARCH, "red cup", (2,))) == 0
     assert wasted(Lookup(SEARCH, "red cup"), Lookup(SEARCH, "red hat"), Lookup(JUMP, "1:00"), Lookup(JUMP, "2:00")) == 0
     assert wasted(Lookup(JUMP, "1:00"), Lookup(JUMP, "1:00")) == 1
+    assert wasted(Lookup(JUMP, "1:00"), Lookup(JUMP, "60"), Lookup(JUMP, "60.4"), Lookup(JUMP, "1m")) == 3

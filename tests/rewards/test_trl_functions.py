@@ -160,9 +160,10 @@ def test_functions_share_one_pass_and_one_log(trees) -> None:
     values(Scores(), arguments)
     assert Scores.count == 2
     assert logged == {
-        "accuracy": [0.5], "visits": [1.5], "useful_visits": [1.0], "repeats": [0.5], "refused": [0.5], "cost": [1.5],
-        "cost_of_right_answers": [3.0], "equal_groups": [0.0], "status/answered": [1.0], "status/out_of_turns": [0.0],
-        "status/out_of_tokens": [0.0], "status/unparsable": [0.0], "status/filtered": [0.0],
+        "accuracy": [1.0, 0.0], "visits": [1.5], "useful_visits": [1.0], "repeats": [0.5], "refused": [0.5],
+        "cost": [1.5], "cost_of_right_answers": [3.0], "equal_groups": [0.0], "status/answered": [1.0],
+        "status/out_of_turns": [0.0], "status/out_of_tokens": [0.0], "status/unparsable": [0.0],
+        "status/filtered": [0.0],
     }  # fmt: skip
     assert extra["status"] == ["answered", "answered"]
     assert extra["cost"] == [3.0, 0.0]
@@ -210,7 +211,7 @@ def test_without_environments_the_transcript_is_run_again(trees) -> None:
     assert error.value.field == "environments"
 
 
-def test_a_replay_runs_only_calls_that_trl_could_run(trees) -> None:
+def test_a_replay_refuses_what_an_evaluation_refuses(trees) -> None:
     calls = [
         (GET_CAPTION, {"segment": RIGHT_LEAF, "more": 1}), (GET_CAPTION, "{"), (GET_CAPTION, '{"segment": [2]}'),
         ("reset", {"video_id": "v"}), (VIDEO_QA, {"segment": RIGHT_LEAF, "query": "who?"}), (GET_CAPTION, None),
@@ -222,7 +223,7 @@ def test_a_replay_runs_only_calls_that_trl_could_run(trees) -> None:
     del arguments["environments"]
     parts = values(RewardMix(), arguments, replay=trees)
     assert parts["visit_cost"] == [0.0]
-    assert parts["format"] == [0.25]
+    assert parts["format"] == [1.0]  # five calls at a quarter each: all but the whole address
     assert 0 < parts["grounding"][0] < 0.3
 
 
@@ -259,20 +260,20 @@ class _Judge:
 
 
 def test_answers_in_words_are_judged_once_a_batch_and_an_outage_has_no_reward(trees):
-    judge, logged = _Judge(), {}
+    judge, logged = _Judge(), defaultdict(list)
     functions, _ = trl_functions(RewardMix(), judge=judge)
     rollouts = Rollouts(trees)
     for said in ("<answer>crimson</answer>", "<answer>blue</answer>", "", "<answer>A</answer>"):
         rollouts.add([RIGHT_LEAF], said)
-    arguments = rollouts.arguments(log_metric=logged.__setitem__)
+    arguments = rollouts.arguments(log_metric=lambda name, value: logged[name].append(value))
     arguments |= {"options": [[], None, [], ["x", "y"]], "answer": ["", None, "", "A"]}
     arguments["references"] = [["red"], ["red"], ["red"], None]
     values = {function.__name__: function(**arguments) for function in functions}
     assert values["answer"] == [1.0, None, 0.0, 1.0]
     assert [each[1] for each in values.values()] == [None] * 4
     assert judge.asked == [["crimson", "blue"]]
-    assert logged["judge/unjudged"] == 0.5
-    assert logged["accuracy"] == pytest.approx(2 / 3)
+    assert sorted(logged["judge/unjudged"]) == [0.0, 1.0]
+    assert sorted(logged["accuracy"]) == [0.0, 1.0, 1.0]
     assert [episode.unjudged for episode in functions[0].batch._scored.popitem()[1][2]] == [False, True, False, False]
 
 

@@ -4,9 +4,10 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from navigation import InputError
+from navigation import InputError, SearchSettings, write_json
 from trainer import checkpoint
-from trainer.checkpoint import load_tokenizer
+from trainer.arguments import DataArguments
+from trainer.checkpoint import check_trained_tools, load_tokenizer
 
 
 def test_tokenizer_and_record_are_of_the_model_s_revision(base, monkeypatch):
@@ -25,6 +26,28 @@ def test_tokenizer_and_record_are_of_the_model_s_revision(base, monkeypatch):
     monkeypatch.setattr(checkpoint, "cached_file", file_of)
     load_tokenizer(str(base), revision="v2")
     assert asked == ["v2", "v2"]
+
+
+def test_a_run_s_search_is_recorded_and_another_is_refused(tmp_path):
+    tools = ("get_caption", "search")
+    told = DataArguments(data="d", tools="get_caption,search", search={"count": 3, "embedder": "here/minilm"}).told
+    write_json(tmp_path / checkpoint.NAME, {"stage": "sft", **told})
+    record = checkpoint.read_record(tmp_path)
+    trained = checkpoint.search_of(record)
+    assert trained == SearchSettings(count=3, embedder="here/minilm")
+    check_trained_tools(tmp_path, tools, SearchSettings(count=3, embedder="there/minilm"))
+    for search, chosen, field in (
+        (SearchSettings(count=3), tools, "search"),
+        (SearchSettings(count=4, embedder="here/minilm"), tools, "search"),
+        (trained, ("get_caption",), "tools"),
+    ):
+        with pytest.raises(InputError) as error:
+            check_trained_tools(tmp_path, chosen, search)
+        assert error.value.field == field
+    assert DataArguments(data="d", search={"count": 3}).told == {}
+    with pytest.raises(InputError) as error:
+        _ = DataArguments(data="d", search={"cuont": 3}).told
+    assert error.value.field == "search"
 
 
 @pytest.mark.parametrize(

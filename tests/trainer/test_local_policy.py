@@ -1,9 +1,13 @@
 """A checkpoint as a policy: token ids are appended to and never made anew, in either protocol."""
 
 import asyncio
+import shutil
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
+from evaluation.run import evaluate_corpus, read_summary
 from longvideo_r1.tagged import tagged_system
 from navigation import EnvironmentFactory, InputError, Status, TreeStore, run
 from trainer.data import TracesFolder
@@ -75,6 +79,29 @@ def test_ids_are_appended_and_spell_the_conversation(play, protocol):
         assert "<|im_start|>user\nMedium-level Caption from tool get_caption((1,2)). From" in text
         assert text.endswith("<|im_start|>assistant\n")
         assert text.count("<|im_end|>") == 6
+
+
+def test_a_checkpoint_that_was_trained_on_is_another_policy(traces, base, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(base, folder)
+    given = {"questions": traces / "questions.jsonl", "trees": traces / "trees", "policy": "local", "limit": 2}
+
+    def evaluated(**options):
+        return evaluate_corpus(
+            **given, out=tmp_path / "eval", checkpoint=str(folder), max_completion_tokens=16, **options
+        )
+
+    first = evaluated()
+    assert evaluated() == first
+    assert read_summary(tmp_path / "eval" / "summary.json")["card"]["policy"]["temperature"] == 1.0
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        next(model.parameters())[0, 0] += 1
+    model.save_pretrained(folder)
+    for options in ({}, {"temperature": 0.0}):
+        with pytest.raises(InputError) as error:
+            evaluated(**options)
+        assert error.value.field == "settings"
 
 
 def test_a_model_that_does_not_think_plays(play):

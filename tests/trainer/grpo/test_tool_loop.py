@@ -1,5 +1,6 @@
 """The tool loop is trl's token for token, whatever models write and tools reply, and its tools run side by side."""
 
+import asyncio
 import functools
 import random
 import threading
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from navigation import NavigationEnvironment
+from navigation import NavigationEnvironment, Policy, Question, Reply, TreeStore, run
 from trainer.tool_loop import run_calls
 
 LOOKALIKES = [
@@ -83,7 +84,42 @@ def assert_equal_to_trl_s(trainer, prompts_of, plain, turns, weights):
 
 
 def test_episodes_equal_trl_s(trainer, prompts_of, plain):
-    assert len(list(assert_equal_to_trl_s(trainer, prompts_of, plain, TURNS, [4] * 7 + [1] * 4))) == 8
+    fitting = [4, 4, 4, 0, 0, 4, 4, 1, 1, 1, 1]  # of what fits no tool, trl says what Python says
+    assert len(list(assert_equal_to_trl_s(trainer, prompts_of, plain, TURNS, fitting))) == 8
+
+
+BAD = [
+    ("get_caption", '{"place": [1]}'),
+    ("get_caption", '{"segment": [1], "query": "who?"}'),
+    ("get_caption", "{}"),
+    ("video_qa", '{"segment": [1, 1, 1], "query": "who?", "time": "0:10"}'),
+    ("open_door", '{"segment": [1]}'),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), BAD)
+def test_a_call_that_fits_no_tool_is_answered_in_training_as_in_an_evaluation(
+    trainer, prompts_of, traces, name, arguments
+):
+    row = trainer.train_dataset[0]
+    trainer._generate_single_turn = scripted(
+        trainer, lambda said: 0 if len(said) == begin else 1, [call(name, arguments), TURNS[8]]
+    )
+    prompts = prompts_of(trainer, [row])
+    begin = len(trainer._tokenize_prompts(prompts)[0][0])
+    (trained,) = trainer._generate(prompts)[3]
+    environment = trainer.environments[0]
+
+    class Says(Policy):
+        name = "says"
+
+        async def reply(self, task, messages):
+            return Reply(trained[sum(message["role"] == "assistant" for message in messages)])
+
+    question = Question(row["id"], row["video_id"], "?", ("a", "b"), "A", (), environment.tree.grid.duration, "s")
+    evaluated = asyncio.run(run(Says(), NavigationEnvironment(TreeStore(traces / "trees")), question))
+    assert [m for m in evaluated.messages if m["role"] == "tool"] == [m for m in trained if m["role"] == "tool"]
+    assert (evaluated.refused, evaluated.visits) == (len(environment.refusals), environment.visits) == (1, [])
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -113,7 +149,7 @@ def test_only_sampled_tokens_carry_a_loss_and_ids_are_never_rendered_again(train
             prompts_of(trainer, [trainer.train_dataset[0]])
         )
     told = [message["content"] for message in completions[0] if message["role"] == "tool"]
-    assert all(text in replies or text.startswith("{'error': ") for text in told)
+    assert all(text in replies or text.startswith("Error: ") for text in told)
     ids, mask = completion_ids[0], masks[0]
     assert fed[0] == prompt_ids[0]
     place = 0
@@ -167,25 +203,33 @@ def test_calls_of_different_episodes_wait_together(trainer, prompts_of, monkeypa
     assert trainer.tool_seconds > 0
 
 
-def test_one_episode_s_calls_stay_in_order(trainer):
-    order = []
-    tools = {"note": lambda number: order.append(number) or str(number)}
-    calls = [{"type": "function", "function": {"name": "note", "arguments": {"number": n}}} for n in range(20)]
-    replies = run_calls(tools, calls)
-    assert order == list(range(20))
-    assert [message["content"] for message in replies.messages] == [str(n) for n in range(20)]
+def test_one_episode_s_calls_stay_in_order(trainer, traces):
+    environment = NavigationEnvironment(TreeStore(traces / "trees"))
+    environment.reset(**trainer.train_dataset[0])
+    segments = [path for path in environment.tree.grid.paths() if path in environment.tree.captions]
+    calls = [{"function": {"name": "get_caption", "arguments": {"segment": list(path)}}} for path in segments]
+    replies = run_calls(environment, calls)
+    assert [visit.path for visit in environment.visits] == segments
+    assert len({message["content"] for message in replies.messages}) == len(segments)
+    assert (replies.failures, replies.world_error) == (0, None)
 
 
-def test_what_the_policy_did_wrong_is_not_the_world_s_failure():
-    def tool(segment: list[int]) -> str:
-        raise ConnectionError("the vision server is gone")
+def test_what_the_policy_did_wrong_is_not_the_world_s_failure(trainer, traces):
+    class Gone:
+        def answer(self, tree, path, query):
+            raise ConnectionError("the vision server is gone")
 
-    def run(name, arguments):
-        return run_calls({"tool": tool}, [{"type": "function", "function": {"name": name, "arguments": arguments}}])
+    environment = NavigationEnvironment(TreeStore(traces / "trees"), Gone())
+    environment.reset(**trainer.train_dataset[0])
+    leaf = [1] * environment.tree.grid.depth
 
-    assert run("tool", {"place": 1}).world_error is None
-    assert run("other", {"segment": [1]}).world_error is None
-    failed = run("tool", {"segment": [1]})
-    assert failed.world_error == "tool: ConnectionError: the vision server is gone"
+    def run(name, **arguments):
+        return run_calls(environment, [{"function": {"name": name, "arguments": arguments}}])
+
+    assert run("get_caption", segment=leaf).failures == 0
+    for wrong in (run("video_qa", place=1), run("other", segment=[1])):
+        assert (wrong.world_error, wrong.failures) == (None, 1)
+    failed = run("video_qa", segment=leaf, query="who?")
+    assert failed.world_error == "video_qa: ConnectionError: the vision server is gone"
     assert failed.messages[0]["content"] == "{'error': 'the vision server is gone'}"
     assert failed.failures == 1
