@@ -9,6 +9,7 @@ last checkpoint, an evaluation from its last episode. How long it will take is s
 """
 
 import argparse
+import hashlib
 import math
 import sys
 import time
@@ -20,9 +21,9 @@ from typing import Any
 import torch
 import yaml
 
-from clipscout.demo_stages import CONSOLE, Stages
+from clipscout.demo_stages import CONSOLE, Stages, same_settings
 from clipscout.training import training_command
-from navigation import read_questions, read_tools, write_json, write_jsonl
+from navigation import read_questions, read_tools, write_jsonl
 from navigation.question import first_by_hash, held_out
 from trainer.checkpoint import load_tokenizer
 from trainer.cpu import computes_bf16
@@ -91,6 +92,10 @@ def training(options: argparse.Namespace, stage: str, traces: Path, start: str, 
 
 def run_demo(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
+    presets = [options.configs / stage / options.preset for stage in ("sft", "grpo")]
+    hashes = {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in presets}
+    asked_for = {name: str(value) for name, value in vars(options).items() if name not in ("out", "configs")}
+    same_settings(options.out, {**asked_for, "configs": hashes})
     traces, asked = options.out / "traces", options.out / "held_out"
     grpo = yaml.safe_load((options.configs / "grpo" / options.preset).read_text(encoding="utf-8"))
     corpus = [
@@ -132,7 +137,6 @@ def run_demo(options: argparse.Namespace) -> None:
         title = f"{Path(options.model).name} on {options.corpus}"
         compare = [*CLIPSCOUT, "compare", *results, "--out", str(options.out / "compare"), "--title", title]
         stages.run("compare", compare)
-    write_json(options.out / "demo.json", {name: str(value) for name, value in vars(options).items()})
     CONSOLE.print(f"{options.out / 'compare' / 'compare.html'}\nclipscout view --data {options.out / 'eval' / 'grpo'}")
 
 

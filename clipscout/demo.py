@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from clipscout.demo_stages import CONSOLE, Stages, stage_seconds
+from clipscout.demo_stages import CONSOLE, Stages, same_settings, stage_seconds
 from clipscout.evaluate import policy_table
 from clipscout.training import training_command
 from navigation import (
@@ -48,7 +48,7 @@ def run_demo(out: Path, seed: int) -> None:
         raise InputError(Path.cwd(), "configs", "not there", "run the demo from the root of the repository")
     out.mkdir(parents=True, exist_ok=True)
     hashes = {name: hashlib.sha256((CONFIGS / name).read_bytes()).hexdigest()[:12] for name in READ}
-    _same_settings(out, {"seed": seed, "configs": hashes})
+    same_settings(out, {"seed": seed, "configs": hashes})
     begun = time.monotonic()
     traces, asked, share = out / "traces", out / "held_out", str(_demo("held_out_share"))
     clipscout = [sys.executable, "-m", "clipscout.main"]
@@ -126,16 +126,3 @@ def _summary(out: Path, seed: int) -> dict[str, Any]:
     return {
         "policies": policies, "seconds": seconds, "seed": seed, "stage_seconds": stages, "restarted": restarted,
     }  # fmt: skip
-
-
-def _same_settings(out: Path, settings: dict[str, Any]) -> None:
-    path = out / "demo.json"
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before != settings:
-            raise InputError(
-                out, "settings", before, f"asked for {settings}: give another folder, or `make clean` first"
-            )
-    elif any(out.iterdir()):
-        raise InputError(out, "folder", "not empty", "give an empty folder for the demo")
-    write_json(path, settings)

@@ -124,3 +124,22 @@ def stage_seconds(out: Path) -> tuple[float, dict[str, float], list[str]]:
     whole = sum(each["seconds"] for each in done.values() if not each.get("beside"))
     stages = {name: each["seconds"] for name, each in done.items() if name != WAIT}
     return round(whole, 1), stages, sorted(name for name, each in done.items() if each.get("restarts"))
+
+
+def same_settings(out: Path, settings: dict[str, Any]) -> None:
+    """Keeps what a demo was asked for beside it: its stages are told apart by their commands alone, and not by what
+    an earlier stage of other settings left for them.
+
+    Raises:
+        InputError: the folder holds another demo, or something else.
+    """
+    path = out / "demo.json"
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before != settings:
+            raise InputError(
+                out, "settings", before, f"asked for {settings}: give another folder, or `make clean` first"
+            )
+    elif any(out.iterdir()):
+        raise InputError(out, "folder", "not empty", "give an empty folder for the demo")
+    write_json(path, settings)

@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from navigation import InputError, did_you_mean, write_json
+from navigation.errors import is_number
 from trainer.stopping import TrainingFailed
 
 SOURCE = "grpo config"
@@ -42,14 +43,18 @@ class Alarms(TrainerCallback, ExportableState):
     Args:
         config: As above; None takes `DEFAULTS`.
         folder: Where `alarm.json` is written when one rings.
+        beta: Weight of the KL divergence in the loss.
 
     Raises:
-        InputError: an unknown watch or bound, or a bound that is not a number.
+        InputError: an unknown watch or bound, a bound that is not a number, or a watch of what is not logged.
     """
 
-    def __init__(self, config: Mapping[str, Any] | None, folder: str | Path) -> None:
+    def __init__(self, config: Mapping[str, Any] | None, folder: str | Path, beta: float = 0.0) -> None:
         self.folder = Path(folder)
         self.window, self.bounds = _read(config)
+        if "kl" in self.bounds and not beta:
+            hint = "set beta above 0: without a reference model no KL divergence is logged, and this never rings"
+            raise InputError(SOURCE, "alarms.kl", self.bounds["kl"], hint)
         self.seen: dict[str, list[float]] = {name: [] for name in self.bounds}
         self.highest: dict[str, float] = {}
 
@@ -103,6 +108,8 @@ def _broken(bounds: Mapping[str, float], mean: float, highest: float) -> str | N
 
 
 def _read(config: Mapping[str, Any] | None) -> tuple[int, dict[str, dict[str, float]]]:
+    if config is not None and not isinstance(config, Mapping):
+        raise InputError(SOURCE, "alarms", config, f"give a mapping of window and some of {', '.join(METRICS)}")
     values = dict(DEFAULTS) if config is None else dict(config)
     window = values.pop("window", WINDOW)
     if type(window) is not int or window < 1:
@@ -117,7 +124,7 @@ def _read(config: Mapping[str, Any] | None) -> tuple[int, dict[str, dict[str, fl
         if not isinstance(bounds, Mapping) or not bounds or not set(bounds) <= set(BOUNDS):
             raise InputError(SOURCE, f"alarms.{name}", bounds, f"give a mapping with some of {', '.join(BOUNDS)}")
         for bound, value in bounds.items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
+            if not is_number(value):
                 raise InputError(SOURCE, f"alarms.{name}.{bound}", value, "give a number")
         watched[name] = dict(bounds)
     return window, watched

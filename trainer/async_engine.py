@@ -164,7 +164,7 @@ class AsyncNavigationTrainer(DurableCheckpoints, AsyncGRPOTrainer):
 
     def _fit(self, served: Served) -> None:
         """Plays by the server's name of the model and within its context."""
-        longest = longest_prompt(self.train_dataset, self.processing_class)
+        longest = longest_prompt(self.train_dataset, self.processing_class, self._environment_factory.tools)
         check_room(*longest, self.args.max_completion_length, served.longest, SERVER_ROOM)
         self.worker._loop_kwargs |= {"model_name": served.name, "longest": served.longest}
 

@@ -63,7 +63,8 @@ class DurableCheckpoints(Trainer):
     def save_final(self, folder: str) -> dict[str, Any]:
         """Saves the model that the run ends with; returns what its record says of it. Called on every process."""
         self.save_model(folder)
-        return {"step": self.state.global_step}
+        best = self.state.best_global_step if self.args.load_best_model_at_end else None
+        return {"step": best, "steps": self.state.global_step} if best else {"step": self.state.global_step}
 
     def after_final(self, record: Mapping[str, Any]) -> None:
         """Called on the process that wrote the final model, once it and its record are there."""

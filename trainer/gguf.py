@@ -54,7 +54,7 @@ def import_gguf(file: Path, out: Path, dtype: str = "float32") -> dict[str, Any]
         raise InputError(file, "file", None, "no such file: give a .gguf")
     try:
         fields = {name: field.contents() for name, field in GGUFReader(file).fields.items()}
-    except ValueError as error:
+    except (ValueError, IndexError) as error:  # one that is cut inside its header reads past its end
         raise InputError(file, "file", str(error), "give a GGUF file, read to its end from its source") from None
     tokenizer = gguf_tokenizer(fields, file)
     model: Any = AutoModelForCausalLM.from_pretrained(

@@ -18,7 +18,7 @@ from transformers import Trainer
 from trl import GRPOConfig, ModelConfig, get_peft_config
 
 from navigation import ClipAnswerer, InputError, LineAnswerer
-from navigation.prompt import template_hash, told_tools
+from navigation.prompt import template_hash
 from navigation.question import first_by_hash
 from rewards import RewardMix
 from rewards.judge import JudgeSettings, JudgeThread
@@ -28,7 +28,7 @@ from trainer.arguments import CommandLine
 from trainer.checkpoint import check_trained_tools, load_model, load_tokenizer, model_name
 from trainer.grpo_checks import GRPOArguments, check, check_prompts
 from trainer.grpo_trainer import NavigationGRPOTrainer
-from trainer.preflight import check_run, check_surroundings
+from trainer.preflight import check_held_out, check_run, check_surroundings
 from trainer.probe import first_replies
 from trainer.recorder import MetricsLog, RolloutRecorder
 from trainer.rollout_metrics import EpisodeMasks
@@ -122,13 +122,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     mix = RewardMix.from_config(data_args.reward)
     judging = JudgeSettings.from_config(data_args.judge)
     base = model_name(model_args)
-    check_trained_tools(base, data_args.tool_names, model_args.model_revision)
+    check_trained_tools(base, data_args.tool_names, data_args.search_settings, model_args.model_revision)
     tokenizer = load_tokenizer(base, revision=model_args.model_revision)
     traces = data_args.opened
     questions, held_out = traces.rl_dataset(held=False), traces.rl_dataset(held=True)
     questions = questions.select(first_by_hash(questions["id"], data_args.train_questions))
     if len(held_out):
         held_out = held_out.select(first_by_hash(held_out["id"], data_args.held_out_questions))
+    check_held_out(training_args, len(held_out))
     trees = traces.trees
     missing = next((video for video in questions["video_id"] if video not in trees), None)
     if missing is not None:
@@ -136,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     longest = check_prompts(questions, tokenizer, training_args, model_args, data_args.tool_names)
     answerer = clip_answerer(data_args, [*questions["video_id"], *(held_out["video_id"] if len(held_out) else ())])
     masks = EpisodeMasks.from_config(data_args.episodes)
-    alarms = Alarms(data_args.alarms, training_args.output_dir)
+    alarms = Alarms(data_args.alarms, training_args.output_dir, beta=getattr(training_args, "beta", 0.0))
     recorder = RolloutRecorder(training_args.output_dir, data_args.record_rollouts)
     facts = {
         "engine": data_args.engine,
@@ -148,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **({"judge": judging.to_dict()} if judging is not None else {}),
         "video_qa": data_args.clip_model or "timed lines",
         "template": template_hash(tokenizer.chat_template),
-        **told_tools(data_args.tool_names),
+        **data_args.told,
     }
     config = describe_run("grpo", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     if data_args.dry_run:
@@ -169,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train(
         trainer,
         training_args.resume_from_checkpoint,
-        {"stage": "grpo", "base": base, **told_tools(data_args.tool_names), "data": facts},
+        {"stage": "grpo", "base": base, **data_args.told, "data": facts},
         config,
     )
 

@@ -139,10 +139,10 @@ def _check_both(data: GRPOArguments, training: Any) -> None:
         raise InputError(SOURCE, "top_k", training.top_k, "use 0: filtered sampling biases the importance ratios")
     if training.min_p:
         raise InputError(SOURCE, "min_p", training.min_p, "leave it out: filtered sampling biases importance ratios")
-    if data.tool_threads < 1:
-        raise InputError(SOURCE, "tool_threads", data.tool_threads, "give at least 1")
-    if data.max_turn_tokens is not None and data.max_turn_tokens < 1:
-        raise InputError(SOURCE, "max_turn_tokens", data.max_turn_tokens, "give at least 1, or leave it out")
+    for name, least in (("tool_threads", 1), ("max_turn_tokens", 1), ("train_questions", 1), ("held_out_questions", 0)):
+        value = getattr(data, name)
+        if value is not None and value < least:
+            raise InputError(SOURCE, name, value, f"give at least {least}, or leave it out")
 
 
 def _check_sync(data: GRPOArguments, training: Any, processes: int) -> None:

@@ -1,11 +1,12 @@
 """trl's `GRPOTrainer` over navigation episodes: kept caches, tools side by side, masks by status, metrics, records."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from accelerate.utils import gather_object
@@ -15,7 +16,7 @@ from transformers import PreTrainedModel
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
-from navigation import NavigationEnvironment, Status
+from navigation import VIDEO_QA, NavigationEnvironment, Status
 from rewards import Breakdown
 from rewards.answer import Verdict
 from rewards.trl_functions import PartFunction
@@ -32,7 +33,6 @@ from trainer.rollout_metrics import (
     chance_of,
     equal_groups,
     kept_fraction,
-    share_of_video_qa,
 )
 from trainer.sample_order import Orders, RepeatEpoch
 from trainer.stopping import TrainingFailed
@@ -53,6 +53,16 @@ class Played:
     masked: Sequence[bool]
     equal: torch.Tensor
     """Whether an episode's whole group has one reward, [episodes]."""
+
+
+class Outcome(NamedTuple):
+    """What is known of an episode of an evaluation on every process."""
+
+    question_id: str
+    right: bool
+    visits: int
+    status: str
+    unjudged: bool
 
 
 class NavigationGRPOTrainer(
@@ -96,7 +106,7 @@ class NavigationGRPOTrainer(
         self.world_errors: dict[int, str] = {}
         self._judge_seconds = 0.0
         self._played: Played | None = None
-        self._outcomes: list[tuple[bool, int]] = []
+        self._outcomes: list[Outcome] = []
         super().__init__(reward_funcs=list(reward_funcs), **kwargs)
         score_supervised_alone()
         self.tools = in_prompt_order(self.tools)
@@ -144,7 +154,8 @@ class NavigationGRPOTrainer(
         self._log_metric(f"status/{Status.FAILED}", statuses.count(Status.FAILED) / len(statuses))
         self._log_metric("chance", fmean(chance_of(row["options"]) for row in inputs))
         self._log_metric("masked", sum(masked) / len(masked))
-        self._log_metric("video_qa_share", share_of_video_qa([each.visits for each in self.environments]))
+        for visit in (visit for environment in self.environments for visit in environment.visits):
+            self._log_metric("video_qa_share", float(visit.tool == VIDEO_QA))  # trl divides by how many there are
         # A part that does not apply is NaN and adds nothing; a masked episode has no total. [episodes of all]
         totals = (rewards * self.reward_weights.to(rewards.device)).nansum(1).masked_fill(everyone, torch.nan)
         size = self.num_generations if self.model.training else self.num_generations_eval
@@ -158,12 +169,12 @@ class NavigationGRPOTrainer(
             # The part functions see their process's episodes alone; a group may be spread over several.
             self._pending_metrics["equal_groups"] = [equal.nanmean().item()]
         if not self.model.training:
-            # An episode whose world failed, or whose answer nobody could judge, says nothing of the policy.
             self._outcomes += gather_object(
                 [
-                    (episode.right, len(environment.visits))
-                    for episode, environment, status in zip(scored, self.environments, statuses, strict=True)
-                    if status is not Status.FAILED and not episode.unjudged
+                    Outcome(row["id"], episode.right, len(environment.visits), str(status), episode.unjudged)
+                    for row, episode, environment, status in zip(
+                        inputs, scored, self.environments, statuses, strict=True
+                    )
                 ]
             )
         first = self.accelerator.process_index * len(prompts)
@@ -225,12 +236,29 @@ class NavigationGRPOTrainer(
             trained["judge/share_of_step"] = [sum(trained["time/judge"]) / sum(trained["step_time"])]
         seen = self._metrics["eval"]
         if not self.model.training and seen.get("accuracy"):
+            played = self._played_once()
+            # trl takes the mean of the batches' means, in which the last and smaller batch counts as much as the first.
+            for status in Status:
+                seen[f"status/{status}"] = [fmean(each.status == status for each in played)]
+            # An episode whose world failed, or whose answer nobody could judge, says nothing of the policy.
+            if told := [each for each in played if each.status != Status.FAILED and not each.unjudged]:
+                score = HeldOutScore.of(self.state.global_step, [(each.right, each.visits) for each in told])
+                seen["accuracy"], seen["visits"] = [score.accuracy], [score.visits]
+                self._keep_if_best(score)
+                seen["best_step"] = [cast(HeldOutScore, self.best.chosen).step]
             means = (fmean(seen[name]) for name in ("accuracy", "visits", "chance"))
             seen["accuracy_per_visit"] = [accuracy_per_visit(*means)]
-            if self._outcomes:
-                self._keep_if_best(HeldOutScore.of(self.state.global_step, self._outcomes))
-                seen["best_step"] = [cast(HeldOutScore, self.best.chosen).step]
         super().log(logs, start_time)
+
+    def _played_once(self) -> list["Outcome"]:
+        """The episodes of an evaluation: a sampler fills the last batches of several processes with repeats."""
+        times: Counter[str] = Counter()
+        kept = []
+        for each in self._outcomes:
+            times[each.question_id] += 1
+            if times[each.question_id] <= cast(int, self.num_generations_eval):
+                kept.append(each)
+        return kept
 
     def _keep_if_best(self, score: HeldOutScore) -> None:
         if not self.best.add(score):

@@ -38,6 +38,23 @@ def check_surroundings(environ: Mapping[str, str] = os.environ) -> None:
         raise InputError("environment", "datasets", version, hint)
 
 
+def check_held_out(training: Any, rows: int) -> None:
+    """Raises for a run that is to be evaluated on nothing.
+
+    Args:
+        training: trl's options.
+        rows: Held-out rows.
+
+    Raises:
+        InputError: `eval_strategy`, or `eval_on_start`.
+    """
+    strategy = str(getattr(training.eval_strategy, "value", training.eval_strategy))
+    for name, value, off in (("eval_strategy", strategy, "no"), ("eval_on_start", training.eval_on_start, False)):
+        if not rows and value != off:
+            hint = f"nothing is held out to evaluate on: raise held_out_share, or set {name} to {str(off).lower()}"
+            raise InputError("config", name, value, hint)
+
+
 def check_run(data: Any, training: Any, model: Any) -> None:
     """Raises for what a run asks for and will not find: its data, its trackers, its model, room for its steps.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from navigation import VIDEO_QA, InputError, Status, Visit
+from navigation import InputError, Status
 
 CHOICES = ("masked", "penalised")
 SOURCE = "grpo config"
@@ -56,12 +56,6 @@ SPREAD = 1e-6
 def chance_of(options: Sequence[str] | None) -> float:
     """Share of right answers of a guess: 0 for an answer in words."""
     return 1 / len(options) if options else 0.0
-
-
-def share_of_video_qa(episodes: Sequence[Sequence[Visit]]) -> float:
-    """Share of all visits that asked the vision model; 0 without any visit."""
-    visits = [visit for episode in episodes for visit in episode]
-    return sum(visit.tool == VIDEO_QA for visit in visits) / len(visits) if visits else 0.0
 
 
 def equal_groups(rewards: torch.Tensor, size: int) -> torch.Tensor:

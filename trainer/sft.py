@@ -10,12 +10,12 @@ from datasets import Dataset
 from transformers import EarlyStoppingCallback, PretrainedConfig, PreTrainedTokenizerBase, TrainerCallback
 from trl import ModelConfig, SFTConfig, get_peft_config, pack_dataset
 
-from navigation import InputError
-from navigation.prompt import template_hash, told_tools
+from navigation import InputError, did_you_mean
+from navigation.prompt import template_hash
 from trainer.arguments import SFTArguments, parse
 from trainer.checkpoint import load_model, load_tokenizer, model_name
 from trainer.estimate import lines, model_config, row_length, setup_of, total_tokens, uses_fsdp
-from trainer.preflight import check_run, check_surroundings
+from trainer.preflight import check_held_out, check_run, check_surroundings
 from trainer.recorder import MetricsLog
 from trainer.run import describe_run, ended, quiet_unless_watched, train
 from trainer.sft_trainer import NavigationEvaluation, NavigationSFTTrainer
@@ -23,6 +23,9 @@ from trainer.stopping import StopOnSignal
 from trainer.supervision import Counts, supervise
 
 SOURCE = "sft config"
+LESS_IS_BETTER = ("visits", "unanswered")
+PLAYED = [f"navigation_{name}" for name in ("accuracy", "grounding", *LESS_IS_BETTER)]
+"""What an evaluation logs of the questions that were played."""
 
 
 def check(data: SFTArguments, training: SFTConfig) -> None:
@@ -43,6 +46,11 @@ def check(data: SFTArguments, training: SFTConfig) -> None:
         if getattr(data, name) < 0:
             raise InputError(SOURCE, name, getattr(data, name), "give 0 or more")
     metric = training.metric_for_best_model or ""
+    if "navigation" in metric and metric.removeprefix("eval_") not in PLAYED:
+        known = ", ".join(f"eval_{name}" for name in PLAYED)
+        raise InputError(SOURCE, "metric_for_best_model", metric, f"give one of {known}{did_you_mean(metric, PLAYED)}")
+    if metric.endswith(LESS_IS_BETTER) and training.greater_is_better:
+        raise InputError(SOURCE, "greater_is_better", True, f"set it to false: of {metric} less is better")
     if "navigation" in metric and not data.navigation_questions:
         raise InputError(SOURCE, "metric_for_best_model", metric, "set navigation_questions too: none are played")
     if data.navigation_questions:
@@ -125,9 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "longest": counts.longest,
         **packed,
         "template": template_hash(tokenizer.chat_template),
-        **told_tools(data_args.tool_names),
+        **data_args.told,
     }
     navigation = _navigation(data_args, tokenizer)
+    check_held_out(training_args, held.samples)
     config = describe_run("sft", facts, data_args, training_args, model_args, folder=training_args.output_dir)
     _print_estimate(training_args, model_args, counts, rows)
     if data_args.dry_run:
@@ -149,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train(
         trainer,
         training_args.resume_from_checkpoint,
-        {"stage": "sft", "base": base, **told_tools(data_args.tool_names), "data": facts},
+        {"stage": "sft", "base": base, **data_args.told, "data": facts},
         config,
     )
 

@@ -10,6 +10,7 @@ import yaml
 
 from benchmarks import lm_demo
 from clipscout.main import app
+from navigation import InputError
 from navigation.question import held_out
 
 ROOT = Path(__file__).parents[2]
@@ -74,3 +75,7 @@ def test_every_stage_runs_and_none_runs_again(tools, tmp_path, monkeypatch):
     assert len(before) >= 2
     lm_demo.main()
     assert {path: path.stat().st_mtime_ns for path in out.rglob("model.safetensors")} == before
+    monkeypatch.setattr(sys, "argv", ["lm_demo", *given, "--sft-steps", "2"])
+    with pytest.raises(InputError) as error:
+        lm_demo.main()
+    assert error.value.field == "settings"

@@ -186,6 +186,8 @@ def test_the_file_that_a_config_names_for_its_launch_exists(path):
     for word in path.read_text().split():
         if word.startswith("launch/"):
             assert (ROOT / word.rstrip(".,:;)")).is_file(), word
+        if word.startswith({"sft": "SFT_CONFIG=", "grpo": "RL_CONFIG="}[path.parent.name]):
+            assert ROOT / word.partition("=")[2] == path, "a file's head starts that file"
 
 
 def test_the_table_of_sizes_names_files_that_exist_and_leaves_none_out():

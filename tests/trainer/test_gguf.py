@@ -113,7 +113,7 @@ def test_what_the_template_cannot_use_is_refused(tmp_path, made, field):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("content", [b"no model", b""])
+@pytest.mark.parametrize("content", [b"no model", b"", b"GGUF\x03\0\0\0\x05"])
 def test_another_file_is_refused(tmp_path, content):
     (tmp_path / "x.gguf").write_bytes(content)
     with pytest.raises(InputError) as error:

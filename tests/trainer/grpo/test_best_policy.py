@@ -141,6 +141,22 @@ def test_a_run_stopped_by_a_signal_plays_the_questions_that_it_owes(scored, make
     assert same(weights(folder), weights(folder / "checkpoint-1"))
 
 
+def test_figures_of_an_evaluation_are_means_over_its_episodes(make_trainer):
+    """Two batches, of eight and of four: trl gives both the same weight."""
+    trainer = make_trainer()
+    trainer.evaluate(trainer.train_dataset.select(range(3)))
+    told, played = trainer.state.log_history[-1], trainer._outcomes
+    assert len(played) == 12
+    assert told["eval_accuracy"] == pytest.approx(sum(each.right for each in played) / 12)
+    assert told["eval_visits"] == pytest.approx(sum(each.visits for each in played) / 12)
+    for status in {each.status for each in played}:
+        share = sum(each.status == status for each in played) / 12
+        assert told[f"eval_status/{status}"] == pytest.approx(share)
+    assert (trainer.best.chosen.accuracy, trainer.best.chosen.episodes) == (told["eval_accuracy"], 12)
+    trainer._outcomes += played[:5]
+    assert trainer._played_once() == played[:12]
+
+
 def test_held_out_questions_leave_training_s_random_numbers_alone_and_have_the_same_ones_each_time(make_trainer):
     trainer = make_trainer()
     before = torch.get_rng_state()

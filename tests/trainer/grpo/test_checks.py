@@ -42,6 +42,8 @@ SYNC = [
     ({}, {"cached_rollouts": False}, 2, 3, "cached_rollouts", "vLLM"),
     ({}, {"tool_threads": 0}, 1, None, "tool_threads", "at least 1"),
     ({}, {"max_turn_tokens": 0}, 1, None, "max_turn_tokens", "at least 1"),
+    ({}, {"train_questions": 0}, 1, None, "train_questions", "at least 1"),
+    ({}, {"held_out_questions": -3}, 1, None, "held_out_questions", "at least 0"),
     ({"metric_for_best_model": "eval_accuracy"}, {}, 1, None, "metric_for_best_model", "leave it out"),
 ]
 
@@ -130,6 +132,9 @@ def test_the_policy_server_s_context_counts_as_well(base, traces, tmp_path):
         (lambda: Alarms({"calls": {"lest": 0}}, "x"), "alarms.calls", "least, most, drop"),
         (lambda: Alarms({"calls": {"least": "a"}}, "x"), "alarms.calls.least", "number"),
         (lambda: Alarms({"window": 0}, "x"), "alarms.window", "at least 1"),
+        (lambda: Alarms({"reward": {"drop": float("nan")}}, "x"), "alarms.reward.drop", "number"),
+        (lambda: Alarms({"kl": {"most": 0.1}}, "x"), "alarms.kl", "beta"),
+        (lambda: Alarms([1], "x"), "alarms", "window"),
         (lambda: RolloutRecorder("x", "some"), "record_rollouts", "all, extremes, none"),
     ],
 )

@@ -1,6 +1,7 @@
 """Questions played while training: honest figures, the best checkpoint kept, an end when nothing gets better."""
 
 import asyncio
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -108,9 +109,18 @@ def test_the_best_checkpoint_is_kept_and_a_run_that_gets_no_better_ends(traces, 
     assert kept == ["checkpoint-4", "checkpoint-8"]
     assert same(weights(tmp_path), weights(tmp_path / "checkpoint-4"))
     assert not same(weights(tmp_path), weights(tmp_path / "checkpoint-8"))
+    record = json.loads((tmp_path / "clipscout.json").read_text())
+    assert (record["step"], record["steps"]) == (4, 8)
 
 
 def test_no_held_out_question_is_an_error(traces, base, tmp_path):
     with pytest.raises(InputError) as error:
         sft(traces, base, tmp_path, held_out_share=0.0, **EVALUATED)
     assert error.value.field == "navigation_questions"
+
+
+@pytest.mark.parametrize("options", [{"eval_strategy": "steps"}, {"eval_strategy": "steps", "eval_on_start": True}])
+def test_a_run_that_nothing_is_held_out_to_evaluate_is_refused(traces, base, tmp_path, options):
+    with pytest.raises(InputError) as error:
+        sft(traces, base, tmp_path, held_out_share=0.0, eval_steps=2, **options)
+    assert error.value.field == "eval_strategy"
