@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from trl import TrlParser
@@ -188,6 +189,7 @@ class CommandLine:
         for name in _mappings(kinds):
             if (left := _without(flags, f"--{name}")) != flags:
                 values[name], flags = _mapping(name, self.value(name, None)), left
+        _check_shapes(kinds, values, self.source)
         parser.set_defaults_with_config(**values)
         try:
             return parser.parse_args_and_config(flags)
@@ -206,6 +208,26 @@ class CommandLine:
     def _dry_run(self) -> bool:
         given = self.value("dry_run", False)
         return given is None or str(given).startswith("--") or str(given).lower() in ("true", "1", "yes")
+
+
+_SCALARS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def _check_shapes(kinds: Sequence[Any], values: Mapping[str, Any], source: str | Path) -> None:
+    """Raises for a list or mapping where one value belongs, and for null where a value must be.
+
+    A file's values do not pass argparse's types: the libraries would end in a TypeError of their own.
+    """
+    hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
+    for name, value in values.items():
+        hint = hints.get(name, Any)
+        parts = set(get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))
+        takes = [each for each in parts - {NoneType} if each in _SCALARS]
+        if len(takes) < len(parts - {NoneType}) or not takes:
+            continue  # it takes a mapping, a list or an enumeration too
+        if isinstance(value, (list, dict)) or (value is None and NoneType not in parts):
+            wanted = " or ".join(_SCALARS[each] for each in _SCALARS if each in takes)
+            raise InputError(source, name, value, f"give {wanted}, or leave it out")
 
 
 def _mappings(kinds: Sequence[Any]) -> list[str]:

@@ -57,8 +57,9 @@ def test_every_shipped_config_parses(path, tmp_path):
 def test_a_flag_wins_over_the_file(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text(f"data: here\nlearning_rate: 0.5\nuse_cpu: true\nbf16: false\noutput_dir: {tmp_path}\n")
-    _, training, _ = parse(KINDS["sft"], ["--config", str(path), "--learning_rate", "0.25"])
-    assert training.learning_rate == 0.25
+    for given in (["--config", str(path)], [f"--config={path}"]):
+        _, training, _ = parse(KINDS["sft"], [*given, "--learning_rate", "0.25"])
+        assert training.learning_rate == 0.25
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,9 @@ def test_a_flag_wins_over_the_file(tmp_path):
         ("data: here\n", ["--learnin_rate", "1"], "flag", "--learnin_rate", "'learning_rate'"),
         ("- data\n", [], "file", ["data"], "mapping"),
         ("data: here\nenv: [A]\n", [], "env", ["A"], "mapping"),
+        ("data: here\nheld_out_share: null\n", [], "held_out_share", None, "a number"),
+        ("data: here\nmax_steps: [1]\n", [], "max_steps", [1], "a whole number"),
+        ("data: {a: b}\n", [], "data", {"a": "b"}, "a text"),
     ],
 )
 def test_bad_options_name_the_fix(tmp_path, text, arguments, field, value, hint):
