@@ -39,21 +39,22 @@ def test_a_word_is_found_where_it_stands_and_not_where_a_letter_of_it_does():
     assert "[2]" in Search().reply(tree_of(["x", apart]), composed)
 
 
-LATIN = st.text(st.characters(max_codepoint=0x2FF), max_size=60)
+LATIN = st.text(st.characters(max_codepoint=0x2FF, exclude_characters="İ"), max_size=60)  # its small letter has a mark
 
 
 @given(LATIN)
 def test_where_spaces_stand_between_words_they_are_those_of_bm25s(text):
-    assert tokens_of(text) == bm25s.tokenize(
-        [unicodedata.normalize("NFC", text.lower())], stopwords=None, show_progress=False, return_ids=False
-    )[0] or not tokens_of(text)
+    (tokens,) = bm25s.tokenize(
+        [unicodedata.normalize("NFC", text)], stopwords=None, show_progress=False, return_ids=False
+    )
+    assert tokens_of(text) == [token for token in tokens if token]
 
 
 @given(st.text(max_size=200))
 def test_shown_words_hold_every_sign_once_and_in_order(text):
     line = " ".join(text.split())
     spans = word_spans(line)
-    assert "".join(line[begin:end] for begin, end in spans) == line.replace(" ", "") or any(map(str.isspace, line))
+    assert "".join(line[begin:end] for begin, end in spans) == line.replace(" ", "")
     assert all(one[1] <= two[0] for one, two in pairwise(spans))
     assert count_words(text) == len(spans)
 
