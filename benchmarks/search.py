@@ -40,7 +40,8 @@ from navigation import (
     write_json,
 )
 from navigation.question import held_out
-from navigation.search import SearchIndex, distinct, load_encoder, terms
+from navigation.search import SearchIndex, distinct, load_encoder
+from navigation.words import terms
 from rewards.settings import PRICES
 
 DEPTHS = (1, 3, 5)

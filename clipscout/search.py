@@ -27,9 +27,8 @@ from navigation.search import (
     distinct,
     made_by,
     passages_key,
-    snippet,
-    terms,
 )
+from navigation.words import snippet, terms
 
 FILE = "search.sqlite"
 _APPLICATION, _VERSION = 0x434C5343, 1

@@ -21,40 +21,15 @@ from navigation.files import child_path
 from navigation.grid import SegmentPath, clock, format_path
 from navigation.prompt import without_markup
 from navigation.tools import SEARCH
-from navigation.words import LONGEST_WORD, word_spans, words_in
+from navigation.words import snippet, terms
 
 Encoder = Callable[[list[str]], np.ndarray]
 """Texts to `(texts, dimensions)`."""
 
-_SENTENCE_ENDS = (".", ";", ":", "!", "?", "。", "；", "：", "！", "？")
 _FUSED = 50
 """Passages of each ranking that are fused."""
 LONGEST_QUERY = 1_000
 """Characters of a query that is searched for."""
-
-
-@lru_cache(maxsize=1)
-def _stemmer() -> tuple[Callable[[str], str], frozenset[str], threading.Lock]:
-    import Stemmer
-    from bm25s.stopwords import STOPWORDS_EN
-
-    # Its stemmer keeps state between calls: one thread at a time.
-    return Stemmer.Stemmer("english").stemWord, frozenset(STOPWORDS_EN), threading.Lock()
-
-
-@lru_cache(maxsize=200_000)
-def _stem(word: str) -> str:
-    """The stem of a word; "" for one that says nothing."""
-    stem, stopwords, lock = _stemmer()
-    if word in stopwords:
-        return ""
-    with lock:
-        return stem(word)
-
-
-def terms(text: str) -> list[str]:
-    """What a text is found by: the stems of its words (`words_in`) in order."""
-    return [stem for word in words_in(text) if (stem := _stem(word[:LONGEST_WORD]))]
 
 
 class Passage(NamedTuple):
@@ -480,29 +455,3 @@ def _holds(one: Passage, other: Passage) -> bool:
     """Whether one of two captions lies inside the other."""
     short = min(len(one.path), len(other.path))
     return one.source == other.source == "captions" and one.path[:short] == other.path[:short]
-
-
-def snippet(text: str, wanted: set[str], most: int) -> str:
-    """At most `most` words of a text, in one line: the stretch with most of the wanted terms, the first of equals.
-
-    It begins with a sentence where one begins within its first half before the first wanted word. A character of a
-    script without spaces is a word; so is every part of 40 characters of what has none for longer.
-    """
-    line = " ".join(text.split())
-    spans = word_spans(line)
-    if len(spans) <= most:
-        return line
-    words = [line[begin:end] for begin, end in spans]
-    found = [{term for term in terms(word) if term in wanted} for word in words]
-    starts = range(len(words) - most + 1)
-    counts = [len(set().union(*found[start : start + most])) for start in starts]
-    start = counts.index(max(counts))
-    first = next((place for place in range(start, start + most) if found[place]), start)
-    # Earlier begins keep the first wanted word in sight: a sentence is quoted from its begin where that fits.
-    for begin in range(first, max(-1, first - most // 2), -1):
-        fits = begin in starts and counts[begin] == counts[start]
-        if fits and (begin == 0 or words[begin - 1].endswith(_SENTENCE_ENDS)):
-            start = begin
-            break
-    cut = line[spans[start][0] : spans[start + most - 1][1]]
-    return f"{'… ' if start else ''}{cut}{' …' if start + most < len(words) else ''}"

@@ -5,8 +5,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from navigation import GET_CAPTION, JUMP, InputError, Lookup, SegmentPath, TimeGrid, Visit
-from navigation.search import terms
 from navigation.times import read_time
+from navigation.words import terms
 
 
 def merge(intervals: Sequence[Sequence[float]], duration: float) -> tuple[tuple[float, float], ...]:

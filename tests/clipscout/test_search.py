@@ -25,7 +25,7 @@ from navigation import (
     Visit,
     write_jsonl,
 )
-from navigation.search import terms
+from navigation.words import terms
 from tests.clipscout.world import house_questions, house_tree
 
 THINGS = ["amber boat", "crimson door", "denim hat", "ebony bowl", "fawn glove", "green kite"]

@@ -48,8 +48,9 @@ from navigation import (
 )
 from navigation.environment import environment_class
 from navigation.prompt import SYSTEM, system_prompt
-from navigation.search import SearchIndex, read_results, snippet, terms
+from navigation.search import SearchIndex, read_results
 from navigation.tools import TOOL_NAMES
+from navigation.words import snippet, terms
 from rewards import RewardMix
 
 OBJECTS = "amber boat, crimson door, denim hat, ebony bowl, fawn glove, green kite, hazel drum, ivory lamp, jade comb"

@@ -24,7 +24,8 @@ from navigation import (
     search,
     search_file,
 )
-from navigation.search import SearchIndex, terms
+from navigation.search import SearchIndex
+from navigation.words import terms
 
 WORDS = "amber boat crimson door denim hat the of boats 42 été 猫 犬 _ a_b ö’s running runs".split()  # noqa: SIM905
 texts = st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join) | st.text(max_size=30)

@@ -12,9 +12,8 @@ from data_gen.captions.lines_captioner import chosen
 from evaluation.policies.notes import sentences
 from evaluation.policies.retrieval import LeafIndex
 from navigation import CaptionTree, Line, LineAnswerer, Search, TimeGrid
-from navigation.search import snippet, terms
 from navigation.tools import rank
-from navigation.words import count_words, first_words, tokens_of, word_spans, words_in
+from navigation.words import count_words, first_words, snippet, terms, tokens_of, word_spans, words_in
 
 CHINESE = ("他打开冰箱", "她在喝水", "猫在睡觉", "他把鸡蛋打进碗里")
 
