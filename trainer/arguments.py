@@ -211,6 +211,8 @@ class CommandLine:
 
 
 _SCALARS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_LISTED = frozenset({"tools"})
+"""A text among flags and, if one likes, a list in a file: `read_tools` reads both, and names what is neither."""
 
 
 def _check_shapes(kinds: Sequence[Any], values: Mapping[str, Any], source: str | Path) -> None:
@@ -220,7 +222,7 @@ def _check_shapes(kinds: Sequence[Any], values: Mapping[str, Any], source: str |
     """
     hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
     for name, value in values.items():
-        hint = hints.get(name, Any)
+        hint = Any if name in _LISTED else hints.get(name, Any)
         parts = set(get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))
         takes = [each for each in parts - {NoneType} if each in _SCALARS]
         if len(takes) < len(parts - {NoneType}) or not takes:

@@ -11,7 +11,7 @@ from clipscout.captions import CaptionOptions
 from clipscout.evaluate import EvalOptions
 from clipscout.options import read_options
 from clipscout.teacher import TeacherOptions
-from navigation import InputError
+from navigation import InputError, read_tools
 from rewards import RewardMix
 from runtime.config_file import write_resolved
 from trainer.alarms import Alarms
@@ -106,6 +106,17 @@ def test_a_flag_that_is_no_mapping_is_named(tmp_path, text):
     with pytest.raises(InputError) as caught:
         parse_grpo(["--config", str(path), "--output_dir", str(tmp_path), "--reward", *text])
     assert (caught.value.source, caught.value.field) == ("command line", "--reward")
+
+
+@pytest.mark.parametrize("text", ["[get_caption, video_qa, search]", "search, get_caption,video_qa"])
+@pytest.mark.parametrize("stage", ["sft", "grpo", "model"])
+def test_tools_are_a_list_or_a_text(tmp_path, stage, text):
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        f"data: here\noutput_dir: {tmp_path}\ntools: {text}\n" + ("" if stage == "model" else "bf16: false\n")
+    )
+    first, *_ = parse_grpo(["--config", str(path)]) if stage == "grpo" else parse(KINDS[stage], ["--config", str(path)])
+    assert read_tools(first.tools) == ("get_caption", "video_qa", "search")
 
 
 @pytest.mark.parametrize("arguments", [["--config"], ["--config", "nowhere.yaml"]])
